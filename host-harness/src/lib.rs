@@ -1,0 +1,5 @@
+//! A workflow host: it loads connectors and owns their secrets, network, time and durability.
+
+pub mod clock;
+pub mod plugin;
+pub mod store;

@@ -1,0 +1,2 @@
+//! glue
+wit_bindgen::generate!({ path: "wit", world: "connector" });
