@@ -43,8 +43,6 @@ pub(crate) struct Running {
     slot: usize,
     /// The first line it printed.
     pub(crate) greeting: String,
-    /// What it says on stderr.
-    pub(crate) log: PathBuf,
 }
 
 impl Scene {
@@ -85,7 +83,7 @@ impl Scene {
         }
         // Read on, or the pipe fills up and the server waits for us.
         thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-        Ok(Running { slot, greeting, log })
+        Ok(Running { slot, greeting })
     }
 
     /// Runs a command to its end, with `input` on its stdin.

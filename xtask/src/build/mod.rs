@@ -35,7 +35,7 @@ pub(crate) struct Built {
     /// Relative to the repository's root.
     path: PathBuf,
     /// Bytes.
-    size: usize,
+    pub(crate) size: usize,
     /// Function index → name of the core module; for reading traps.
     names: PathBuf,
     #[serde(flatten)]
