@@ -26,7 +26,8 @@ enum Lost {
 /// A status of 400 and above, and a lost answer, become the error a host can act on.
 pub(crate) fn request(call: &Call, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Error> {
     if let Some(hold) = call.held.iter().find(|hold| !matches!(hold.scope, Scope::Object(_))) {
-        let failure = failure(FailureClass::Limit, "beacon.held", "Beacon asked for patience earlier.", "Try again later.");
+        let failure =
+            failure(FailureClass::Limit, "beacon.held", "Beacon asked for patience earlier.", "Try again later.");
         return Err(Error::Transient(Backoff { failure, retry_after_ms: hold.for_ms, scope: hold.scope.clone() }));
     }
     let read_only = matches!(method, Method::Get);
@@ -103,7 +104,10 @@ fn later(retry_after_ms: u64, message: &str) -> Error {
 
 /// Sends one request; answers with status, `Retry-After` in seconds, and body.
 fn exchange(
-    call: &Call, method: Method, path: &str, body: Option<&Value>,
+    call: &Call,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
 ) -> Result<(u16, Option<u64>, Vec<u8>), Lost> {
     let base = crate::settings(call).map_err(|_| Lost::Before("the connection has no address".to_owned()))?.base_url;
     let (scheme, rest) = base.split_once("://").unwrap_or(("https", &base));
@@ -153,7 +157,8 @@ fn exchange(
 
 fn read(response: IncomingResponse) -> Result<(u16, Option<u64>, Vec<u8>), Lost> {
     let status = response.status();
-    let retry_after = response.headers().get("retry-after").first().and_then(|v| String::from_utf8_lossy(v).parse().ok());
+    let retry_after =
+        response.headers().get("retry-after").first().and_then(|v| String::from_utf8_lossy(v).parse().ok());
     let cut = |why: &str| Lost::After(format!("the answer was cut: {why}"));
     let source: IncomingBody = response.consume().map_err(|()| cut("no body"))?;
     let stream = source.stream().map_err(|()| cut("no stream"))?;

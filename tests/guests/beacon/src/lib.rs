@@ -217,7 +217,11 @@ impl Event for Beacon {
             if known && hook["url"] == *wish.callback {
                 change(Change::Kept, &id, "It is as it should be.");
             } else {
-                change(if known { Change::Updated } else { Change::Adopted }, &id, "Its address and secret are set anew.");
+                change(
+                    if known { Change::Updated } else { Change::Adopted },
+                    &id,
+                    "Its address and secret are set anew.",
+                );
                 if !wish.plan {
                     request(&call, Method::Patch, &format!("hooks/{id}"), Some(&body))?;
                 }
@@ -269,8 +273,9 @@ impl Event for Beacon {
     }
 
     fn receive(_: Option<Call>, delivery: Delivery, subscriptions: Vec<Subscription>) -> Result<Received, Error> {
-        let signal: Value = serde_json::from_slice(&delivery.body)
-            .map_err(|_| Error::Permanent(failure(FailureClass::Protocol, "beacon.not-json", "Not JSON.", "Report it.")))?;
+        let signal: Value = serde_json::from_slice(&delivery.body).map_err(|_| {
+            Error::Permanent(failure(FailureClass::Protocol, "beacon.not-json", "Not JSON.", "Report it."))
+        })?;
         let occurrences = occurrence("beacon-lit", "lit", &signal, &subscriptions)?.into_iter().collect();
         Ok(Received { occurrences, aside: aside() })
     }
