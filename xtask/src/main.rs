@@ -4,6 +4,11 @@
 //! so does its `--json`; progress and everything cargo says goes to stderr.
 
 mod build;
+mod demo;
+mod native;
+mod scene;
+mod simulator;
+mod test;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -27,12 +32,18 @@ struct Arguments {
 enum Command {
     /// Build the connector and the test guests as components; print path, size and imports
     Build(build::BuildArguments),
+    /// Show the whole story on this machine: a simulated Jira, a connection, a flow, and attacks on it
+    Demo(demo::DemoArguments),
+    /// Run the tests
+    Test(test::TestArguments),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = Workspace::find().and_then(|workspace| match arguments.command {
         Command::Build(arguments) => build::run(&workspace, &arguments),
+        Command::Demo(arguments) => demo::run(&workspace, &arguments),
+        Command::Test(arguments) => test::run(&workspace, &arguments),
     });
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

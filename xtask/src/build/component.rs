@@ -55,7 +55,8 @@ fn split_names(module: &[u8]) -> Result<(Cow<'_, [u8]>, NameMap)> {
                 if let Name::Function(functions) = subsection? {
                     for function in functions {
                         let function = function?;
-                        names.functions.insert(function.index, function.name.to_owned());
+                        // `{:#}` leaves out the hash at the end.
+                        names.functions.insert(function.index, format!("{:#}", rustc_demangle::demangle(function.name)));
                     }
                 }
             }
