@@ -1,0 +1,69 @@
+// Runs the corpus in Node, with `@bytecodealliance/jco` and its shim of WASI.
+//
+// Environment: COMPONENT (the .wasm), CORPUS, BASE_URL, EMAIL, TOKEN, and OUT, a directory below which
+// `node_modules` is found, for what jco writes. Prints one JSON line per case; exit code 0 if all passed.
+
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join, resolve } from 'node:path';
+import { env, exit } from 'node:process';
+import { pathToFileURL } from 'node:url';
+import { run } from './corpus.mjs';
+
+const out = resolve(env.OUT ?? '.');
+const installed = createRequire(join(out, 'package.json'));
+const load = (name) => import(pathToFileURL(installed.resolve(name)));
+const { transpile } = await load('@bytecodealliance/jco');
+const { WASIShim } = await load('@bytecodealliance/preview2-shim/instantiation');
+
+const { files } = await transpile(await readFile(env.COMPONENT), {
+  name: 'connector',
+  instantiation: { tag: 'async' },
+  noTypescript: true,
+});
+const modules = join(out, 'transpiled');
+for (const [name, bytes] of Object.entries(files)) {
+  await mkdir(dirname(join(modules, name)), { recursive: true });
+  await writeFile(join(modules, name), bytes);
+}
+await writeFile(join(modules, 'package.json'), '{"type": "module"}');
+const { instantiate } = await import(pathToFileURL(join(modules, 'connector.js')));
+const compiled = new Map();
+async function coreModule(name) {
+  if (!compiled.has(name)) compiled.set(name, await WebAssembly.compile(await readFile(join(modules, name))));
+  return compiled.get(name);
+}
+
+/** One call of the contract in a fresh instance, from JSON to JSON. */
+async function call(face, callee, given) {
+  const instance = await instantiate(coreModule, new WASIShim().getImportObject());
+  try {
+    return { ok: lift(instance[face][camel(callee)](...given.map(lower))) };
+  } catch (error) {
+    if (!Object.hasOwn(error ?? {}, 'payload')) throw error;
+    return { error: lift(error.payload) };
+  }
+}
+
+const camel = (name) => name.replace(/-(\w)/g, (_, letter) => letter.toUpperCase());
+const kebab = (name) => name.replace(/[A-Z]/g, (letter) => '-' + letter.toLowerCase());
+
+/** JSON to what jco takes. */
+function lower(value) {
+  if (value === null) return undefined;
+  if (typeof value !== 'object' || value instanceof Uint8Array) return value;
+  if (Array.isArray(value)) return value.map(lower);
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [camel(name), lower(item)]));
+}
+
+/** What jco gives, as JSON. */
+function lift(value) {
+  if (value === undefined) return null;
+  if (typeof value === 'bigint') return Number(value);
+  if (value === null || typeof value !== 'object') return value;
+  if (value instanceof Uint8Array) return new TextDecoder().decode(value);
+  if (Array.isArray(value)) return value.map(lift);
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [kebab(name), lift(item)]));
+}
+
+exit(await run('node-jco', call));
