@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::story::{Step, Story};
-use super::{COMPONENT, FLOWS, Stage};
+use super::{FLOWS, Stage};
 
 const PROJECT: &str = "DEMO";
 const SUMMARY: &str = "Printer on the second floor is on fire";
@@ -66,7 +66,7 @@ pub(super) fn tell(stage: &Stage<'_>, story: &mut Story) -> Result<Run> {
 }
 
 fn inspect(stage: &Stage<'_>, step: &mut Step) -> Result<()> {
-    let found = stage.harness.call(step, &["inspect", COMPONENT])?.done()?;
+    let found = stage.harness.call(step, &["inspect", &stage.component])?.done()?;
     let imports: Vec<_> = texts(&found["imports"]);
     ensure!(!imports.is_empty(), "`harness inspect` lists no imports: {found}");
     for import in &imports {
@@ -90,7 +90,7 @@ fn connect(stage: &Stage<'_>, step: &mut Step) -> Result<()> {
         "add",
         "demo",
         "--connector",
-        COMPONENT,
+        &stage.component,
         "--method",
         "api-token",
         "--set",

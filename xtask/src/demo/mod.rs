@@ -31,15 +31,14 @@ pub(crate) struct DemoArguments {
     json: bool,
 }
 
-/// Where the component lies, as a person in the repository's root types it.
-const COMPONENT: &str = "target/component/jira_connector.wasm";
-
 /// The folder of flow files the demonstration serves.
 const FLOWS: &str = "examples/flows";
 
 /// The people, programs and secrets of the story.
 struct Stage<'a> {
     workspace: &'a Workspace,
+    /// Where the component lies, as a person in the repository's root types it.
+    component: String,
     jira: Simulator,
     harness: Harness<'a>,
 }
@@ -54,7 +53,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &DemoArguments) -> Result<Ex
             let components = build::components(workspace)?;
             native::build(workspace)?;
             if let Some(connector) = components.first() {
-                step.proved(&format!("the connector is {} bytes: {COMPONENT}", connector.size));
+                step.proved(&format!("the connector is {} bytes: {}", connector.size, connector.path.display()));
             }
             Ok(())
         });
@@ -83,7 +82,9 @@ fn tell(workspace: &Workspace, scene: &Scene, story: &mut Story) -> Result<()> {
     )?;
     let home = scene.folder().join("home");
     story.say(&format!("(Below, `harness` stands for `target/release/harness --home {}`.)", home.display()));
-    let stage = Stage { workspace, jira, harness: Harness::new(workspace, scene, home) };
+    let component = workspace.components().join("jira_connector.wasm");
+    let component = workspace.relative(&component).display().to_string();
+    let stage = Stage { workspace, component, jira, harness: Harness::new(workspace, scene, home) };
     let run = flow::tell(&stage, story)?;
     attacks::tell(&stage, story, &run)
 }
