@@ -104,9 +104,8 @@ fn finish(workspace: &Workspace, folder: &Path, library: &'static str) -> Result
     let finished = component::from_module(&module).with_context(|| {
         let _ = fs::remove_file(&path);
         format!(
-            "{library} does not become a component (does a dependency want imports that are not WASI? \
-             `cargo tree --target {} --package {library}` shows them)",
-            target::TRIPLE
+            "{library} does not become a component (if this names an import, a dependency wants one that is not \
+             WASI; if it names an export, the contract has a function that the guest lacks)"
         )
     })?;
 
