@@ -211,7 +211,7 @@ pub(super) fn runs(stage: &Stage<'_>) -> Result<Vec<Value>> {
 }
 
 fn is_over(run: &Value) -> bool {
-    matches!(run["state"].as_str(), Some("done" | "failed" | "uncertain" | "dead"))
+    matches!(run["state"].as_str(), Some("done" | "skipped" | "failed" | "uncertain"))
 }
 
 fn flow_text(stage: &Stage<'_>) -> Result<String> {
