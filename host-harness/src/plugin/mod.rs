@@ -12,6 +12,7 @@ mod limits;
 mod manifest;
 mod plugins;
 mod quarantine;
+mod registration_json;
 
 pub use call::Plugin;
 pub use fault::{CallError, FaultKind, HostFault};
