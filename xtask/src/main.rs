@@ -1,2 +1,52 @@
-//! Binary.
-fn main() {}
+//! `cargo xtask …`: builds the component, runs the demonstration, runs the tests.
+//!
+//! One file or folder per command. What a command found out goes to stdout, and
+//! so does its `--json`; progress and everything cargo says goes to stderr.
+
+mod build;
+mod demo;
+mod native;
+mod scene;
+mod simulator;
+mod test;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Builds the component, runs the demonstration, runs the tests",
+    after_help = "Start here:\n  cargo xtask demo     the whole story on this machine, no account needed\n  cargo xtask build    the component: target/component/jira_connector.wasm"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the connector and the test guests as components; print path, size and imports
+    Build(build::BuildArguments),
+    /// Show the whole story on this machine: a simulated Jira, a connection, a flow, and attacks on it
+    Demo(demo::DemoArguments),
+    /// Run the tests
+    Test(test::TestArguments),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = Workspace::find().and_then(|workspace| match arguments.command {
+        Command::Build(arguments) => build::run(&workspace, &arguments),
+        Command::Demo(arguments) => demo::run(&workspace, &arguments),
+        Command::Test(arguments) => test::run(&workspace, &arguments),
+    });
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,8 @@
+//! What wit-bindgen generates from the contract in `wit/`. Nothing here is written by hand.
+
+#![allow(missing_docs, unsafe_code, unreachable_pub, reason = "generated code")]
+
+use super::Beacon;
+
+wit_bindgen::generate!({ path: "../../../wit", world: "connector" });
+export!(Beacon);

@@ -1,0 +1,36 @@
+//! The programs of this repository, compiled for this machine.
+
+use anyhow::Result;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::workspace::{Workspace, run_visibly};
+
+/// Compiles `harness` and `jira-simulator`.
+///
+/// With `--workspace`, as the tests do: another selection would unify features in
+/// another way, and cargo would compile the dependencies a second time for the tests.
+pub(crate) fn build(workspace: &Workspace) -> Result<()> {
+    if !program(workspace, "harness").exists() {
+        eprintln!(
+            "Compiling the workflow host and the simulated Jira. The host contains the wasmtime runtime, so the \
+             first time takes a few minutes; later it takes seconds."
+        );
+    }
+    run_visibly(
+        workspace.cargo().args(["build", "--release", "--workspace", "--bins"]),
+        "the compilation of the host and the simulator",
+    )
+}
+
+/// Where a compiled program lies.
+pub(crate) fn program(workspace: &Workspace, name: &str) -> PathBuf {
+    workspace.target().join("release").join(name).with_extension(std::env::consts::EXE_EXTENSION)
+}
+
+/// A compiled program, started in the repository's root.
+pub(crate) fn command(workspace: &Workspace, name: &str) -> Command {
+    let mut command = Command::new(program(workspace, name));
+    command.current_dir(workspace.root());
+    command
+}

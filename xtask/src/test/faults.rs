@@ -1,0 +1,98 @@
+//! `cargo xtask test --faults`: the numbered fault and security tests.
+//!
+//! Each test writes `target/faults/NUMBER.json` with what was expected and the
+//! figure it measured. A test that left no such file counts as failed.
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::{close, table};
+use crate::workspace::{Workspace, run_visibly};
+
+/// The tests that must have run: sandbox, network, webhooks, authentication, secrets.
+const NUMBERS: [&str; 18] =
+    ["S1", "S2", "S3", "S4", "S5", "S6", "S7", "N1", "N3", "N5", "W1", "W2", "W6", "A1", "A3", "K1", "K2", "K3"];
+
+/// What a fault test leaves behind.
+#[derive(Deserialize)]
+struct Finding {
+    id: String,
+    test: String,
+    expected: String,
+    figure: String,
+    passed: bool,
+}
+
+pub(super) fn run(workspace: &Workspace) -> Result<ExitCode> {
+    let folder = workspace.target().join("faults");
+    clear(&folder)?;
+    let mut cargo = workspace.cargo();
+    cargo.args(["test", "--release", "--workspace", "--test", "end_to_end", "faults::"]);
+    let outcome = run_visibly(&mut cargo, "a fault test");
+
+    let findings: Vec<_> = NUMBERS.iter().map(|number| finding(&folder, number)).collect();
+    let rows: Vec<_> = findings.iter().map(row).collect();
+    table::print(["no.", "what is done", "expected", "figure", "verdict"], &rows);
+    println!();
+    let passed = findings.iter().filter(|finding| finding.passed).count();
+    let mut failed = findings.len() - passed;
+    if failed == 0 && outcome.is_err() {
+        // A test failed after it wrote its finding, or one without a number did.
+        println!("A fault test without a number in this table failed; its message is above.");
+        failed = 1;
+    }
+    Ok(close(passed, failed))
+}
+
+/// Findings of an earlier run must not stand in for this one's.
+fn clear(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot empty {}", folder.display()))
+        }
+        _ => fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display())),
+    }
+}
+
+fn finding(folder: &Path, number: &str) -> Finding {
+    let missing = |why: &str| Finding {
+        id: number.to_owned(),
+        test: "(no finding)".to_owned(),
+        expected: String::new(),
+        figure: why.to_owned(),
+        passed: false,
+    };
+    match fs::read(folder.join(number).with_extension("json")) {
+        Ok(text) => match serde_json::from_slice::<Finding>(&text) {
+            Ok(finding) if finding.id == number => finding,
+            Ok(finding) => missing(&format!("the file is that of {}", finding.id)),
+            Err(error) => missing(&format!("unreadable: {error}")),
+        },
+        Err(_) => missing("the test did not run to its end"),
+    }
+}
+
+fn row(finding: &Finding) -> [String; 5] {
+    let verdict = if finding.passed { "passed" } else { "FAILED" };
+    [finding.id.clone(), finding.test.clone(), finding.expected.clone(), finding.figure.clone(), verdict.to_owned()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_counts_only_under_its_own_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = r#"{"id":"S1","test":"spin","expected":"stop","figure":"31 s","passed":true}"#;
+        fs::write(folder.path().join("S1.json"), text).unwrap();
+        fs::write(folder.path().join("S2.json"), text).unwrap();
+        assert!(finding(folder.path(), "S1").passed);
+        assert!(!finding(folder.path(), "S2").passed, "S2 holds the finding of S1");
+        assert!(!finding(folder.path(), "S3").passed, "S3 left nothing");
+    }
+}
