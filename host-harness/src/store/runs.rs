@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::Value;
 
-use super::{Store, StoreError, json_column};
+use super::{Store, StoreError};
 use crate::clock::EpochMs;
 
 /// One run.
