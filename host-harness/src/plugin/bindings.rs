@@ -7,5 +7,5 @@ wasmtime::component::bindgen!({
     path: "../wit",
     world: "connector",
     exports: { default: async },
-    additional_derives: [Clone, serde::Serialize, serde::Deserialize],
+    additional_derives: [Clone],
 });

@@ -49,6 +49,20 @@ pub struct NewEvent {
     pub run: Option<NewRun>,
 }
 
+/// What brought events.
+#[derive(Debug, Clone, Copy)]
+pub enum BroughtBy<'a> {
+    /// A delivery, by the host's id.
+    Delivery(&'a str),
+    /// A poll, with where to go on.
+    Poll {
+        /// The connection, by id.
+        connection: &'a str,
+        /// Where to go on: a JSON text.
+        cursor: &'a str,
+    },
+}
+
 const COLUMNS: &str =
     "id, connection, subscription, card, event_id, time_ms, payload, delivery, received_at_ms";
 
@@ -67,9 +81,9 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
 }
 
 impl Store {
-    /// Keeps what a delivery brought, starts the runs, and marks the delivery as done: all or nothing.
-    /// Answers how many of the events were new.
-    pub fn keep_events(&self, delivery: &str, events: &[NewEvent]) -> Result<usize, StoreError> {
+    /// Keeps what was brought, starts the runs, and marks the delivery as done or moves the cursor: all or
+    /// nothing. Answers how many of the events were new.
+    pub fn keep_events(&self, brought_by: BroughtBy<'_>, events: &[NewEvent]) -> Result<usize, StoreError> {
         self.write(|transaction| {
             let mut fresh = 0;
             for NewEvent { event, run } in events {
@@ -102,8 +116,25 @@ impl Store {
                     )?;
                 }
             }
-            transaction.execute("UPDATE delivery SET state = 'done', failure = NULL WHERE id = ?1", [delivery])?;
+            match brought_by {
+                BroughtBy::Delivery(id) => {
+                    transaction.execute("UPDATE delivery SET state = 'done', failure = NULL WHERE id = ?1", [id])?
+                }
+                BroughtBy::Poll { connection, cursor } => transaction.execute(
+                    "INSERT INTO cursor (connection, cursor) VALUES (?1, ?2) \
+                     ON CONFLICT (connection) DO UPDATE SET cursor = excluded.cursor",
+                    [connection, cursor],
+                )?,
+            };
             Ok(fresh)
+        })
+    }
+
+    /// Where the poll of a connection goes on.
+    pub fn cursor(&self, connection: &str) -> Result<Option<String>, StoreError> {
+        self.read(|db| {
+            let sql = "SELECT cursor FROM cursor WHERE connection = ?1";
+            Ok(db.query_row(sql, [connection], |row| row.get(0)).optional()?)
         })
     }
 

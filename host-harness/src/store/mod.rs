@@ -13,7 +13,7 @@ mod tests;
 
 pub use connections::{StoredConnection, StoredIdentity, StoredOrigin};
 pub use deliveries::{Kept, StoredDelivery};
-pub use events::{NewEvent, NewRun, StoredEvent};
+pub use events::{BroughtBy, NewEvent, NewRun, StoredEvent};
 pub use meta::Alarm;
 pub use runs::{StoredRun, StoredStep};
 pub use subscriptions::{Endpoint, StoredRegistration, StoredSubscription};

@@ -162,3 +162,9 @@ CREATE TABLE step (
     ended_at_ms INTEGER,
     PRIMARY KEY (run, position)
 ) STRICT;
+
+-- How far the service was asked for events that it does not deliver.
+CREATE TABLE cursor (
+    connection TEXT PRIMARY KEY REFERENCES connection (id) ON DELETE CASCADE,
+    cursor     TEXT NOT NULL                   -- JSON of the connector's own
+) STRICT;
