@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Host, HostError, Session, input, report};
+use super::{Host, HostError, Session, input};
 use crate::plugin::contract::{action, catalog};
+use crate::plugin::contract_json::value_of;
 use crate::plugin::{Card, CardKind, Plugin};
 
 /// Where cards are looked up.
@@ -77,7 +78,7 @@ impl Host {
         let call = self.call(&session, None)?;
         let schema = session.plugin.schema(&session.access, &call, card, &filled.to_string()).await;
         let schema = self.settle(&session, schema, |schema| &schema.aside)?;
-        Ok((report::parsed(&schema.input), report::parsed(&schema.output)))
+        Ok((value_of(&schema.input), value_of(&schema.output)))
     }
 
     /// Runs an action card to its end. `key` is the same for every attempt at the same piece of work.
@@ -95,7 +96,7 @@ impl Host {
         let mut state = None;
         loop {
             match self.invoke(&session, card, input, state.as_deref(), key.clone()).await? {
-                action::Step::Done(output) => return Ok(Ran { output: report::parsed(&output) }),
+                action::Step::Done(output) => return Ok(Ran { output: value_of(&output) }),
                 action::Step::More(next) => {
                     progress(&next.progress);
                     self.doing(next.progress.message.clone());

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::session::account_key;
-use super::{Host, HostError, Session, input, off_thread, report};
+use super::{Host, HostError, Session, input, off_thread};
 use crate::clock::new_id;
 use crate::egress::Origin;
 use crate::plugin::Plugin;
 use crate::plugin::contract::{connection as contract, types};
+use crate::plugin::contract_json;
 use crate::store::{StoredConnection, StoredIdentity, StoredOrigin};
 use crate::vault::{Secret, Space};
 
@@ -84,7 +85,7 @@ impl Host {
                     code: failure.code.clone(),
                     message: failure.message.clone(),
                     remedy: failure.remedy.clone(),
-                    who: report::who(failure.who),
+                    who: contract_json::who_name(failure.who),
                     fields: failure
                         .fields
                         .iter()
@@ -204,8 +205,12 @@ impl Host {
             account: identity.account.clone(),
             label: identity.label.clone(),
         });
+        let findings = match contract_json::health(health)["findings"].take() {
+            Value::Array(findings) => findings,
+            _ => vec![],
+        };
         let checked =
-            Checked { findings: health.findings.iter().map(report::finding).collect(), identity, proven, transient };
+            Checked { findings, identity, proven, transient };
         let connection = &session.connection;
         let settings = match serde_json::from_str::<Value>(&health.settings) {
             Ok(Value::Object(_)) => &health.settings,

@@ -3,10 +3,10 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::report;
 use crate::authorize::CredentialError;
 use crate::plugin::CallError;
 use crate::plugin::contract::types;
+use crate::plugin::contract_json;
 use crate::store::StoreError;
 use crate::vault::VaultError;
 
@@ -95,10 +95,13 @@ impl HostError {
     pub fn to_json(&self) -> Value {
         let mut json = match self {
             Self::BadInput(problem) | Self::Other(problem) => serde_json::to_value(problem).unwrap_or_default(),
-            Self::Answer(error) => report::error(error),
+            Self::Answer(error) => contract_json::error(error),
         };
         if let Value::Object(members) = &mut json {
             members.insert("kind".into(), self.kind().into());
+            members.entry("message").or_insert_with(|| self.to_string().into());
+            members.entry("code").or_insert_with(|| "host.execution-failed".into());
+            members.entry("remedy").or_insert_with(|| "Look into the host's log, and try again.".into());
         }
         json
     }
@@ -108,7 +111,7 @@ impl std::fmt::Display for HostError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::BadInput(problem) | Self::Other(problem) => f.write_str(&problem.message),
-            Self::Answer(error) => match report::failure_of(error) {
+            Self::Answer(error) => match failure_of(error) {
                 Some(failure) => f.write_str(&failure.message),
                 None => f.write_str("no answer came"),
             },
@@ -117,6 +120,15 @@ impl std::fmt::Display for HostError {
 }
 
 impl std::error::Error for HostError {}
+
+/// The failure in an error, where it has one.
+pub(crate) fn failure_of(error: &types::Error) -> Option<&types::Failure> {
+    match error {
+        types::Error::Permanent(failure) | types::Error::PermanentUncertain(failure) => Some(failure),
+        types::Error::Transient(backoff) => Some(&backoff.failure),
+        types::Error::ExecutionFailed => None,
+    }
+}
 
 impl From<CallError> for HostError {
     fn from(error: CallError) -> Self {

@@ -3,10 +3,11 @@
 use serde_json::{Value, json};
 
 use super::subscriptions::{contract_subscription, is_delivered};
-use super::{Host, HostError, off_thread, report};
+use super::{Host, HostError, off_thread};
 use crate::clock::new_id;
 use crate::plugin::CardKind;
 use crate::plugin::contract::event;
+use crate::plugin::contract_json::{self, value_of};
 use crate::store::{BroughtBy, NewEvent, NewRun, StoredConnection, StoredDelivery, StoredEvent, StoredSubscription};
 
 /// A delivery that was captured somewhere.
@@ -55,7 +56,7 @@ impl Host {
             extra: "{}".into(),
         };
         let received = plugin.receive(None, None, &delivery, &subscriptions).await?;
-        Ok(Value::Array(received.occurrences.iter().map(report::occurrence).collect()))
+        Ok(Value::Array(received.occurrences.iter().map(contract_json::occurrence).collect()))
     }
 
     /// Reads a kept delivery, keeps its events and starts their runs.
@@ -115,7 +116,7 @@ impl Host {
                     card: one.card.clone(),
                     event_id: one.id.clone(),
                     time_ms: one.time_ms,
-                    payload: report::parsed(&one.payload),
+                    payload: value_of(&one.payload),
                     delivery: delivery.map(Into::into),
                     received_at_ms: self.clock.now_ms(),
                 };

@@ -6,7 +6,6 @@ mod error;
 mod events;
 mod home;
 mod input;
-pub mod report;
 mod session;
 mod subscriptions;
 

@@ -96,11 +96,14 @@ impl Host {
         let ensured = self.settle(&session, ensured, |ensured| &ensured.aside)?;
         if !plan {
             let secret = token.as_ref().map_or("", |(_, token)| token.expose());
-            let base_of = |callback: &str| match callback.strip_suffix(secret) {
-                Some(base) if !secret.is_empty() => base.to_owned(),
-                _ => String::new(),
-            };
-            off_thread(|| self.store.put_registrations(id, &ensured.registrations, base_of))?;
+            let mut kept = ensured.registrations.clone();
+            for one in &mut kept {
+                one.callback = match one.callback.strip_suffix(secret) {
+                    Some(base) if !secret.is_empty() => base.to_owned(),
+                    _ => String::new(),
+                };
+            }
+            off_thread(|| self.store.put_registrations(id, &kept))?;
             if let Some(one) = ensured.registrations.iter().find(|one| !proof::is_supported(&one.proof)) {
                 return Err(HostError::other(
                     "proof-unsupported",
@@ -128,12 +131,8 @@ impl Host {
         let token = token.as_ref().map_or("", Secret::expose);
         let kept = off_thread(|| self.store.registrations(connection))?;
         let known = kept.into_iter().map(|one| event::Registration {
-            callback: if one.base.is_empty() { String::new() } else { format!("{}{token}", one.base) },
-            id: one.id,
-            covers: one.covers,
-            proof: one.proof,
-            expires_at_ms: one.expires_at_ms,
-            state: one.state,
+            callback: if one.callback.is_empty() { String::new() } else { format!("{}{token}", one.callback) },
+            ..one
         });
         Ok(known.collect())
     }

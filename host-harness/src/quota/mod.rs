@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::host::{Ensuring, Host, HostError, report};
-use crate::plugin::contract::event::{Allowance, ForeignRegistration};
+use crate::host::{Ensuring, Host, HostError};
+use crate::plugin::contract::event::{Allowance, Ensured, ForeignRegistration};
+use crate::plugin::contract_json;
 
 /// How a limit stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,13 +62,26 @@ pub struct Quota {
     pub allowances: Vec<Allowance>,
     /// What others have registered: those that may go first.
     pub foreign: Vec<ForeignRegistration>,
+    json: Value,
 }
 
 impl Quota {
-    fn new(allowances: Vec<Allowance>, mut foreign: Vec<ForeignRegistration>) -> Self {
-        let standing = allowances.iter().map(Standing::of).max().unwrap_or(Standing::Unknown);
-        foreign.sort_by_key(|one| (one.hint.is_empty(), one.updated_at_ms));
-        Self { standing, allowances, foreign }
+    fn new(mut planned: Ensured) -> Self {
+        planned.foreign.sort_by_key(|one| (one.hint.is_empty(), one.updated_at_ms));
+        let standing = planned.allowances.iter().map(Standing::of).max().unwrap_or(Standing::Unknown);
+        let mut json = contract_json::ensured(&planned);
+        let limits: Vec<_> = planned
+            .allowances
+            .iter()
+            .map(|one| {
+                let mut json = contract_json::allowance(one);
+                json["foreign"] = one.used.map(|used| used.saturating_sub(one.ours)).into();
+                json["standing"] = Standing::of(one).word().into();
+                json
+            })
+            .collect();
+        let json = json!({ "standing": standing.word(), "limits": limits, "foreign": json["foreign"].take() });
+        Self { standing, allowances: planned.allowances, foreign: planned.foreign, json }
     }
 
     /// The registrations of others that may be ones to remove.
@@ -76,21 +90,8 @@ impl Quota {
     }
 
     /// As JSON.
-    pub fn to_json(&self) -> Value {
-        let limits: Vec<_> = self
-            .allowances
-            .iter()
-            .map(|one| {
-                let mut json = report::allowance(one);
-                json["standing"] = Standing::of(one).word().into();
-                json
-            })
-            .collect();
-        json!({
-            "standing": self.standing.word(),
-            "limits": limits,
-            "foreign": self.foreign.iter().map(report::foreign).collect::<Vec<_>>(),
-        })
+    pub fn to_json(&self) -> &Value {
+        &self.json
     }
 }
 
@@ -98,7 +99,7 @@ impl Host {
     /// Counts what is registered, and changes nothing.
     pub async fn quota(&self, connection: &str) -> Result<Quota, HostError> {
         let planned = self.ensure(connection, Ensuring::Plan).await?;
-        Ok(Quota::new(planned.allowances, planned.foreign))
+        Ok(Quota::new(planned))
     }
 }
 
@@ -128,8 +129,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_counted_is_never_fine() {
-        assert_eq!(Quota::new(vec![], vec![]).standing, Standing::Unknown);
-        assert_eq!(Quota::new(vec![allowance(Some(1), 1), allowance(None, 0)], vec![]).standing, Standing::Unknown);
+        let standing = |allowances| {
+            let aside = crate::plugin::contract::types::Aside { notices: vec![], memo: None, extra: "{}".into() };
+            Quota::new(Ensured { registrations: vec![], changes: vec![], foreign: vec![], allowances, aside }).standing
+        };
+        assert_eq!(standing(vec![]), Standing::Unknown);
+        assert_eq!(standing(vec![allowance(Some(1), 1), allowance(None, 0)]), Standing::Unknown);
         assert_eq!(Standing::of(&allowance(Some(1), 2)), Standing::Unknown);
     }
 

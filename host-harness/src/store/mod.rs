@@ -16,7 +16,7 @@ pub use deliveries::{Kept, StoredDelivery};
 pub use events::{BroughtBy, NewEvent, NewRun, StoredEvent};
 pub use meta::Alarm;
 pub use runs::{StoredRun, StoredStep};
-pub use subscriptions::{Endpoint, StoredRegistration, StoredSubscription};
+pub use subscriptions::{Endpoint, StoredSubscription};
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -2,9 +2,10 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{Store, StoreError, json_column};
+use super::{Store, StoreError};
 use crate::clock::EpochMs;
-use crate::plugin::contract::event::{Proof, Registration};
+use crate::plugin::contract::event::Registration;
+use crate::plugin::contract_json::{registration_from_json, registration_to_json};
 
 /// A wish to hear of something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,23 +33,6 @@ pub struct Endpoint {
     pub public_url: String,
     /// How many deliveries were refused because their proof did not hold.
     pub refused: u64,
-}
-
-/// One registration at the service, without the token of its callback.
-#[derive(Debug, Clone)]
-pub struct StoredRegistration {
-    /// The service's id.
-    pub id: String,
-    /// The callback before its token.
-    pub base: String,
-    /// Ids of the subscriptions it covers.
-    pub covers: Vec<String>,
-    /// How its deliveries are proved.
-    pub proof: Proof,
-    /// When the service drops it.
-    pub expires_at_ms: Option<EpochMs>,
-    /// The connector's own.
-    pub state: String,
 }
 
 fn subscription(row: &Row<'_>) -> rusqlite::Result<StoredSubscription> {
@@ -144,53 +128,32 @@ impl Store {
         })
     }
 
-    /// Replaces what is registered for a connection. `base_of` shortens a callback by its token.
-    pub fn put_registrations(
-        &self,
-        connection: &str,
-        registrations: &[Registration],
-        base_of: impl Fn(&str) -> String,
-    ) -> Result<(), StoreError> {
+    /// Replaces what is registered for a connection. Callbacks are kept without their token.
+    pub fn put_registrations(&self, connection: &str, registrations: &[Registration]) -> Result<(), StoreError> {
         self.write(|transaction| {
             transaction.execute("DELETE FROM registration WHERE connection = ?1", [connection])?;
             for one in registrations {
                 transaction.execute(
-                    "INSERT INTO registration (connection, id, base, covers, proof, expires_at_ms, state) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                    params![
-                        connection,
-                        one.id,
-                        base_of(&one.callback),
-                        serde_json::to_string(&one.covers).unwrap_or_default(),
-                        serde_json::to_string(&one.proof).unwrap_or_default(),
-                        one.expires_at_ms,
-                        one.state
-                    ],
+                    "INSERT INTO registration (connection, id, record) VALUES (?1, ?2, ?3)",
+                    params![connection, one.id, registration_to_json(one)],
                 )?;
             }
             Ok(())
         })
     }
 
-    /// What is registered for a connection.
-    pub fn registrations(&self, connection: &str) -> Result<Vec<StoredRegistration>, StoreError> {
+    /// What is registered for a connection; callbacks without their token.
+    pub fn registrations(&self, connection: &str) -> Result<Vec<Registration>, StoreError> {
         self.read(|db| {
-            let mut statement = db.prepare_cached(
-                "SELECT id, base, covers, proof, expires_at_ms, state FROM registration WHERE connection = ?1 ORDER BY id",
-            )?;
-            let rows = statement
-                .query_map([connection], |row| {
-                    Ok(StoredRegistration {
-                        id: row.get(0)?,
-                        base: row.get(1)?,
-                        covers: json_column(row, 2)?,
-                        proof: json_column(row, 3)?,
-                        expires_at_ms: row.get(4)?,
-                        state: row.get(5)?,
-                    })
-                })?
-                .collect::<Result<_, _>>()?;
-            Ok(rows)
+            let mut statement = db.prepare_cached("SELECT record FROM registration WHERE connection = ?1 ORDER BY id")?;
+            let mut registrations = Vec::new();
+            for row in statement.query_map([connection], |row| row.get::<_, String>(0))? {
+                let read = registration_from_json(&row?).map_err(|error| {
+                    rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
+                })?;
+                registrations.push(read);
+            }
+            Ok(registrations)
         })
     }
 }
