@@ -7,7 +7,7 @@ use super::{Host, HostError, Session, hashed, input, off_thread};
 use crate::authorize::SigningSecret;
 use crate::clock::new_id;
 use crate::plugin::contract::event;
-use crate::plugin::{CardKind, Source};
+use crate::plugin::{CardKind, Plugin, Source};
 use crate::store::{StoredConnection, StoredSubscription};
 use crate::vault::{Secret, Space};
 use crate::webhook::proof;
@@ -46,11 +46,7 @@ impl Host {
     pub async fn keep_subscription(&self, new: NewSubscription<'_>) -> Result<StoredSubscription, HostError> {
         let connection = self.connection(new.connection)?;
         let plugin = self.plugin_of(&connection).await?;
-        let card = card_of_kind(&plugin, new.card, CardKind::Event)?;
-        if let Some(schema) = &card.filter {
-            let remedy = format!("`harness card show {} --connection {}` shows the filter it takes.", card.id, new.connection);
-            input::check(schema, &new.filter, &format!("the filter of `{}`", card.id), &remedy, &[])?;
-        }
+        check_filter(&plugin, new.card, &new.filter)?;
         let mut subscription = StoredSubscription {
             id: new_id(&*self.clock),
             connection: connection.id,
@@ -211,6 +207,14 @@ impl Host {
         })?;
         Ok(found)
     }
+}
+
+/// Checks a filter against its event card.
+pub(crate) fn check_filter(plugin: &Plugin, card: &str, filter: &Value) -> Result<(), HostError> {
+    let card = card_of_kind(plugin, card, CardKind::Event)?;
+    let Some(schema) = &card.filter else { return Ok(()) };
+    let remedy = format!("`harness card show {}` shows the filter it takes.", card.id);
+    input::check(schema, filter, &format!("the filter of `{}`", card.id), &remedy, &[])
 }
 
 /// Whether events of a card are brought by deliveries (else they are polled for).
