@@ -137,7 +137,8 @@ fn settle_bad(
 }
 
 async fn go_on(host: &Arc<Host>, run: &StoredRun) -> Result<(), HostError> {
-    let flow = serde_json::from_str::<Flow>(&run.definition).map_err(|error| ("definition".to_owned(), error.to_string()));
+    let flow =
+        serde_json::from_str::<Flow>(&run.definition).map_err(|error| ("definition".to_owned(), error.to_string()));
     let flow = match flow.and_then(CompiledFlow::compile) {
         Ok(flow) => flow,
         Err((place, reason)) => {

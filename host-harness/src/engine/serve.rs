@@ -43,14 +43,19 @@ pub async fn serve(
 ) -> Result<(), HostError> {
     let _alone = lock(&host)?;
     let flows = match serving.flows {
-        Some(folder) => flow::read_folder(folder)
-            .map_err(|error| HostError::bad_input("flow", error.to_string(), "Put the flow right, then start again."))?,
+        Some(folder) => flow::read_folder(folder).map_err(|error| {
+            HostError::bad_input("flow", error.to_string(), "Put the flow right, then start again.")
+        })?,
         None => vec![],
     };
     let flows = Arc::new(Flows::new(flows));
     check_flows(&host, &flows).await?;
     let unusable = |error: std::io::Error| {
-        HostError::bad_input("listen", format!("cannot listen on {}: {error}", serving.listen), "Choose another --listen address.")
+        HostError::bad_input(
+            "listen",
+            format!("cannot listen on {}: {error}", serving.listen),
+            "Choose another --listen address.",
+        )
     };
     let listener = TcpListener::bind(serving.listen).await.map_err(unusable)?;
     let address = listener.local_addr().map_err(unusable)?;
@@ -70,15 +75,17 @@ pub async fn serve(
     let (stored, started) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     // The receiver is up before anything is registered: the first delivery may come at once.
     let mut ended = stopped.clone();
-    let receiver = tokio::spawn(webhook::listen(
-        listener,
-        webhook::routes(Arc::clone(&host), Arc::clone(&stored)),
-        async move {
+    let receiver =
+        tokio::spawn(webhook::listen(listener, webhook::routes(Arc::clone(&host), Arc::clone(&stored)), async move {
             let _ = ended.wait_for(|stopped| *stopped).await;
-        },
+        }));
+    let processing = tokio::spawn(webhook::process(
+        Arc::clone(&host),
+        Arc::clone(&flows),
+        stored,
+        Arc::clone(&started),
+        stopped.clone(),
     ));
-    let processing =
-        tokio::spawn(webhook::process(Arc::clone(&host), Arc::clone(&flows), stored, Arc::clone(&started), stopped.clone()));
     let running = tokio::spawn(run_flows(Arc::clone(&host), Arc::clone(&started), stopped.clone()));
     let polling = tokio::spawn(poll_all(Arc::clone(&host), Arc::clone(&flows), started, stopped.clone()));
 
@@ -133,11 +140,13 @@ async fn check_flows(host: &Arc<Host>, flows: &Flows) -> Result<(), HostError> {
         let trigger = &one.flow.on;
         let session = host.session_of(&trigger.connection).await.map_err(|error| at("on.connection".into(), error))?;
         card_of_kind(&session.plugin, &trigger.event, CardKind::Event).map_err(|error| at("on.event".into(), error))?;
-        check_filter(&session.plugin, &trigger.event, &trigger.filter).map_err(|error| at("on.filter".into(), error))?;
+        check_filter(&session.plugin, &trigger.event, &trigger.filter)
+            .map_err(|error| at("on.filter".into(), error))?;
         for step in &one.flow.steps {
             let place = |what: &str| format!("steps.{}.{what}", step.id);
             let session = host.session_of(&step.connection).await.map_err(|error| at(place("connection"), error))?;
-            card_of_kind(&session.plugin, &step.action, CardKind::Action).map_err(|error| at(place("action"), error))?;
+            card_of_kind(&session.plugin, &step.action, CardKind::Action)
+                .map_err(|error| at(place("action"), error))?;
         }
     }
     Ok(())
@@ -185,7 +194,8 @@ async fn ensure_all(host: &Arc<Host>, public_url: &str) {
                 tracing::info!(connection = connection.name, registrations = ensured.registrations.len(), "registered");
             }
             Err(error) => {
-                let remedy = error.to_json().get("remedy").and_then(|it| it.as_str().map(str::to_owned)).unwrap_or_default();
+                let remedy =
+                    error.to_json().get("remedy").and_then(|it| it.as_str().map(str::to_owned)).unwrap_or_default();
                 tracing::error!(connection = connection.name, %error, remedy, "deliveries could not be registered; tried again later");
             }
         }
@@ -199,7 +209,8 @@ async fn poll_all(host: Arc<Host>, flows: Arc<Flows>, started: Arc<Notify>, mut 
         let connections = off_thread(|| host.store().connections()).unwrap_or_default();
         for connection in connections {
             let now = host.clock().now_ms();
-            let has_any = off_thread(|| host.store().subscriptions(Some(&connection.id))).is_ok_and(|all| !all.is_empty());
+            let has_any =
+                off_thread(|| host.store().subscriptions(Some(&connection.id))).is_ok_and(|all| !all.is_empty());
             if !has_any || due.get(&connection.id).is_some_and(|at| *at > now) {
                 continue;
             }

@@ -20,8 +20,8 @@ pub use error::{FieldProblem, HostError, Problem};
 pub(crate) use events::contract_delivery;
 pub use events::{CapturedDelivery, Processed};
 pub use home::Home;
-pub(crate) use session::hashed;
 pub use session::Session;
+pub(crate) use session::hashed;
 pub(crate) use subscriptions::check_filter;
 pub use subscriptions::{Ensuring, NewSubscription};
 

@@ -81,7 +81,10 @@ impl Host {
             wanted,
             known,
             // A plan sends nothing there, and neither does a removal.
-            callback: token.as_ref().map_or_else(|| "https://unset.invalid/hooks/unset".into(), |(base, token)| format!("{base}{}", token.expose())),
+            callback: token.as_ref().map_or_else(
+                || "https://unset.invalid/hooks/unset".into(),
+                |(base, token)| format!("{base}{}", token.expose()),
+            ),
             owner: format!("{}/{}", self.id, id),
             signing_secret: signing.placeholder.clone(),
             plan,
@@ -103,7 +106,10 @@ impl Host {
             if let Some(one) = ensured.registrations.iter().find(|one| !proof::is_supported(&one.proof)) {
                 return Err(HostError::other(
                     "proof-unsupported",
-                    format!("deliveries of registration {} are proved in a way this host cannot check; all are refused", one.id),
+                    format!(
+                        "deliveries of registration {} are proved in a way this host cannot check; all are refused",
+                        one.id
+                    ),
                     "Tell the connector's maintainer.",
                 ));
             }
@@ -195,7 +201,11 @@ impl Host {
         connection: &StoredConnection,
         proof: &event::Proof,
     ) -> Result<Option<Secret>, HostError> {
-        if let event::Proof::Token(event::Token { place: event::TokenPlace::Path, secret: event::SecretRef::Registration }) = proof {
+        if let event::Proof::Token(event::Token {
+            place: event::TokenPlace::Path,
+            secret: event::SecretRef::Registration,
+        }) = proof
+        {
             // The path's last segment is the callback's own token.
             return Ok(off_thread(|| self.vault.get(Space::Registration, &connection.id, TOKEN))?);
         }

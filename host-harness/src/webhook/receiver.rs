@@ -57,7 +57,11 @@ pub(crate) fn routes(host: Arc<Host>, stored: Arc<Notify>) -> Router {
         .with_state(Arc::new(receiver))
 }
 
-async fn at_token(State(receiver): State<Arc<Receiver>>, Path(token): Path<String>, request: Request<Body>) -> Response {
+async fn at_token(
+    State(receiver): State<Arc<Receiver>>,
+    Path(token): Path<String>,
+    request: Request<Body>,
+) -> Response {
     let last = token.clone();
     receiver.deliver(&token, &last, request).await
 }
@@ -103,9 +107,16 @@ impl Receiver {
         }
     }
 
-    async fn read(&self, headers: &HeaderMap, mut body: Body) -> Result<(Vec<u8>, Vec<OwnedSemaphorePermit>), Response> {
-        let too_large = || (StatusCode::PAYLOAD_TOO_LARGE, [(header::CONNECTION, "close")], "the body is too large\n").into_response();
-        let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    async fn read(
+        &self,
+        headers: &HeaderMap,
+        mut body: Body,
+    ) -> Result<(Vec<u8>, Vec<OwnedSemaphorePermit>), Response> {
+        let too_large = || {
+            (StatusCode::PAYLOAD_TOO_LARGE, [(header::CONNECTION, "close")], "the body is too large\n").into_response()
+        };
+        let announced =
+            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|length| length > LARGEST_BODY) {
             return Err(too_large());
         }
@@ -234,7 +245,8 @@ impl Receiver {
         delivery: StoredDelivery,
     ) -> Result<Response, HostError> {
         if plugin.manifest().deliveries.handshake {
-            let answer = plugin.answer(&contract(&delivery)).await.map_err(|error: CallError| HostError::from(error))?;
+            let answer =
+                plugin.answer(&contract(&delivery)).await.map_err(|error: CallError| HostError::from(error))?;
             if let Some(reply) = answer {
                 return Ok(handshake(reply));
             }
@@ -248,7 +260,10 @@ impl Receiver {
             }
             Kept::Again => tracing::info!(connection = connection.name, "a delivery came again and starts nothing"),
             Kept::Differs => {
-                tracing::warn!(connection = connection.name, "a delivery came again with another body; the first one counts");
+                tracing::warn!(
+                    connection = connection.name,
+                    "a delivery came again with another body; the first one counts"
+                );
             }
         }
         Ok((StatusCode::OK, "taken in\n").into_response())
@@ -281,7 +296,8 @@ fn without(query: &str, left_out: &[String]) -> String {
     if left_out.is_empty() {
         return query.to_owned();
     }
-    let kept = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| !left_out.iter().any(|one| one == name));
+    let kept =
+        url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| !left_out.iter().any(|one| one == name));
     url::form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish()
 }
 
