@@ -6,7 +6,7 @@ Some objects stand for something else:
 
   {"$json": value}      a string that holds this value as JSON text
   {"$u64": number}      a number of type u64
-  {"$bytes": text}      bytes, from text in UTF-8
+  {"$bytes": text}      bytes, from text in UTF-8; the text may be {"$json": value}
   {"$shared": name}     a part of `shared` at the top of the corpus
   {"$contains": text}   only in `expect`: any string with this text in it
   {"$present": true}    only in `expect`: anything but null

@@ -1,32 +1,26 @@
 // Runs the corpus in Node, with `@bytecodealliance/jco` and its shim of WASI.
 //
-// Environment: COMPONENT (the .wasm), CORPUS, BASE_URL, EMAIL, TOKEN, and OUT, a directory below which
-// `node_modules` is found, for what jco writes. Prints one JSON line per case; exit code 0 if all passed.
+// Environment: COMPONENT (the .wasm), CORPUS, BASE_URL, EMAIL, TOKEN. What jco writes goes into a folder
+// beside this script. Prints one JSON line per case; exit code 0 if all passed.
 
+import { transpile } from '@bytecodealliance/jco';
+import { WASIShim } from '@bytecodealliance/preview2-shim/instantiation';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join } from 'node:path';
 import { env, exit } from 'node:process';
 import { pathToFileURL } from 'node:url';
 import { run } from './corpus.mjs';
-
-const out = resolve(env.OUT ?? '.');
-const installed = createRequire(join(out, 'package.json'));
-const load = (name) => import(pathToFileURL(installed.resolve(name)));
-const { transpile } = await load('@bytecodealliance/jco');
-const { WASIShim } = await load('@bytecodealliance/preview2-shim/instantiation');
 
 const { files } = await transpile(await readFile(env.COMPONENT), {
   name: 'connector',
   instantiation: { tag: 'async' },
   noTypescript: true,
 });
-const modules = join(out, 'transpiled');
+const modules = join(import.meta.dirname, 'transpiled');
 for (const [name, bytes] of Object.entries(files)) {
   await mkdir(dirname(join(modules, name)), { recursive: true });
   await writeFile(join(modules, name), bytes);
 }
-await writeFile(join(modules, 'package.json'), '{"type": "module"}');
 const { instantiate } = await import(pathToFileURL(join(modules, 'connector.js')));
 const compiled = new Map();
 async function coreModule(name) {
