@@ -1,1 +1,24 @@
-//! End to end.
+//! End to end: the component, the host and the simulated Jira as they ship, nothing mocked in between.
+//!
+//! The programs and components come from `target/`; a missing or stale one fails with the command
+//! to run. `stage` sets up what a test needs, every other file is a reader's question: does the
+//! main job work (`main_job`), do the commands keep their word (`commands`, `refusals`), does the
+//! simulator answer as Atlassian's documents say (`openapi`), is the component what the reviewer
+//! was told (`imports`), and do host and connector hold against harm (`faults`, each under its number).
+
+mod built;
+mod figure;
+mod harness;
+mod http;
+mod simulator;
+mod stage;
+
+mod beacon;
+mod commands;
+mod faults;
+mod hosts;
+mod imports;
+mod main_job;
+mod neutral_host;
+mod openapi;
+mod refusals;

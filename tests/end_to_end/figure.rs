@@ -1,0 +1,20 @@
+//! The figures of the numbered fault tests, kept for the table of `cargo xtask test --faults`.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::built;
+
+/// Writes `target/faults/NUMBER.json` and then asserts that the figure is the one asked for.
+///
+/// `test` says what is done, `expected` what the catalogue asks for, `figure` what was measured.
+pub(crate) fn figure(number: &str, test: &str, expected: &str, figure: impl Into<String>, passed: bool) {
+    let figure = figure.into();
+    let folder = built::target().join("faults");
+    fs::create_dir_all(&folder).expect("the target folder can be written to");
+    let finding = json!({"id": number, "test": test, "expected": expected, "figure": figure, "passed": passed});
+    fs::write(folder.join(number).with_extension("json"), finding.to_string()).expect("the finding can be written");
+    println!("{number} {test}: expected {expected}; {figure}");
+    assert!(passed, "{number} {test}: expected {expected}, but: {figure}");
+}

@@ -1,0 +1,99 @@
+//! Every answer of the simulator against Atlassian's own OpenAPI documents.
+//!
+//! The documents are not part of this repository: they are looked for in `../shared/data`, and
+//! where they are absent the check says so and passes. What recordings of real answers do
+//! otherwise than the documents say is tolerated by name, here and in `document`.
+
+mod document;
+mod session;
+
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::simulator::{Jira, text};
+use document::{Document, Listed};
+
+/// The documents in the order they are asked; none where the folder is absent.
+fn documents() -> Option<&'static [Document]> {
+    static DOCUMENTS: OnceLock<Option<Vec<Document>>> = OnceLock::new();
+    let found = DOCUMENTS.get_or_init(|| {
+        ["jira-cloud-platform-v3.json.gz", "jira-software-cloud.json", "jira-service-management-cloud.json"]
+            .into_iter()
+            .map(Document::load)
+            .collect()
+    });
+    if found.is_none() {
+        println!("SKIPPED: Atlassian's OpenAPI documents are not in ../shared/data/jira/openapi");
+    }
+    found.as_deref()
+}
+
+/// Why an answer that no document lists may be right.
+fn tolerated(path: &str, status: u16) -> Option<&'static str> {
+    match status {
+        _ if path.starts_with("/rest/webhooks/1.0/webhook") => Some("the API of admin webhooks is described in prose"),
+        _ if path.starts_with("/rest/api/2/") => Some("Atlassian's own document of version 2 is not among them"),
+        429 | 500.. => Some("limits and troubles occur everywhere and are listed nowhere"),
+        401 | 403 => Some("a credential that is not accepted is refused everywhere"),
+        _ => None,
+    }
+}
+
+/// What the documents say of a Jira's answers.
+pub(crate) struct Verdict {
+    /// What is not as they say, one line each.
+    pub(crate) violations: Vec<String>,
+    /// How many answers were held against a schema.
+    pub(crate) validated: usize,
+}
+
+/// Holds every answer in a Jira's wire log against the documents; none where these are absent.
+pub(crate) fn judge(jira: &Jira) -> Option<Verdict> {
+    let documents = documents()?;
+    let mut verdict = Verdict { violations: Vec::new(), validated: 0 };
+    for entry in jira.wire() {
+        // Left out: answers that a test's fault made, calls that were cut, and routes that the
+        // simulator says it lacks.
+        if !entry["fault"].is_null() || entry["status"] == 0 || entry["missing_route"] == true {
+            continue;
+        }
+        match check(documents, &entry) {
+            Ok(true) => verdict.validated += 1,
+            Ok(false) => {}
+            Err(why) => verdict.violations.push(why),
+        }
+    }
+    verdict.violations.sort();
+    verdict.violations.dedup();
+    Some(verdict)
+}
+
+/// Fails the test where a Jira answered otherwise than Atlassian's documents say.
+pub(crate) fn assert_answers_as_documented(jira: &Jira) {
+    let Some(verdict) = judge(jira) else { return };
+    assert!(verdict.validated > 0, "no answer was held against a schema");
+    assert!(verdict.violations.is_empty(), "not as documented:\n{}", verdict.violations.join("\n"));
+}
+
+/// Whether one answer was held against a schema, or what is wrong with it.
+fn check(documents: &[Document], entry: &Value) -> Result<bool, String> {
+    let (method, path) = (text(&entry["method"]), text(&entry["path"]));
+    let status = entry["status"].as_u64().unwrap_or_default() as u16;
+    let place = format!("{method} {path} {status}");
+    let listed = documents.iter().find_map(|document| document.answer(&method, &path, status));
+    match listed {
+        None | Some(Listed::Not) => match tolerated(&path, status) {
+            Some(_) => Ok(false),
+            None => Err(format!("{place}: no document lists this answer")),
+        },
+        Some(Listed::WithoutSchema) => Ok(false),
+        Some(Listed::WithSchema(validator)) => {
+            let body = text(&entry["response_body"]);
+            let body: Value = serde_json::from_str(&body).map_err(|_| format!("{place}: not JSON: {body}"))?;
+            let wrong: Vec<_> =
+                validator.iter_errors(&body).map(|e| format!("{e} at {}", e.instance_path())).take(3).collect();
+            if wrong.is_empty() { Ok(true) } else { Err(format!("{place}: {}", wrong.join("; "))) }
+        }
+    }
+}
