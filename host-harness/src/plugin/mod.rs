@@ -1,6 +1,28 @@
 //! Connectors: compiling, caching, limiting, instantiating and calling them.
 
+mod answer;
 mod bindings;
+mod cache;
+mod call;
+pub mod contract_json;
+mod fault;
+mod guest;
+mod inspect;
+mod limits;
+mod manifest;
+mod plugins;
+mod quarantine;
+mod registration_json;
+
+pub use call::Plugin;
+pub use fault::{CallError, FaultKind, HostFault};
+pub use inspect::{Inspection, NotAConnector};
+pub use limits::Limits;
+pub use manifest::{
+    AuthMethod, Behaviour, Card, CardKind, ConnectorInfo, Deliveries, IdempotencyKey, Manifest, ManifestError, Routing,
+    Source,
+};
+pub use plugins::{LoadError, PluginError, Plugins};
 
 /// The records of the contract, as Rust types.
 pub mod contract {

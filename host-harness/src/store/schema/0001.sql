@@ -32,11 +32,17 @@ CREATE TABLE secret (
 
 -- The lockout guard: what is known of how the service receives an account's credential.
 CREATE TABLE guard (
-    account         TEXT PRIMARY KEY,          -- key of the account at its tenant
+    account         TEXT NOT NULL,             -- key of the account at its tenant
     credential      TEXT NOT NULL,             -- fingerprint of the credential the row speaks of
     failures        INTEGER NOT NULL,          -- refusals on the wire since the last success
     last_success_ms INTEGER,
-    lease_until_ms  INTEGER,                   -- one request at a time: until when the place is taken
-    lease_holder    TEXT,
-    reason          TEXT                       -- what the last refusal said
+    reason          TEXT,                      -- what the last refusal said
+    PRIMARY KEY (account, credential)
+) STRICT;
+
+-- One process at a time sends with an account's credential.
+CREATE TABLE guard_lease (
+    account  TEXT PRIMARY KEY,
+    holder   TEXT NOT NULL,                    -- drawn anew by each process
+    until_ms INTEGER NOT NULL                  -- when the place is free again if the holder died
 ) STRICT;

@@ -1,0 +1,14 @@
+//! Authorization is the host's: what the manifest declares, the host does. The connector never sees
+//! a secret.
+
+mod access;
+mod credential;
+mod placeholder;
+mod scheme;
+
+pub(crate) use access::Authority;
+pub use access::{Access, SigningSecret};
+pub use credential::{Credential, CredentialError};
+pub(crate) use placeholder::substitute;
+pub(crate) use scheme::refusal;
+pub use scheme::{KeyPlace, Rejection, Scheme, Value};

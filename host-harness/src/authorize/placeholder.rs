@@ -1,0 +1,56 @@
+//! The one place where a secret enters a body: the placeholder that a connector writes where a
+//! service wants the secret it will sign deliveries with.
+
+use serde_json::Value as Json;
+
+use crate::vault::Secret;
+
+/// Puts the secret in the place of the placeholder, where `body` is JSON and the string at `pointer`
+/// (RFC 6901) is exactly the placeholder. None leaves the body as it is.
+pub(crate) fn substitute(body: &[u8], pointer: &str, placeholder: &str, secret: &Secret) -> Option<Vec<u8>> {
+    if placeholder.is_empty() {
+        return None;
+    }
+    let mut json: Json = serde_json::from_slice(body).ok()?;
+    let place = json.pointer_mut(pointer)?;
+    if place.as_str() != Some(placeholder) {
+        return None;
+    }
+    *place = Json::String(secret.expose().to_owned());
+    serde_json::to_vec(&json).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(body: &str) -> Option<String> {
+        let secret = Secret::new("obviously-fake-secret");
+        substitute(body.as_bytes(), "/secret", "%placeholder%", &secret).map(|body| String::from_utf8(body).unwrap())
+    }
+
+    #[test]
+    fn the_string_at_the_pointer_becomes_the_secret() {
+        let sent = put(r#"{"name":"hook","secret":"%placeholder%"}"#).unwrap();
+        assert_eq!(sent, r#"{"name":"hook","secret":"obviously-fake-secret"}"#);
+    }
+
+    #[test]
+    fn k3_everywhere_else_the_placeholder_stays_what_it_is() {
+        for body in [
+            r#"{"name":"%placeholder%"}"#,
+            r#"{"secret":"x%placeholder%"}"#,
+            r#"{"secret":"%placeholder%x"}"#,
+            r#"{"secret":["%placeholder%"]}"#,
+            r#"{"secret":{"secret":"%placeholder%"}}"#,
+            r#"{"secret":"%PLACEHOLDER%"}"#,
+            r#"["%placeholder%"]"#,
+            r#""%placeholder%""#,
+            "secret=%placeholder%",
+            "%placeholder%",
+            "",
+        ] {
+            assert_eq!(put(body), None, "{body}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The way out: which origins a connection may reach, checks of the address that is really
+//! connected, no redirects, no proxies, bounded bodies, pooled connections, and a record of what
+//! left.
+
+mod address;
+mod body;
+mod connect;
+mod fault;
+mod network;
+mod origin;
+mod record;
+mod resolve;
+mod sender;
+
+pub use address::reserved;
+pub use network::{Network, NetworkError, Policy};
+pub use origin::{Mismatch, Origin, OriginError, PinnedOrigin};
+pub use record::{CallRecord, Outcome, Recorder, RequestRecord};
+pub use resolve::{Resolver, SystemResolver};
+pub(crate) use sender::{Sender, Substitution};

@@ -1,0 +1,123 @@
+//! The pools of connections, one for each connection policy and credential, so that no request
+//! travels on a connection that was opened under another connection's rules.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
+use rustls_platform_verifier::BuilderVerifierExt;
+use wasmtime_wasi_http::WasiBody;
+
+use super::connect::{CheckedTcp, Connector};
+use super::origin::PinnedOrigin;
+use super::resolve::{Resolver, SystemResolver};
+
+/// How many pools are kept at most; when there are more, all are dropped and made anew on demand.
+const MOST_POOLS: usize = 256;
+
+/// What one connection's requests may do.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Policy {
+    /// Where requests may go. Everything else is refused.
+    pub origins: Vec<PinnedOrigin>,
+    /// Whether the operator allowed private addresses and plain http for this connection.
+    pub allow_private: bool,
+    /// The largest request body, in bytes.
+    pub max_request_bytes: u64,
+    /// The largest response body, in bytes, as it comes over the wire.
+    pub max_response_bytes: u64,
+    /// How many headers a response may have.
+    pub max_response_headers: usize,
+    /// How many bytes the names and values of a response's headers may have together.
+    pub max_response_header_bytes: usize,
+    /// How long name resolution, connection and TLS may take together.
+    pub connect_timeout: Duration,
+}
+
+impl Policy {
+    /// The usual bounds: bodies of 32 MiB, 100 headers of 64 KiB together, 10 s to connect.
+    pub fn new(origins: Vec<PinnedOrigin>, allow_private: bool) -> Self {
+        Self {
+            origins,
+            allow_private,
+            max_request_bytes: 32 << 20,
+            max_response_bytes: 32 << 20,
+            max_response_headers: 100,
+            max_response_header_bytes: 64 << 10,
+            connect_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+pub(crate) type Pool = Client<Connector, WasiBody>;
+
+/// All ways out of this process. Clones share the pools.
+#[derive(Clone)]
+pub struct Network(Arc<Shared>);
+
+struct Shared {
+    resolver: Arc<dyn Resolver>,
+    tls: Arc<ClientConfig>,
+    pools: Mutex<HashMap<(Policy, String), Pool>>,
+}
+
+/// Why there is no way out.
+#[derive(Debug, thiserror::Error)]
+#[error("TLS could not be set up: {0}. Check that the machine has a store of trusted certificates")]
+pub struct NetworkError(#[from] rustls::Error);
+
+impl Network {
+    /// The network with the operating system's resolver and trusted certificates. No proxy is used,
+    /// whatever the environment says.
+    pub fn new() -> Result<Self, NetworkError> {
+        Self::with_resolver(SystemResolver)
+    }
+
+    /// The network with another resolver.
+    pub fn with_resolver(resolver: impl Resolver) -> Result<Self, NetworkError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut tls = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+            .with_platform_verifier()?
+            .with_no_client_auth();
+        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self(Arc::new(Shared {
+            resolver: Arc::new(resolver),
+            tls: Arc::new(tls),
+            pools: Mutex::new(HashMap::new()),
+        })))
+    }
+
+    /// The pool for a policy and the fingerprint of a credential.
+    pub(crate) fn pool(&self, policy: &Policy, credential: &str) -> Pool {
+        let mut pools = self.0.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (policy.clone(), credential.to_owned());
+        if let Some(pool) = pools.get(&key) {
+            return pool.clone();
+        }
+        if pools.len() >= MOST_POOLS {
+            pools.clear();
+        }
+        let tcp = CheckedTcp { resolver: self.0.resolver.clone(), allow_private: policy.allow_private };
+        let connector = Connector::new(tcp, self.0.tls.clone(), policy.connect_timeout);
+        let pool = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(20))
+            .pool_max_idle_per_host(16)
+            .http1_max_headers(policy.max_response_headers)
+            .http1_max_buf_size(policy.max_response_header_bytes.max(16 << 10))
+            .build(connector);
+        pools.insert(key, pool.clone());
+        pool
+    }
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Network")
+    }
+}

@@ -1,0 +1,306 @@
+//! One call's way out: every request of a guest goes through `Sender::send`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::{HeaderMap, Method, Request, Response, Uri};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody};
+
+use super::body;
+use super::fault::SendFault;
+use super::network::Policy;
+use super::origin::Mismatch;
+use super::record::{Outcome, Recorder};
+use crate::authorize::{Access, SigningSecret, refusal, substitute};
+use crate::vault::{Admission, NotAdmitted};
+
+/// How many requests of one call may be under way at once.
+const MOST_AT_ONCE: usize = 64;
+/// How much of the call's time is left to the guest after its last request timed out, so that it can
+/// say what happened.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+/// The largest body in which the signing secret's placeholder is looked for.
+const MOST_SUBSTITUTED: u64 = 1 << 20;
+
+/// The headers that a guest may neither set nor see: credentials, cookies, and what frames or routes
+/// a message.
+const FORBIDDEN: [HeaderName; 10] = [
+    AUTHORIZATION,
+    CONNECTION,
+    COOKIE,
+    HOST,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    SET_COOKIE,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+const FORBIDDEN_NAMES: [&str; 6] =
+    ["cookie2", "set-cookie2", "http2-settings", "keep-alive", "proxy-connection", "authentication-info"];
+
+/// The placeholder of a call that registers, and where it may stand.
+pub(crate) struct Substitution {
+    pub(crate) secret: SigningSecret,
+    pub(crate) pointer: String,
+    pub(crate) done: AtomicBool,
+}
+
+/// What one call may send, and where that is taken down.
+#[derive(Clone)]
+pub(crate) struct Sender {
+    pub(crate) access: Option<Access>,
+    pub(crate) recorder: Recorder,
+    pub(crate) substitution: Option<Arc<Substitution>>,
+    pub(crate) deadline: Instant,
+    at_once: Arc<Semaphore>,
+}
+
+impl Sender {
+    pub(crate) fn new(access: Option<Access>, substitution: Option<Substitution>, deadline: Instant) -> Self {
+        Self {
+            access,
+            recorder: Recorder::default(),
+            substitution: substitution.map(Arc::new),
+            deadline,
+            at_once: Arc::new(Semaphore::new(MOST_AT_ONCE)),
+        }
+    }
+
+    /// Whether a guest may neither set nor see this header.
+    pub(crate) fn is_forbidden(&self, name: &HeaderName) -> bool {
+        let credential = self.access.as_ref().and_then(|access| access.authority.as_ref());
+        FORBIDDEN.contains(name)
+            || FORBIDDEN_NAMES.contains(&name.as_str())
+            || credential.is_some_and(|authority| authority.credential.header_name() == Some(name))
+    }
+
+    /// Sends one request, if it may be sent.
+    pub(crate) async fn send(
+        self,
+        request: Request<WasiBody>,
+        options: RequestOptions,
+    ) -> Result<Response<WasiBody>, HttpError> {
+        let begun = Instant::now();
+        let uri = request.uri();
+        let asked = format!(
+            "{}://{}",
+            uri.scheme_str().unwrap_or_default(),
+            uri.authority().map(|a| a.as_str().rsplit('@').next().unwrap_or_default()).unwrap_or_default()
+        );
+        let place = self.recorder.begin(request.method().as_str(), asked, uri.path());
+        let result = self.checked(request, options).await;
+        let (outcome, result) = match result {
+            Ok(response) => (Outcome::Status(response.status().as_u16()), Ok(response)),
+            Err(Refusal::Denied(reason)) => (Outcome::Denied(reason), Err(HttpError::HttpRequestDenied)),
+            Err(Refusal::Unreached(reason, error)) => (Outcome::Unreached(reason), Err(error)),
+            Err(Refusal::Lost(reason, error)) => (Outcome::Lost(reason), Err(error)),
+        };
+        let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.recorder.end(place, outcome, took);
+        result
+    }
+
+    async fn checked(
+        &self,
+        request: Request<WasiBody>,
+        options: RequestOptions,
+    ) -> Result<Response<WasiBody>, Refusal> {
+        let Some(access) = &self.access else {
+            return Err(Refusal::Denied("this function of a connector may not reach the network".into()));
+        };
+        let _turn = self
+            .at_once
+            .try_acquire()
+            .map_err(|_| Refusal::Unreached("too many requests at once".into(), HttpError::ConnectionLimitReached))?;
+        let (mut parts, body) = request.into_parts();
+        let (uri, credentialed) = permit(&access.policy, &parts.method, &parts.uri)?;
+        parts.uri = uri;
+        parts.headers.remove(HOST);
+        if parts.headers.keys().any(|name| self.is_forbidden(name) || name == TRAILER) {
+            return Err(Refusal::Denied("it sets a header that only the host may set".into()));
+        }
+        let authority = access.authority.as_ref().filter(|_| credentialed);
+        let body = self.body(&mut parts.headers, body, credentialed, access.policy.max_request_bytes).await?;
+        let mut admission = None;
+        let mut fingerprint = "";
+        if let Some(authority) = authority {
+            admission = Some(self.admit(authority).await?);
+            fingerprint = authority.credential.fingerprint();
+            authority
+                .credential
+                .attach(&mut parts.uri, &mut parts.headers)
+                .map_err(|_| Refusal::Denied("the credential cannot be attached to it".into()))?;
+            self.recorder.mark(|record| record.credential_sent = true);
+        }
+        let pool = access.network.pool(&access.policy, fingerprint);
+        let response = self.exchange(pool, Request::from_parts(parts, body), options).await?;
+        if let (Some(authority), Some(admission)) = (authority, admission) {
+            self.judge(&authority.rejections, admission, &response)?;
+        }
+        let (parts, body) = response.into_parts();
+        bound_headers(&access.policy, &parts.headers)?;
+        let between = options.between_bytes_timeout.unwrap_or(Duration::MAX).min(self.left()).min(YEAR);
+        Ok(Response::from_parts(parts, body::incoming(body, access.policy.max_response_bytes, between)))
+    }
+
+    /// The body as it is sent: with the signing secret where that is due.
+    async fn body(
+        &self,
+        headers: &mut HeaderMap,
+        body: WasiBody,
+        credentialed: bool,
+        most: u64,
+    ) -> Result<WasiBody, Refusal> {
+        let Some(substitution) = self.substitution.as_ref().filter(|s| credentialed && !s.done.load(Ordering::SeqCst))
+        else {
+            return Ok(body::outgoing(body, most));
+        };
+        let too_large = |error| Refusal::Unreached("its body was not whole or too large".into(), error);
+        let collecting = body::collect(body, MOST_SUBSTITUTED.min(most));
+        let whole = tokio::time::timeout(self.left(), collecting).await;
+        let mut whole = whole.unwrap_or(Err(HttpError::ConnectionWriteTimeout)).map_err(too_large)?;
+        let secret = &substitution.secret;
+        if let Some(changed) = substitute(&whole, &substitution.pointer, &secret.placeholder, &secret.secret)
+            // Only the first of several requests that are under way at once.
+            && !substitution.done.swap(true, Ordering::SeqCst)
+        {
+            whole = Bytes::from(changed);
+        }
+        // The client writes the length of the body it is given.
+        headers.remove(CONTENT_LENGTH);
+        Ok(body::whole(whole))
+    }
+
+    async fn admit(&self, authority: &crate::authorize::Authority) -> Result<Admission, Refusal> {
+        let admitted = authority.guard.admit(&authority.account, authority.credential.fingerprint(), self.left()).await;
+        admitted.map_err(|error| match &error {
+            NotAdmitted::Held { .. } => {
+                self.recorder.mark(|record| record.account_held = true);
+                Refusal::Denied(error.to_string())
+            }
+            NotAdmitted::Busy => Refusal::Unreached(error.to_string(), HttpError::ConnectionLimitReached),
+            NotAdmitted::Store(_) => {
+                Refusal::Unreached(error.to_string(), HttpError::InternalError(Some("the host's store failed".into())))
+            }
+        })
+    }
+
+    async fn exchange(
+        &self,
+        pool: super::network::Pool,
+        request: Request<WasiBody>,
+        options: RequestOptions,
+    ) -> Result<Response<hyper::body::Incoming>, Refusal> {
+        let unsafe_method = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        let within = self.left().saturating_sub(LAST_WORDS).min(options.first_byte_timeout.unwrap_or(YEAR));
+        if unsafe_method {
+            // Before it is sent: if the call ends in the middle, it may have left.
+            self.recorder.mark(|record| record.unsafe_requests_sent += 1);
+        }
+        match tokio::time::timeout(within, pool.request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(match SendFault::from_client(&error) {
+                SendFault::Unreached(fault) => {
+                    if unsafe_method {
+                        self.recorder.mark(|record| record.unsafe_requests_sent -= 1);
+                    }
+                    match fault {
+                        super::fault::ConnectFault::Prohibited { .. } => Refusal::Denied(fault.to_string()),
+                        _ => Refusal::Unreached(fault.to_string(), fault.to_http()),
+                    }
+                }
+                SendFault::Lost(error, reason) => Refusal::Lost(reason, error),
+            }),
+            Err(_) => Err(Refusal::Lost("no answer came in time".into(), HttpError::HttpResponseTimeout)),
+        }
+    }
+
+    /// Tells the guard what the answer says about the credential.
+    fn judge<B>(
+        &self,
+        rejections: &[crate::authorize::Rejection],
+        admission: Admission,
+        response: &Response<B>,
+    ) -> Result<(), Refusal> {
+        let told = if let Some(reason) = refusal(rejections, response.status(), response.headers()) {
+            self.recorder.mark(|record| record.refusals += 1);
+            admission.refused(&reason)
+        } else if response.status().is_success() {
+            admission.accepted()
+        } else {
+            Ok(())
+        };
+        told.map_err(|error| {
+            Refusal::Lost(error.to_string(), HttpError::InternalError(Some("the host's store failed".into())))
+        })
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Why a request got no answer.
+enum Refusal {
+    Denied(String),
+    Unreached(String, HttpError),
+    Lost(String, HttpError),
+}
+
+/// Whether the policy lets a request go, in which spelling, and whether with the credential.
+fn permit(policy: &Policy, method: &Method, uri: &Uri) -> Result<(Uri, bool), Refusal> {
+    if matches!(*method, Method::CONNECT | Method::TRACE) {
+        return Err(Refusal::Denied(format!("the method {method} is not allowed")));
+    }
+    let mut nearest = Mismatch::Elsewhere;
+    let mut best: Option<(usize, Uri, bool)> = None;
+    for pinned in &policy.origins {
+        match pinned.origin.admit(uri) {
+            Ok(_) if !pinned.origin.is_secure() && !policy.allow_private => {
+                return Err(Refusal::Denied(
+                    "plain http is refused; the operator can allow it for this connection (--allow-private)".into(),
+                ));
+            }
+            // Where several pinned origins hold the path, the narrowest decides about the credential.
+            Ok(own) => {
+                let depth = pinned.origin.path().len();
+                if best.as_ref().is_none_or(|(deepest, ..)| depth > *deepest) {
+                    best = Some((depth, own, pinned.credential));
+                }
+            }
+            Err(Mismatch::Elsewhere) => {}
+            Err(closer) => nearest = closer,
+        }
+    }
+    best.map(|(_, uri, credential)| (uri, credential)).ok_or_else(|| Refusal::Denied(nearest.to_string()))
+}
+
+fn bound_headers(policy: &Policy, headers: &HeaderMap) -> Result<(), Refusal> {
+    let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers.len() > policy.max_response_headers || bytes > policy.max_response_header_bytes {
+        let error = HttpError::HttpResponseHeaderSectionSize(u32::try_from(bytes).ok());
+        return Err(Refusal::Lost("the answer has too many or too large headers".into(), error));
+    }
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    match length {
+        Some(length) if length > policy.max_response_bytes => {
+            Err(Refusal::Lost("the answer is too large".into(), HttpError::HttpResponseBodySize(Some(length))))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[path = "sender_test.rs"]
+mod tests;

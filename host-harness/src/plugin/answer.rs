@@ -1,0 +1,293 @@
+//! What a connector answered, checked before anyone relies on it: texts that must be JSON are, lists
+//! and texts are not larger than allowed, ids are not empty.
+
+use serde_json::Value;
+
+use super::contract::types::{Aside, Error, Failure, FailureClass, Responsible};
+use super::contract::{action, catalog, connection, event};
+use super::fault::{FaultKind, HostFault};
+use super::limits::Limits;
+use super::manifest::check_schema;
+
+/// A result of a contract function.
+pub(crate) trait Answer: Sized {
+    /// The result, if the contract allows it; shortened where the contract lets the host forget.
+    fn checked(self, limits: &Limits) -> Result<Self, HostFault>;
+
+    /// The class of the failure that a result reports though the call went well.
+    fn failed_class(&self) -> Option<FailureClass> {
+        None
+    }
+
+    /// Adds that the host refused to send something, where the result has a place for it.
+    fn explain_denial(&mut self, _reason: &str) {}
+}
+
+fn bad(what: &str, why: impl std::fmt::Display) -> HostFault {
+    HostFault::new(
+        FaultKind::BadAnswer,
+        format!("the connector answered something the contract does not allow: {what} {why}"),
+    )
+}
+
+/// A JSON text of bounded size.
+fn json(what: &str, text: &str, limits: &Limits) -> Result<Value, HostFault> {
+    if text.len() > limits.output_bytes {
+        return Err(bad(what, format_args!("has {} bytes; at most {} are allowed", text.len(), limits.output_bytes)));
+    }
+    serde_json::from_str(text).map_err(|error| bad(what, format_args!("is not JSON ({error})")))
+}
+
+fn object(what: &str, text: &str, limits: &Limits) -> Result<(), HostFault> {
+    if json(what, text, limits)?.is_object() { Ok(()) } else { Err(bad(what, "is not a JSON object")) }
+}
+
+fn schema(what: &str, text: &str, limits: &Limits) -> Result<(), HostFault> {
+    let schema = json(what, text, limits)?;
+    check_schema(&schema).map_err(|reason| bad(what, format_args!("is not a usable JSON Schema ({reason})")))
+}
+
+fn few<T>(what: &str, items: &[T], limits: &Limits) -> Result<(), HostFault> {
+    if items.len() <= limits.items {
+        return Ok(());
+    }
+    Err(bad(what, format_args!("has {} items; at most {} are allowed", items.len(), limits.items)))
+}
+
+fn filled(what: &str, text: &str) -> Result<(), HostFault> {
+    if text.is_empty() { Err(bad(what, "is empty")) } else { Ok(()) }
+}
+
+fn shorten(text: &mut String, most: usize) {
+    if text.len() > most {
+        let end = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+}
+
+/// Notices beyond the limit are dropped, long ones shortened; a memo that is too large is forgotten,
+/// as the contract lets a host do.
+fn aside(aside: &mut Aside, limits: &Limits) -> Result<(), HostFault> {
+    object("`extra`", &aside.extra, limits)?;
+    aside.notices.truncate(limits.notices);
+    for notice in &mut aside.notices {
+        shorten(&mut notice.message, limits.notice_length);
+        shorten(&mut notice.code, limits.notice_length);
+    }
+    if aside.memo.as_ref().is_some_and(|memo| memo.len() > limits.memo_bytes) {
+        aside.memo = None;
+    }
+    aside.memo.as_deref().map_or(Ok(()), |memo| json("the memo", memo, limits).map(drop))
+}
+
+fn failure(failure: &mut Failure, limits: &Limits) -> Result<(), HostFault> {
+    object("`extra` of the failure", &failure.extra, limits)?;
+    filled("the failure's code", &failure.code)?;
+    for text in [&mut failure.code, &mut failure.message, &mut failure.remedy] {
+        shorten(text, 4 * limits.notice_length);
+    }
+    failure.fields.truncate(limits.notices);
+    for field in &mut failure.fields {
+        for text in [&mut field.pointer, &mut field.name, &mut field.message] {
+            shorten(text, limits.notice_length);
+        }
+    }
+    if let Some(id) = &mut failure.request_id {
+        shorten(id, limits.notice_length);
+    }
+    Ok(())
+}
+
+impl Answer for Error {
+    fn checked(mut self, limits: &Limits) -> Result<Self, HostFault> {
+        match &mut self {
+            Self::Permanent(inner) | Self::PermanentUncertain(inner) => failure(inner, limits)?,
+            Self::Transient(backoff) => failure(&mut backoff.failure, limits)?,
+            Self::ExecutionFailed => return Err(bad("`execution-failed`", "is reserved for hosts")),
+        }
+        Ok(self)
+    }
+}
+
+impl Answer for catalog::Description {
+    fn checked(self, limits: &Limits) -> Result<Self, HostFault> {
+        object("the manifest", &self.manifest, limits)?;
+        object("`extra`", &self.extra, limits)?;
+        few("`lacking`", &self.lacking, limits)?;
+        Ok(self)
+    }
+}
+
+impl Answer for catalog::Choices {
+    fn checked(mut self, limits: &Limits) -> Result<Self, HostFault> {
+        few("the list of choices", &self.items, limits)?;
+        for choice in &self.items {
+            json("the value of a choice", &choice.value, limits)?;
+        }
+        aside(&mut self.aside, limits)?;
+        Ok(self)
+    }
+}
+
+impl Answer for catalog::CardSchema {
+    fn checked(mut self, limits: &Limits) -> Result<Self, HostFault> {
+        schema("the card's input", &self.input, limits)?;
+        schema("the card's output", &self.output, limits)?;
+        aside(&mut self.aside, limits)?;
+        Ok(self)
+    }
+}
+
+impl Answer for connection::Prepared {
+    fn checked(self, limits: &Limits) -> Result<Self, HostFault> {
+        object("the settings", &self.settings, limits)?;
+        object("`extra`", &self.extra, limits)?;
+        few("the list of origins", &self.origins, limits)?;
+        for origin in &self.origins {
+            crate::egress::Origin::parse(&origin.url).map_err(|error| bad("an origin:", error))?;
+        }
+        Ok(self)
+    }
+}
+
+impl Answer for connection::Sites {
+    fn checked(mut self, limits: &Limits) -> Result<Self, HostFault> {
+        few("the list of sites", &self.items, limits)?;
+        let items = std::mem::take(&mut self.items);
+        for site in items {
+            let prepared = site.prepared.checked(limits)?;
+            self.items.push(connection::Site { prepared, ..site });
+        }
+        aside(&mut self.aside, limits)?;
+        Ok(self)
+    }
+}
+
+impl Answer for connection::Health {
+    fn checked(mut self, limits: &Limits) -> Result<Self, HostFault> {
+        object("the settings", &self.settings, limits)?;
+        few("the list of findings", &self.findings, limits)?;
+        if let Some(identity) = &self.identity {
+            filled("the identity's tenant", &identity.tenant)?;
+            filled("the identity's account", &identity.account)?;
+        }
+        for finding in &mut self.findings {
+            for text in [&mut finding.code, &mut finding.message, &mut finding.remedy] {
+                shorten(text, 4 * limits.notice_length);
+            }
+        }
+        aside(&mut self.aside, limits)?;
+        Ok(self)
+    }
+
+    fn failed_class(&self) -> Option<FailureClass> {
+        let failed = self.findings.iter().filter(|finding| finding.outcome == connection::Outcome::Failed);
+        let classes: Vec<FailureClass> = failed.filter_map(|finding| finding.class).collect();
+        let credential = classes.iter().find(|class| **class == FailureClass::Credential);
+        credential.or(classes.first()).copied()
+    }
+
+    fn explain_denial(&mut self, reason: &str) {
+        if self.findings.iter().all(|finding| finding.outcome == connection::Outcome::Passed) {
+            return;
+        }
+        self.findings.push(connection::Finding {
+            outcome: connection::Outcome::Failed,
+            code: "host.egress-denied".into(),
+            message: format!("The host refused to send a request of the connector: {reason}."),
+            remedy: "Check the address of the connection; if it is meant to lie in a private network or to use plain http, add the connection again with --allow-private.".into(),
+            who: Responsible::Operator,
+            class: Some(FailureClass::Permission),
+        });
+    }
+}
+
+impl Answer for action::Invoked {
+    fn checked(mut self, limits: &Limits) -> Result<Self, HostFault> {
+        match &mut self.step {
+            action::Step::Done(output) => {
+                json("the output", output, limits)?;
+            }
+            action::Step::More(more) => {
+                json("the state", &more.state, limits)?;
+                shorten(&mut more.progress.message, limits.notice_length);
+            }
+        }
+        aside(&mut self.aside, limits)?;
+        Ok(self)
+    }
+}
+
+fn registration(registration: &event::Registration, limits: &Limits) -> Result<(), HostFault> {
+    filled("a registration's id", &registration.id)?;
+    object("a registration's state", &registration.state, limits)?;
+    few("`covers`", &registration.covers, limits)
+}
+
+impl Answer for event::Ensured {
+    fn checked(mut self, limits: &Limits) -> Result<Self, HostFault> {
+        few("the list of registrations", &self.registrations, limits)?;
+        few("the list of changes", &self.changes, limits)?;
+        few("the list of foreign registrations", &self.foreign, limits)?;
+        few("the list of allowances", &self.allowances, limits)?;
+        self.registrations.iter().try_for_each(|one| registration(one, limits))?;
+        aside(&mut self.aside, limits)?;
+        Ok(self)
+    }
+}
+
+impl Answer for event::Verdict {
+    fn checked(mut self, limits: &Limits) -> Result<Self, HostFault> {
+        if let Self::Forged(reason) = &mut self {
+            shorten(reason, limits.notice_length);
+        }
+        Ok(self)
+    }
+}
+
+impl Answer for Option<event::Reply> {
+    fn checked(self, limits: &Limits) -> Result<Self, HostFault> {
+        let Some(reply) = &self else { return Ok(self) };
+        if !(200..=599).contains(&reply.status) {
+            return Err(bad("the reply's status", format_args!("is {}", reply.status)));
+        }
+        if reply.body.len() > limits.output_bytes {
+            return Err(bad("the reply's body", "is too large"));
+        }
+        few("the list of the reply's headers", &reply.headers, limits)?;
+        for header in &reply.headers {
+            let name = http::HeaderName::from_bytes(header.name.as_bytes()).is_ok();
+            if !name || http::HeaderValue::from_str(&header.value).is_err() {
+                return Err(bad("a header of the reply", "cannot be sent"));
+            }
+        }
+        Ok(self)
+    }
+}
+
+fn occurrences(occurrences: &[event::Occurrence], limits: &Limits) -> Result<(), HostFault> {
+    few("the list of occurrences", occurrences, limits)?;
+    for occurrence in occurrences {
+        filled("an occurrence's id", &occurrence.id)?;
+        json("an occurrence's payload", &occurrence.payload, limits)?;
+    }
+    Ok(())
+}
+
+impl Answer for event::Received {
+    fn checked(mut self, limits: &Limits) -> Result<Self, HostFault> {
+        occurrences(&self.occurrences, limits)?;
+        aside(&mut self.aside, limits)?;
+        Ok(self)
+    }
+}
+
+impl Answer for event::Polled {
+    fn checked(mut self, limits: &Limits) -> Result<Self, HostFault> {
+        occurrences(&self.occurrences, limits)?;
+        json("the cursor", &self.cursor, limits)?;
+        aside(&mut self.aside, limits)?;
+        Ok(self)
+    }
+}

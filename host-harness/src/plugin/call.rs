@@ -1,0 +1,418 @@
+//! Calling a connector: a fresh instance for each call, under the limits, and every way it can end
+//! told apart.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::time::Instant;
+use wasmtime::{Store, Trap, UpdateDeadline};
+
+use super::answer::Answer;
+use super::bindings::{Connector, ConnectorPre};
+use super::contract::types::{self, Error, FailureClass};
+use super::contract::{action, catalog, connection, event};
+use super::fault::{CallError, FaultKind, HostFault};
+use super::guest::Guest;
+use super::inspect::Inspection;
+use super::manifest::Manifest;
+use super::plugins::Shared;
+use crate::authorize::{Access, SigningSecret};
+use crate::egress::{CallRecord, Sender, Substitution};
+
+/// A loaded connector. Cheap to clone.
+#[derive(Clone)]
+pub struct Plugin(Arc<Loaded>);
+
+struct Loaded {
+    shared: Arc<Shared>,
+    pre: ConnectorPre<Guest>,
+    digest: String,
+    inspection: Inspection,
+    manifest: Manifest,
+}
+
+/// Who is calling for whom.
+struct Caller<'a> {
+    shared: &'a Shared,
+    pre: &'a ConnectorPre<Guest>,
+    digest: &'a str,
+}
+
+impl Plugin {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        pre: ConnectorPre<Guest>,
+        digest: String,
+        inspection: Inspection,
+        manifest: Manifest,
+    ) -> Self {
+        Self(Arc::new(Loaded { shared, pre, digest, inspection, manifest }))
+    }
+
+    /// Asks a component that is being loaded for its manifest.
+    pub(crate) async fn manifest_text(
+        shared: &Shared,
+        pre: &ConnectorPre<Guest>,
+        digest: &str,
+    ) -> Result<String, CallError> {
+        let caller = Caller { shared, pre, digest };
+        let description = caller
+            .run(None, None, async |store, connector| {
+                connector.workflow_connector_catalog().call_describe(store, None).await
+            })
+            .await?;
+        Ok(description.manifest)
+    }
+
+    /// Its manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.0.manifest
+    }
+
+    /// The SHA-256 of the component, in hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.0.digest
+    }
+
+    /// What it imports and exports, and how large it is.
+    pub fn inspection(&self) -> &Inspection {
+        &self.0.inspection
+    }
+
+    fn caller(&self) -> Caller<'_> {
+        Caller { shared: &self.0.shared, pre: &self.0.pre, digest: &self.0.digest }
+    }
+
+    /// What the connector can do; for a connection also what its deployment lacks.
+    pub async fn describe(&self, connection: Option<&types::Connection>) -> Result<catalog::Description, CallError> {
+        let run = async |store: &mut Store<Guest>, connector: &Connector| {
+            connector.workflow_connector_catalog().call_describe(store, connection).await
+        };
+        self.caller().run(None, None, run).await
+    }
+
+    /// The values a field may hold.
+    pub async fn options(
+        &self,
+        access: &Access,
+        call: &types::Call,
+        query: &catalog::ChoiceQuery,
+    ) -> Result<catalog::Choices, CallError> {
+        let run = async |store: &mut Store<Guest>, connector: &Connector| {
+            connector.workflow_connector_catalog().call_options(store, call, query).await
+        };
+        self.caller().run(Some(access), None, run).await
+    }
+
+    /// The schema of a card, with these inputs known.
+    pub async fn schema(
+        &self,
+        access: &Access,
+        call: &types::Call,
+        card: &str,
+        input: &str,
+    ) -> Result<catalog::CardSchema, CallError> {
+        let input = input.to_owned();
+        let run = async |store: &mut Store<Guest>, connector: &Connector| {
+            connector.workflow_connector_catalog().call_schema(store, call, card, &input).await
+        };
+        self.caller().run(Some(access), None, run).await
+    }
+
+    /// What a form means. `form` is a JSON object without the secret fields.
+    pub async fn prepare(&self, method: &str, form: &str) -> Result<connection::Prepared, CallError> {
+        let form = form.to_owned();
+        let run = async |store: &mut Store<Guest>, connector: &Connector| {
+            connector.workflow_connector_connection().call_prepare(store, method, &form).await
+        };
+        self.caller().run(None, None, run).await
+    }
+
+    /// The sites that a credential reaches.
+    pub async fn discover(&self, access: &Access, call: &types::Call) -> Result<connection::Sites, CallError> {
+        let run = async |store: &mut Store<Guest>, connector: &Connector| {
+            connector.workflow_connector_connection().call_discover(store, call).await
+        };
+        self.caller().run(Some(access), None, run).await
+    }
+
+    /// The health of a connection.
+    pub async fn check(&self, access: &Access, call: &types::Call) -> Result<connection::Health, CallError> {
+        let run = async |store: &mut Store<Guest>, connector: &Connector| {
+            connector.workflow_connector_connection().call_check(store, call).await
+        };
+        self.caller().run(Some(access), None, run).await
+    }
+
+    /// Runs an action card.
+    pub async fn invoke(
+        &self,
+        access: &Access,
+        call: &types::Call,
+        card: &str,
+        input: &str,
+        state: Option<&str>,
+    ) -> Result<action::Invoked, CallError> {
+        let (input, state) = (input.to_owned(), state.map(str::to_owned));
+        let run = async |store: &mut Store<Guest>, connector: &Connector| {
+            connector.workflow_connector_action().call_invoke(store, call, card, &input, state.as_ref()).await
+        };
+        self.caller().run(Some(access), None, run).await
+    }
+
+    /// Makes what is registered equal to what is wanted. Where `signing_secret` is given, its
+    /// placeholder (which `request.signing-secret` holds) is replaced once, at the manifest's
+    /// `deliveries.secret-pointer`, in a request to an origin that takes the credential.
+    pub async fn ensure(
+        &self,
+        access: &Access,
+        call: &types::Call,
+        request: &event::EnsureRequest,
+        signing_secret: Option<SigningSecret>,
+    ) -> Result<event::Ensured, CallError> {
+        let pointer = self.0.manifest.deliveries.secret_pointer.clone();
+        let substitution = signing_secret.zip(pointer).map(|(secret, pointer)| Substitution {
+            secret,
+            pointer,
+            done: AtomicBool::new(false),
+        });
+        let run = async |store: &mut Store<Guest>, connector: &Connector| {
+            connector.workflow_connector_event().call_ensure(store, call, request).await
+        };
+        self.caller().run(Some(access), substitution, run).await
+    }
+
+    /// Whether a delivery is genuine, for registrations whose proof is `authenticate`.
+    pub async fn authenticate(
+        &self,
+        delivery: &event::Delivery,
+        registration: &event::Registration,
+    ) -> Result<event::Verdict, CallError> {
+        let run = async |store: &mut Store<Guest>, connector: &Connector| {
+            connector.workflow_connector_event().call_authenticate(store, delivery, registration).await
+        };
+        self.caller().run(None, None, run).await
+    }
+
+    /// The reply to a handshake; none for any other delivery.
+    pub async fn answer(&self, delivery: &event::Delivery) -> Result<Option<event::Reply>, CallError> {
+        let run = async |store: &mut Store<Guest>, connector: &Connector| {
+            connector.workflow_connector_event().call_answer(store, delivery).await
+        };
+        self.caller().run(None, None, run).await
+    }
+
+    /// What a proved delivery brought. Without `access` and `call` nothing is fetched.
+    pub async fn receive(
+        &self,
+        access: Option<&Access>,
+        call: Option<&types::Call>,
+        delivery: &event::Delivery,
+        subscriptions: &[event::Subscription],
+    ) -> Result<event::Received, CallError> {
+        let run = async |store: &mut Store<Guest>, connector: &Connector| {
+            connector.workflow_connector_event().call_receive(store, call, delivery, subscriptions).await
+        };
+        self.caller().run(access, None, run).await
+    }
+
+    /// What happened since the cursor.
+    pub async fn poll(
+        &self,
+        access: &Access,
+        call: &types::Call,
+        subscriptions: &[event::Subscription],
+        cursor: Option<&str>,
+    ) -> Result<event::Polled, CallError> {
+        let cursor = cursor.map(str::to_owned);
+        let run = async |store: &mut Store<Guest>, connector: &Connector| {
+            connector.workflow_connector_event().call_poll(store, call, subscriptions, cursor.as_ref()).await
+        };
+        self.caller().run(Some(access), None, run).await
+    }
+}
+
+impl Caller<'_> {
+    /// Runs one function in a fresh instance.
+    async fn run<T, F>(
+        &self,
+        access: Option<&Access>,
+        substitution: Option<Substitution>,
+        function: F,
+    ) -> Result<T, CallError>
+    where
+        T: Answer,
+        F: AsyncFnOnce(&mut Store<Guest>, &Connector) -> wasmtime::Result<Result<T, Error>>,
+    {
+        let limits = &self.shared.limits;
+        let connection = access.map(|access| access.connection.as_str()).unwrap_or_default();
+        self.may_run(access, connection)?;
+        let Ok(_turn) = self.shared.calls.acquire().await else {
+            return Err(HostFault::new(FaultKind::Internal, "the host is shutting down").into());
+        };
+        let deadline = Instant::now() + limits.time;
+        let sender = Sender::new(access.cloned(), substitution, deadline);
+        let recorder = sender.recorder.clone();
+        let mut store = self.store(sender);
+        let calling = async {
+            let connector = self.pre.instantiate_async(&mut store).await?;
+            function(&mut store, &connector).await
+        };
+        let ended = tokio::time::timeout_at(deadline, calling).await;
+        let memory_refused = store.data().meter.refused;
+        // Requests that are still under way end here, before anyone asks what was sent.
+        drop(store);
+        let record = recorder.snapshot();
+        if let Some(sink) = access.and_then(|access| access.recorder.as_ref()) {
+            sink.absorb(&record);
+        }
+        let result = match ended {
+            Err(_) => Err(HostFault::new(FaultKind::TimedOut, "the connector did not end in time").into()),
+            Ok(Err(error)) => Err(fault_of(&error, memory_refused).into()),
+            Ok(Ok(Err(error))) => {
+                error.checked(limits).map_or_else(|fault| Err(fault.into()), |error| Err(CallError::Connector(error)))
+            }
+            Ok(Ok(Ok(value))) => value.checked(limits).map_err(CallError::Host),
+        };
+        let faulty = matches!(&result, Err(CallError::Host(fault)) if fault.kind.counts());
+        let until = self.shared.clock.monotonic() + limits.quarantine;
+        self.shared.quarantine.note(self.digest, connection, faulty, limits.faults_until_quarantine, until);
+        if let Some(access) = access {
+            tell_guard(access, &record, &result);
+        }
+        settle(result, &record)
+    }
+
+    /// Refuses at once what cannot go well.
+    fn may_run(&self, access: Option<&Access>, connection: &str) -> Result<(), HostFault> {
+        let now = self.shared.clock.monotonic();
+        if self.shared.quarantine.remaining(self.digest, connection, now).is_some() {
+            let detail = "the connector failed several times in a row and is set aside for a while";
+            return Err(HostFault::new(FaultKind::Quarantined, detail));
+        }
+        let Some(authority) = access.and_then(|access| access.authority.as_ref()) else { return Ok(()) };
+        match authority.guard.held(&authority.account, authority.credential.fingerprint()) {
+            Ok(None) => Ok(()),
+            Ok(Some(reason)) => Err(held(&reason)),
+            Err(error) => Err(HostFault::new(FaultKind::Internal, error.to_string())),
+        }
+    }
+
+    fn store(&self, sender: Sender) -> Store<Guest> {
+        let limits = &self.shared.limits;
+        let mut store = Store::new(&self.shared.engine, Guest::new(limits, &self.shared.clock, sender));
+        store.limiter(|guest| &mut guest.meter);
+        store.set_hostcall_fuel(limits.host_call_bytes);
+        store.set_max_component_handles(limits.handles);
+        // At every tick the guest steps aside, so that others run and the deadline is seen.
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
+        store
+    }
+}
+
+fn held(reason: &str) -> HostFault {
+    let detail = format!(
+        "the service refused the account's credential twice ({reason}); nothing more is sent, so that the account is not locked"
+    );
+    HostFault::new(FaultKind::AccountHeld, detail)
+}
+
+/// Reads what wasmtime reported.
+fn fault_of(error: &wasmtime::Error, memory_refused: bool) -> HostFault {
+    let text = format!("{error:#}");
+    let trap = error.downcast_ref::<Trap>();
+    let (kind, detail) =
+        if text.contains("fuel allocated for hostcalls") || text.contains("too much data is being copied") {
+            (FaultKind::FloodedHost, "the connector handed the host more data than a call may".to_owned())
+        } else if is_flood(&text) {
+            (FaultKind::FloodedHost, "the connector asked the host for more than a call may have".to_owned())
+        } else if memory_refused {
+            (FaultKind::OutOfMemory, "the connector wanted more memory than a call may have".to_owned())
+        } else {
+            match trap {
+                Some(Trap::StackOverflow) => {
+                    (FaultKind::StackOverflow, "the connector called itself too deeply".to_owned())
+                }
+                Some(Trap::Interrupt) => (FaultKind::TimedOut, "the connector did not end in time".to_owned()),
+                Some(trap) => (FaultKind::Trap, format!("the connector crashed ({trap})")),
+                None => {
+                    tracing::warn!(error = %text, "a connector broke the rules of the component model");
+                    (FaultKind::Trap, "the connector broke off".to_owned())
+                }
+            }
+        };
+    HostFault::new(kind, detail)
+}
+
+fn is_flood(text: &str) -> bool {
+    ["TotalSizeTooBig", "TooManyFields", "table has no free keys", "random bytes are more", "write exceeded budget"]
+        .iter()
+        .any(|sign| text.contains(sign))
+}
+
+/// Tells the guard what the connector made of the service's answers: a refusal that was about a
+/// scope or a permission does not speak against the credential; one that only the connector could
+/// see does.
+fn tell_guard<T: Answer>(access: &Access, record: &CallRecord, result: &Result<T, CallError>) {
+    let Some(authority) = &access.authority else { return };
+    let class = match result {
+        Ok(value) => value.failed_class(),
+        Err(CallError::Connector(Error::Permanent(failure) | Error::PermanentUncertain(failure))) => {
+            Some(failure.class)
+        }
+        Err(CallError::Connector(Error::Transient(backoff))) => Some(backoff.failure.class),
+        Err(_) => None,
+    };
+    let (account, fingerprint) = (&authority.account, authority.credential.fingerprint());
+    let told = match class {
+        Some(FailureClass::Scope | FailureClass::Permission) if record.refusals > 0 => {
+            authority.guard.undo(account, fingerprint, record.refusals)
+        }
+        Some(FailureClass::Credential) if record.refusals == 0 && record.credential_sent => {
+            authority.guard.confirm(account, fingerprint, "the connector found the credential refused")
+        }
+        _ => Ok(()),
+    };
+    if let Err(error) = told {
+        tracing::warn!(%error, "the lockout guard could not be told how a call ended");
+    }
+}
+
+/// The last word on a call: what the host held back explains a failure better than what the
+/// connector could see of it, and a fault remembers whether a write may have left.
+fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord) -> Result<T, CallError> {
+    match result {
+        Ok(mut value) => {
+            if record.account_held && value.failed_class().is_some() {
+                return Err(held(record.denial().unwrap_or_default()).into());
+            }
+            if let Some(reason) = record.denial() {
+                value.explain_denial(reason);
+            }
+            Ok(value)
+        }
+        Err(CallError::Connector(error @ Error::PermanentUncertain(_))) => Err(CallError::Connector(error)),
+        Err(CallError::Connector(error)) if record.unsafe_requests_sent == 0 => match record.denial() {
+            Some(reason) if record.account_held => {
+                Err(HostFault::new(FaultKind::AccountHeld, reason.to_owned()).into())
+            }
+            Some(reason) => {
+                let detail = format!("the host refused to send a request of the connector: {reason}");
+                Err(HostFault::new(FaultKind::EgressDenied, detail).into())
+            }
+            None => Err(CallError::Connector(error)),
+        },
+        Err(CallError::Connector(error)) => Err(CallError::Connector(error)),
+        Err(CallError::Host(mut fault)) => {
+            fault.unsafe_request_sent = record.unsafe_requests_sent > 0;
+            Err(CallError::Host(fault))
+        }
+    }
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Plugin({:?})", self.0.manifest)
+    }
+}

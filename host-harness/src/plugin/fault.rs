@@ -1,0 +1,174 @@
+//! What can go wrong with a call that is not the connector's own answer.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::contract::types::{Error, Failure, FailureClass, Responsible};
+
+/// How a call failed that the connector did not answer, or not acceptably.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultKind {
+    /// The connector crashed.
+    Trap,
+    /// It called itself too deeply.
+    StackOverflow,
+    /// It did not end in time.
+    TimedOut,
+    /// It wanted more memory than a call may have.
+    OutOfMemory,
+    /// It handed the host more than a call may.
+    FloodedHost,
+    /// It answered something that the contract does not allow.
+    BadAnswer,
+    /// It failed too often in a row and is set aside for a while.
+    Quarantined,
+    /// The account is held because its credential was refused; nothing was sent.
+    AccountHeld,
+    /// The host refused to send what the connector wanted to send.
+    EgressDenied,
+    /// The host itself failed.
+    Internal,
+}
+
+/// A fault of the host's making or finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct HostFault {
+    /// What happened.
+    pub kind: FaultKind,
+    /// One sentence for people. Never holds a secret.
+    pub detail: String,
+    /// Whether a request that may change something had left the host by then.
+    pub unsafe_request_sent: bool,
+}
+
+/// Why a call has no result.
+#[derive(Debug, Clone)]
+pub enum CallError {
+    /// The connector's own answer.
+    Connector(Error),
+    /// The host's.
+    Host(HostFault),
+}
+
+impl FaultKind {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Trap => "host.connector-crashed",
+            Self::StackOverflow => "host.connector-stack-overflow",
+            Self::TimedOut => "host.connector-timed-out",
+            Self::OutOfMemory => "host.connector-out-of-memory",
+            Self::FloodedHost => "host.connector-flooded-host",
+            Self::BadAnswer => "host.connector-bad-answer",
+            Self::Quarantined => "host.connector-quarantined",
+            Self::AccountHeld => "host.account-held",
+            Self::EgressDenied => "host.egress-denied",
+            Self::Internal => "host.internal",
+        }
+    }
+
+    fn class(self) -> FailureClass {
+        match self {
+            Self::AccountHeld => FailureClass::Credential,
+            Self::EgressDenied => FailureClass::Permission,
+            Self::TimedOut | Self::Quarantined | Self::Internal => FailureClass::Unavailable,
+            _ => FailureClass::Protocol,
+        }
+    }
+
+    fn remedy(self) -> (&'static str, Responsible) {
+        match self {
+            Self::AccountHeld => (
+                "Give the connection a credential that works, then check the connection; if the service shows a captcha, log in there once first.",
+                Responsible::Operator,
+            ),
+            Self::EgressDenied => (
+                "Check the address of the connection; if it is meant to lie in a private network or to use plain http, add the connection again with --allow-private.",
+                Responsible::Operator,
+            ),
+            Self::TimedOut => (
+                "Try again; if it happens again, ask for less at once or look whether the service is slow.",
+                Responsible::User,
+            ),
+            Self::Quarantined => {
+                ("Wait a minute and try again; if it goes on, tell the connector's maintainer.", Responsible::Developer)
+            }
+            Self::Internal => ("Look into the host's log, and try again.", Responsible::Operator),
+            _ => ("Tell the connector's maintainer what was called and with which input.", Responsible::Developer),
+        }
+    }
+
+    /// Whether it speaks against the component, so that it counts towards its quarantine.
+    pub(crate) fn counts(self) -> bool {
+        matches!(
+            self,
+            Self::Trap | Self::StackOverflow | Self::TimedOut | Self::OutOfMemory | Self::FloodedHost | Self::BadAnswer
+        )
+    }
+}
+
+impl HostFault {
+    pub(crate) fn new(kind: FaultKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), unsafe_request_sent: false }
+    }
+
+    fn failure(&self) -> Failure {
+        let (remedy, who) = self.kind.remedy();
+        Failure {
+            class: self.kind.class(),
+            code: self.kind.code().into(),
+            message: self.detail.clone(),
+            remedy: remedy.into(),
+            who,
+            repeatable: !self.unsafe_request_sent,
+            fields: Vec::new(),
+            status: None,
+            request_id: None,
+            extra: "{}".into(),
+        }
+    }
+}
+
+impl CallError {
+    /// The error that an engine acts on: a fault after a write may have left is
+    /// `permanent-uncertain`; a quarantine and a fault of the host itself pass; all others do not.
+    pub fn to_error(&self) -> Error {
+        match self {
+            Self::Connector(error) => error.clone(),
+            Self::Host(fault) if fault.unsafe_request_sent => Error::PermanentUncertain(fault.failure()),
+            Self::Host(fault) => match fault.kind {
+                FaultKind::Quarantined | FaultKind::Internal | FaultKind::TimedOut => {
+                    Error::Transient(super::contract::types::Backoff {
+                        failure: fault.failure(),
+                        retry_after_ms: if fault.kind == FaultKind::Quarantined { 60_000 } else { 0 },
+                        scope: super::contract::types::Scope::Tenant,
+                    })
+                }
+                _ => Error::Permanent(fault.failure()),
+            },
+        }
+    }
+}
+
+impl From<HostFault> for CallError {
+    fn from(fault: HostFault) -> Self {
+        Self::Host(fault)
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host(fault) => f.write_str(&fault.detail),
+            Self::Connector(Error::Permanent(failure) | Error::PermanentUncertain(failure)) => {
+                f.write_str(&failure.message)
+            }
+            Self::Connector(Error::Transient(backoff)) => f.write_str(&backoff.failure.message),
+            Self::Connector(Error::ExecutionFailed) => f.write_str("the connector reported that no answer came"),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}

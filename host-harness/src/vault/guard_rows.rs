@@ -1,0 +1,145 @@
+//! What the lockout guard keeps in the store.
+
+use rusqlite::{OptionalExtension, Transaction};
+
+use crate::clock::EpochMs;
+use crate::store::{Store, StoreError};
+
+/// How many refusals may happen on the wire before an account's credential is held.
+pub(super) const MOST_FAILURES: u32 = 2;
+
+/// What came of asking for an account's lease.
+pub(super) enum Lease {
+    /// It is ours; so many refusals may still happen.
+    Taken { failures: u32 },
+    /// Another process has it.
+    Elsewhere,
+    /// The credential is held, for this reason.
+    Held(String),
+}
+
+/// Asks for the lease of an account, to send with this credential.
+pub(super) fn take(
+    store: &Store,
+    account: &str,
+    credential: &str,
+    holder: &str,
+    now: EpochMs,
+    until: EpochMs,
+) -> Result<Lease, StoreError> {
+    store.write(|transaction| {
+        let (failures, reason) = failures(transaction, account, credential)?;
+        if failures >= MOST_FAILURES {
+            return Ok(Lease::Held(reason));
+        }
+        let taken = transaction.execute(
+            "INSERT INTO guard_lease (account, holder, until_ms) VALUES (?1, ?2, ?3)
+             ON CONFLICT (account) DO UPDATE SET holder = excluded.holder, until_ms = excluded.until_ms
+             WHERE holder = excluded.holder OR until_ms <= ?4",
+            (account, holder, column(until), column(now)),
+        )?;
+        Ok(if taken == 1 { Lease::Taken { failures } } else { Lease::Elsewhere })
+    })
+}
+
+/// Gives the lease back.
+pub(super) fn give_back(store: &Store, account: &str, holder: &str) -> Result<(), StoreError> {
+    store.write(|transaction| {
+        transaction.execute("DELETE FROM guard_lease WHERE account = ?1 AND holder = ?2", (account, holder))?;
+        Ok(())
+    })
+}
+
+/// Notes that the service accepted the credential.
+pub(super) fn accepted(store: &Store, account: &str, credential: &str, now: EpochMs) -> Result<(), StoreError> {
+    store.write(|transaction| {
+        transaction.execute(
+            "INSERT INTO guard (account, credential, failures, last_success_ms) VALUES (?1, ?2, 0, ?3)
+             ON CONFLICT (account, credential) DO UPDATE
+             SET failures = 0, reason = NULL, last_success_ms = excluded.last_success_ms",
+            (account, credential, column(now)),
+        )?;
+        Ok(())
+    })
+}
+
+/// Notes a refusal; answers with how many there are now.
+pub(super) fn refused(store: &Store, account: &str, credential: &str, reason: &str) -> Result<u32, StoreError> {
+    store.write(|transaction| {
+        transaction.execute(
+            "INSERT INTO guard (account, credential, failures, reason) VALUES (?1, ?2, 1, ?3)
+             ON CONFLICT (account, credential) DO UPDATE SET failures = failures + 1, reason = excluded.reason",
+            (account, credential, reason),
+        )?;
+        Ok(failures(transaction, account, credential)?.0)
+    })
+}
+
+/// Takes back so many refusals, which turned out to say nothing about the credential.
+pub(super) fn undo(store: &Store, account: &str, credential: &str, count: u32) -> Result<(), StoreError> {
+    store.write(|transaction| {
+        transaction.execute(
+            "UPDATE guard SET failures = max(0, failures - ?3) WHERE account = ?1 AND credential = ?2",
+            (account, credential, count),
+        )?;
+        Ok(())
+    })
+}
+
+/// Forgets all that is known of an account.
+pub(super) fn forget(store: &Store, account: &str) -> Result<(), StoreError> {
+    store.write(|transaction| {
+        transaction.execute("DELETE FROM guard WHERE account = ?1", [account])?;
+        Ok(())
+    })
+}
+
+/// Carries what is known of an account over to the key it has from now on: the greater number of
+/// refusals stays.
+pub(super) fn rename(store: &Store, from: &str, to: &str) -> Result<(), StoreError> {
+    store.write(|transaction| {
+        transaction.execute(
+            "INSERT INTO guard (account, credential, failures, last_success_ms, reason)
+             SELECT ?2, credential, failures, last_success_ms, reason FROM guard WHERE account = ?1
+             ON CONFLICT (account, credential) DO UPDATE SET failures = max(failures, excluded.failures)",
+            (from, to),
+        )?;
+        transaction.execute("DELETE FROM guard WHERE account = ?1", [from])?;
+        Ok(())
+    })
+}
+
+/// The most refusals of any one credential of the account, the reason, and the last success.
+pub(super) fn worst(store: &Store, account: &str) -> Result<(u32, Option<String>, Option<EpochMs>), StoreError> {
+    store.read(|connection| {
+        let row = connection
+            .query_row(
+                "SELECT failures, reason, last_success_ms FROM guard WHERE account = ?1 ORDER BY failures DESC LIMIT 1",
+                [account],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, Option<i64>>(2)?.map(i64::cast_unsigned))),
+            )
+            .optional()?;
+        Ok(row.unwrap_or((0, None, None)))
+    })
+}
+
+/// How often this credential was refused since it was last accepted, and why.
+pub(super) fn of_credential(store: &Store, account: &str, credential: &str) -> Result<(u32, String), StoreError> {
+    store.write(|transaction| failures(transaction, account, credential))
+}
+
+fn failures(transaction: &Transaction<'_>, account: &str, credential: &str) -> Result<(u32, String), StoreError> {
+    let row: Option<(u32, Option<String>)> = transaction
+        .query_row(
+            "SELECT failures, reason FROM guard WHERE account = ?1 AND credential = ?2",
+            (account, credential),
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    Ok(row.map_or((0, String::new()), |(failures, reason)| (failures, reason.unwrap_or_default())))
+}
+
+/// A time as SQLite keeps it.
+fn column(time: EpochMs) -> i64 {
+    i64::try_from(time).unwrap_or(i64::MAX)
+}
