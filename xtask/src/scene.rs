@@ -43,8 +43,6 @@ pub(crate) struct Running {
     slot: usize,
     /// The first line it printed.
     pub(crate) greeting: String,
-    /// What it says on stderr.
-    pub(crate) log: PathBuf,
 }
 
 impl Scene {
@@ -85,7 +83,7 @@ impl Scene {
         }
         // Read on, or the pipe fills up and the server waits for us.
         thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
-        Ok(Running { slot, greeting, log })
+        Ok(Running { slot, greeting })
     }
 
     /// Runs a command to its end, with `input` on its stdin.
@@ -150,4 +148,28 @@ pub(crate) fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<_> = text.lines().collect();
     lines[lines.len().saturating_sub(15)..].join("\n")
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_outlives_the_scene() {
+        let scene = Scene::open().unwrap();
+        let said = scene.run(Command::new("cat").current_dir(scene.folder()), "a secret").unwrap();
+        assert_eq!(said.stdout, b"a secret");
+
+        let server = scene.start("server", Command::new("sh").args(["-c", "echo $$; exec sleep 600"])).unwrap();
+        let early = scene.start("crash", Command::new("sh").args(["-c", "echo no port >&2; exit 1"]));
+        let complaint = early.err().unwrap().to_string();
+        assert!(complaint.contains("no port"), "a server that does not come up is quoted: {complaint}");
+
+        let (folder, pid) = (scene.folder().to_path_buf(), server.greeting.trim().to_owned());
+        let alive = || Command::new("kill").args(["-0", &pid]).stderr(Stdio::null()).status().unwrap().success();
+        assert!(alive() && folder.is_dir());
+        drop(scene);
+        assert!(!alive(), "the server was ended");
+        assert!(!folder.exists(), "the folder was removed");
+    }
 }

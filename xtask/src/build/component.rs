@@ -56,7 +56,9 @@ fn split_names(module: &[u8]) -> Result<(Cow<'_, [u8]>, NameMap)> {
                     for function in functions {
                         let function = function?;
                         // `{:#}` leaves out the hash at the end.
-                        names.functions.insert(function.index, format!("{:#}", rustc_demangle::demangle(function.name)));
+                        names
+                            .functions
+                            .insert(function.index, format!("{:#}", rustc_demangle::demangle(function.name)));
                     }
                 }
             }

@@ -33,9 +33,9 @@ pub(crate) struct BuildArguments {
 pub(crate) struct Built {
     name: &'static str,
     /// Relative to the repository's root.
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Bytes.
-    size: usize,
+    pub(crate) size: usize,
     /// Function index → name of the core module; for reading traps.
     names: PathBuf,
     #[serde(flatten)]
@@ -65,7 +65,8 @@ pub(crate) fn components(workspace: &Workspace) -> Result<Vec<Built>> {
     let folder = workspace.components();
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     // All are tried before the first failure ends it: one broken guest does not
-    // keep the others from those who wait for them.
+    // keep the others from those who wait for them. What an earlier build left of
+    // the broken one is taken away, or tests would go on with it.
     let finished: Vec<_> = GUESTS.iter().map(|(_, library)| finish(workspace, &folder, library)).collect();
     finished.into_iter().collect()
 }
@@ -99,15 +100,15 @@ fn remapped_paths(workspace: &Workspace) -> [(PathBuf, &'static str); 2] {
 fn finish(workspace: &Workspace, folder: &Path, library: &'static str) -> Result<Built> {
     let module_path = workspace.target().join(target::TRIPLE).join(PROFILE).join(library).with_extension("wasm");
     let module = fs::read(&module_path).with_context(|| format!("cannot read {}", module_path.display()))?;
+    let path = folder.join(library).with_extension("wasm");
     let finished = component::from_module(&module).with_context(|| {
+        let _ = fs::remove_file(&path);
         format!(
-            "{library} does not become a component (does a dependency want imports that are not WASI? \
-             `cargo tree --target {} --package {library}` shows them)",
-            target::TRIPLE
+            "{library} does not become a component (if this names an import, a dependency wants one that is not \
+             WASI; if it names an export, the contract has a function that the guest lacks)"
         )
     })?;
 
-    let path = folder.join(library).with_extension("wasm");
     let names = folder.join(format!("{library}.names.json"));
     replace(&path, &finished.bytes)?;
     replace(&names, &finished.names)?;
