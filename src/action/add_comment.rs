@@ -1,0 +1,107 @@
+//! Add comment.
+
+use super::{Action, Behaviour, Progress, operation};
+use crate::contract::Error;
+use crate::document::RichText;
+use crate::jira::client::{Ask, Client, FieldPlace};
+use crate::jira::path;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The card.
+pub(crate) struct AddComment;
+
+/// What to say, and where.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Input {
+    /// The issue: its key (DEMO-1) or id.
+    #[schemars(title = "Issue", length(min = 1))]
+    issue: String,
+    /// The text.
+    #[schemars(title = "Text")]
+    body: RichText,
+    /// Who may read it. Everybody who may see the issue where left out.
+    #[schemars(title = "Visibility")]
+    visibility: Option<Visibility>,
+}
+
+/// A circle of readers.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Visibility {
+    /// Whether it is a role of the project or a group.
+    #[serde(rename = "type")]
+    kind: Circle,
+    /// The role's or group's name.
+    #[schemars(length(min = 1))]
+    name: String,
+}
+
+/// What kind of circle.
+#[derive(Deserialize, JsonSchema, Clone, Copy)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Circle {
+    /// A role of the project.
+    Role,
+    /// A group of the site.
+    Group,
+}
+
+/// The comment that was added.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Output {
+    /// The comment's id.
+    id: String,
+    /// The comment's place on the issue's page, for people.
+    url: String,
+}
+
+impl Action for AddComment {
+    const ID: &'static str = "add-comment";
+    const TITLE: &'static str = "Add comment";
+    const DESCRIPTION: &'static str = "Adds a comment to an issue.";
+    const BEHAVIOUR: Behaviour =
+        Behaviour { read_only: false, destructive: false, idempotent: false, idempotency_key: "recorded" };
+    type Input = Input;
+    type Output = Output;
+
+    fn sample() -> (Value, Value) {
+        (
+            json!({ "issue": "DEMO-1", "body": "Looked at it: see the **hinge**." }),
+            json!({ "id": "10100", "url": "https://demo.atlassian.net/browse/DEMO-1?focusedCommentId=10100" }),
+        )
+    }
+
+    fn run(client: &mut Client<'_>, input: Input, _: Option<Value>) -> Result<Progress<Output>, Error> {
+        let issue = path::segment(&input.issue, "/issue", "Issue")?;
+        let mut body = json!({ "body": input.body.to_adf("/body", "Text")? });
+        if let Some(visibility) = &input.visibility {
+            let kind = match visibility.kind {
+                Circle::Role => "role",
+                Circle::Group => "group",
+            };
+            body["visibility"] = json!({ "type": kind, "value": visibility.name });
+        }
+        if let Some(properties) = operation(client.call) {
+            body["properties"] = properties;
+        }
+        let ask = Ask::new("POST", format!("rest/api/3/issue/{issue}/comment"), "issue/{issue}/comment")
+            .object(&input.issue)
+            .fields(places())
+            .body(body);
+        let answer = client.send(&ask)?;
+        let id = answer.body.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let url = format!("{}?focusedCommentId={}", client.site.issue_page(input.issue.trim()), path::encode(&id));
+        Ok(Progress::Done(Output { id, url }))
+    }
+}
+
+fn places() -> BTreeMap<String, FieldPlace> {
+    [("comment", "/body", "Text"), ("body", "/body", "Text"), ("commentLevel", "/visibility", "Visibility")]
+        .into_iter()
+        .map(|(id, pointer, name)| (id.to_owned(), FieldPlace { pointer: pointer.to_owned(), name: name.to_owned() }))
+        .collect()
+}

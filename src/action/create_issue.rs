@@ -1,0 +1,178 @@
+//! Create issue.
+
+use super::issue_choices;
+use super::{Action, Behaviour, Page, Progress, operation};
+use crate::contract::{ChoiceQuery, Error, Failure};
+use crate::document::RichText;
+use crate::field::{self, meta};
+use crate::jira::client::{Ask, Client, FieldPlace};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// The card.
+pub(crate) struct CreateIssue;
+
+/// What to create.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Input {
+    /// The project: its key (DEMO) or id.
+    #[schemars(title = "Project", length(min = 1))]
+    project: String,
+    /// The issue type: its name (Bug) or id.
+    #[schemars(title = "Issue type", length(min = 1))]
+    issue_type: String,
+    /// One line that says what it is about.
+    #[schemars(title = "Summary", length(min = 1))]
+    summary: String,
+    /// The long text.
+    #[schemars(title = "Description")]
+    description: Option<RichText>,
+    /// The issue it belongs under, an epic or, for a sub-task, its parent: key or id.
+    #[schemars(title = "Parent")]
+    parent: Option<String>,
+    /// Further fields, by id (customfield_10010, labels) or by the name people see. Values as people write them: an
+    /// option's name, a date, a list of labels, a user's e-mail address or "me"; objects in Jira's own shape are passed on.
+    #[schemars(title = "Fields")]
+    #[serde(default)]
+    fields: BTreeMap<String, Value>,
+}
+
+/// What was created.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Output {
+    /// The issue's id, which never changes.
+    id: String,
+    /// The issue's key, which changes when it is moved to another project.
+    key: String,
+    /// The issue's page, for people.
+    url: String,
+}
+
+impl Action for CreateIssue {
+    const ID: &'static str = "create-issue";
+    const TITLE: &'static str = "Create issue";
+    const DESCRIPTION: &'static str = "Creates an issue in a project.";
+    const BEHAVIOUR: Behaviour =
+        Behaviour { read_only: false, destructive: false, idempotent: false, idempotency_key: "recorded" };
+    const OPTIONS: &'static [&'static str] = &["/project", "/issue-type"];
+    const DYNAMIC: &'static [&'static str] = &["/project", "/issue-type"];
+    type Input = Input;
+    type Output = Output;
+
+    fn sample() -> (Value, Value) {
+        (
+            json!({
+                "project": "DEMO",
+                "issue-type": "Bug",
+                "summary": "The door does not close",
+                "description": "Seen **twice** this week.",
+                "fields": { "labels": ["door"] }
+            }),
+            json!({ "id": "10001", "key": "DEMO-1", "url": "https://demo.atlassian.net/browse/DEMO-1" }),
+        )
+    }
+
+    fn run(client: &mut Client<'_>, input: Input, _: Option<Value>) -> Result<Progress<Output>, Error> {
+        let project = input.project.trim();
+        let issue_type = input.issue_type.trim();
+        for (text, pointer, name) in
+            [(project, "/project", "Project"), (issue_type, "/issue-type", "Issue type"), (input.summary.trim(), "/summary", "Summary")]
+        {
+            if text.is_empty() {
+                let (message, remedy) = (format!("{name} is empty."), format!("Fill in {name}."));
+                return Err(Failure::input("field-required", pointer, name, message, remedy).permanent());
+            }
+        }
+        let mut places = standard_places();
+        // Metadata costs requests: it is asked for only where a name or a value cannot be understood without.
+        let known = match input.fields.iter().any(|(name, value)| field::needs_meta(name, value)) {
+            true => Some(meta::for_create(client, project, issue_type)?),
+            false => None,
+        };
+        let mut fields = field::encode_all(client, &input.fields, known.as_deref(), &mut places)?;
+        fields.insert("project".to_owned(), project_reference(project));
+        fields.insert("issuetype".to_owned(), named_or_id(issue_type));
+        fields.insert("summary".to_owned(), json!(input.summary));
+        if let Some(description) = &input.description {
+            fields.insert("description".to_owned(), description.to_adf("/description", "Description")?);
+        }
+        if let Some(parent) = &input.parent {
+            fields.insert("parent".to_owned(), issue_reference(parent.trim()));
+        }
+        let mut body = Map::new();
+        body.insert("fields".to_owned(), Value::Object(fields));
+        if let Some(properties) = operation(client.call) {
+            body.insert("properties".to_owned(), properties);
+        }
+        let ask = Ask::new("POST", "rest/api/3/issue", "issue").body(Value::Object(body)).fields(places);
+        let answer = client.send(&ask)?;
+        let text = |name: &str| answer.body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let (id, key) = (text("id"), text("key"));
+        if id.is_empty() || key.is_empty() {
+            return Err(unnamed(answer.status));
+        }
+        Ok(Progress::Done(Output { url: client.site.issue_page(&key), id, key }))
+    }
+
+    fn options(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page, Error> {
+        issue_choices::options(client, query)
+    }
+
+    fn narrow(client: &mut Client<'_>, input: &Value, mut schema: Value) -> Result<Value, Error> {
+        let text = |name: &str| input.get(name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty());
+        if let (Some(project), Some(issue_type)) = (text("project"), text("issue-type")) {
+            let fields = meta::for_create(client, project, issue_type)?;
+            field::schema::narrow(&mut schema, &fields);
+        }
+        Ok(schema)
+    }
+}
+
+/// Jira said that it made something and not what.
+fn unnamed(status: u16) -> Error {
+    let message = "Jira answered that it created an issue, but not which.";
+    let remedy = "Look in Jira whether the issue is there before it is created again.";
+    let mut failure =
+        Failure::new(crate::contract::FailureClass::Protocol, "answer-invalid", message, remedy);
+    failure.status = Some(status);
+    failure.uncertain()
+}
+
+/// Where the standard fields of an issue stand in the input.
+pub(super) fn standard_places() -> BTreeMap<String, FieldPlace> {
+    [
+        ("project", "/project", "Project"),
+        ("pid", "/project", "Project"),
+        ("issuetype", "/issue-type", "Issue type"),
+        ("summary", "/summary", "Summary"),
+        ("description", "/description", "Description"),
+        ("parent", "/parent", "Parent"),
+        ("parentId", "/parent", "Parent"),
+    ]
+    .into_iter()
+    .map(|(id, pointer, name)| (id.to_owned(), FieldPlace { pointer: pointer.to_owned(), name: name.to_owned() }))
+    .collect()
+}
+
+fn all_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn project_reference(project: &str) -> Value {
+    if all_digits(project) { json!({ "id": project }) } else { json!({ "key": project }) }
+}
+
+fn named_or_id(text: &str) -> Value {
+    if all_digits(text) { json!({ "id": text }) } else { json!({ "name": text }) }
+}
+
+/// An issue by key or id.
+pub(super) fn issue_reference(issue: &str) -> Value {
+    if all_digits(issue) { json!({ "id": issue }) } else { json!({ "key": issue }) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! What the fields `project` and `issue-type` of the issue cards may hold.
+
+use super::Page;
+use crate::catalog::no_options;
+use crate::contract::{Choice, ChoiceQuery, Error, Failure};
+use crate::field::meta;
+use crate::jira::client::{Ask, Client};
+use serde_json::{Value, json};
+
+/// How many projects stand on a page.
+const PAGE: u64 = 50;
+
+/// Options for `/project` and `/issue-type` of an action's input.
+pub(crate) fn options(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page, Error> {
+    match query.field.as_str() {
+        "/project" => projects(client, query),
+        "/issue-type" => types_of_project(client, query),
+        _ => Err(no_options(query)),
+    }
+}
+
+/// Projects, searched and paged by Jira. Source: Cloud v3, `GET /rest/api/3/project/search`.
+pub(crate) fn projects(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page, Error> {
+    let start = query.page.as_deref().map_or(Ok(0), str::parse::<u64>).map_err(|_| {
+        let message = "The page asked for is none of this list.";
+        Failure::input("page-invalid", &query.field, "Page", message, "Begin at the first page.").permanent()
+    })?;
+    let mut ask = Ask::new("GET", "rest/api/3/project/search", "project/search")
+        .query("startAt", start)
+        .query("maxResults", PAGE)
+        .query("orderBy", "name");
+    if !query.text.trim().is_empty() {
+        ask = ask.query("query", query.text.trim());
+    }
+    let body = client.send(&ask)?.body;
+    let values: Vec<&Value> = body.get("values").and_then(Value::as_array).into_iter().flatten().collect();
+    let items = values
+        .iter()
+        .filter_map(|project| {
+            let key = project.get("key")?.as_str()?;
+            let name = project.get("name").and_then(Value::as_str).unwrap_or(key);
+            Some(Choice { value: json!(key), label: name.to_owned(), detail: key.to_owned() })
+        })
+        .collect();
+    let seen = start + u64::try_from(values.len()).unwrap_or(0);
+    let last = body.get("isLast").and_then(Value::as_bool);
+    let total = body.get("total").and_then(Value::as_u64);
+    let more = !values.is_empty() && last.map_or(total.is_some_and(|total| seen < total), |last| !last);
+    Ok((items, more.then(|| seen.to_string())))
+}
+
+fn types_of_project(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page, Error> {
+    let project = query.input.get("project").and_then(Value::as_str).map(str::trim).unwrap_or_default();
+    if project.is_empty() {
+        let message = "Which issue types there are depends on the project.";
+        return Err(Failure::input("field-required", "/project", "Project", message, "Choose a project first.").permanent());
+    }
+    let types = meta::types(client, project)?;
+    Ok((choices(&types, &query.text), None))
+}
+
+/// Issue types of the whole site, for filters. Source: Cloud v3, `GET /rest/api/3/issuetype`.
+pub(crate) fn all_types(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page, Error> {
+    let body = client.send(&Ask::new("GET", "rest/api/3/issuetype", "issuetype"))?.body;
+    let types: Vec<Value> = body.as_array().cloned().unwrap_or_default();
+    let mut items = choices(&types, &query.text);
+    // Team-managed projects each have types of the same names; a filter goes by the name.
+    items.dedup_by(|one, other| one.label == other.label);
+    Ok((items, None))
+}
+
+fn choices(types: &[Value], text: &str) -> Vec<Choice> {
+    let text = text.trim().to_lowercase();
+    let mut items: Vec<Choice> = types
+        .iter()
+        .filter_map(|kind| {
+            let name = kind.get("name")?.as_str()?;
+            let detail = kind.get("description").and_then(Value::as_str).unwrap_or_default();
+            Some(Choice { value: json!(name), label: name.to_owned(), detail: detail.to_owned() })
+        })
+        .filter(|choice| choice.label.to_lowercase().contains(&text))
+        .collect();
+    items.sort_by(|one, other| one.label.cmp(&other.label));
+    items
+}

@@ -1,0 +1,142 @@
+//! Search issues.
+
+use super::{Action, Behaviour, Progress, get_issue};
+use crate::contract::{Continuation, Error, Failure, FailureClass};
+use crate::jira::client::{Ask, Client, Effect};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// The card.
+pub(crate) struct SearchIssues;
+
+/// How many issues are asked for at once where nothing else is said.
+const PAGE: u64 = 50;
+/// No run collects more than this: an output has to fit into a host's limits.
+const MOST: usize = 5000;
+/// What is read of each issue where nothing else is said: without it Jira answers with ids alone.
+const FIELDS: &[&str] =
+    &["summary", "status", "issuetype", "project", "priority", "assignee", "reporter", "labels", "created", "updated"];
+
+/// What to look for.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Input {
+    /// The query in JQL. Jira wants it bounded by a condition: project = DEMO ORDER BY created.
+    #[schemars(title = "JQL", length(min = 1))]
+    jql: String,
+    /// Which fields of each issue, by id. The usual ones where left out.
+    #[schemars(title = "Fields")]
+    #[serde(default)]
+    fields: Vec<String>,
+    /// How many issues on a page, 1 to 1000; Jira may give fewer.
+    #[schemars(title = "Page size", range(min = 1, max = 1000))]
+    max_results: Option<u64>,
+    /// Where to go on: next-page-token of the page before.
+    #[schemars(title = "Page token")]
+    page_token: Option<String>,
+    /// Whether to collect all pages, up to 5000 issues.
+    #[schemars(title = "All pages")]
+    #[serde(default)]
+    all: bool,
+}
+
+/// What was found.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Output {
+    /// The issues, in the order of the query. Jira's search lags behind changes by seconds to minutes.
+    issues: Vec<get_issue::Output>,
+    /// Where the next page begins; null where this is the last. Valid for seven days.
+    next_page_token: Option<String>,
+    /// Whether there are more issues than these.
+    more: bool,
+}
+
+/// What is kept between the pages of one run.
+#[derive(Serialize, Deserialize)]
+struct State {
+    token: String,
+    issues: Vec<Value>,
+}
+
+impl Action for SearchIssues {
+    const ID: &'static str = "search-issues";
+    const TITLE: &'static str = "Search issues";
+    const DESCRIPTION: &'static str = "Finds issues with JQL, a page at a time or all of them.";
+    const BEHAVIOUR: Behaviour =
+        Behaviour { read_only: true, destructive: false, idempotent: true, idempotency_key: "ignored" };
+    type Input = Input;
+    type Output = Output;
+
+    fn sample() -> (Value, Value) {
+        let (_, issue) = get_issue::GetIssue::sample();
+        (
+            json!({ "jql": "project = DEMO ORDER BY created DESC", "max-results": 50 }),
+            json!({ "issues": [issue], "next-page-token": null, "more": false }),
+        )
+    }
+
+    fn run(client: &mut Client<'_>, input: Input, state: Option<Value>) -> Result<Progress<Output>, Error> {
+        let state: Option<State> = state.map(serde_json::from_value).transpose().map_err(|_| {
+            let message = "The state that was handed back is none of this card's.";
+            Failure::new(FailureClass::Input, "state-invalid", message, "Begin anew.").permanent()
+        })?;
+        let (token, mut issues) = match state {
+            Some(state) => (Some(state.token), state.issues),
+            None => (input.page_token.clone(), Vec::new()),
+        };
+        let (page, next) = page(client, &input, token.as_deref())?;
+        issues.extend(page);
+        match next {
+            Some(token) if input.all && issues.len() < MOST => {
+                let done = u64::try_from(issues.len()).unwrap_or(u64::MAX);
+                let message = format!("{done} issues found so far");
+                let state = json!({ "token": token, "issues": issues });
+                Ok(Progress::More(Continuation { state, after_ms: 0, done, total: None, message }))
+            }
+            next => Ok(Progress::Done(Output {
+                issues: issues.iter().map(|issue| get_issue::Output::read(client, issue)).collect(),
+                more: next.is_some(),
+                next_page_token: next,
+            })),
+        }
+    }
+}
+
+/// One page and where the next begins. Source: Cloud v3, `POST /rest/api/3/search/jql`: the last page has no token,
+/// whatever number of issues it has.
+fn page(client: &mut Client<'_>, input: &Input, token: Option<&str>) -> Result<(Vec<Value>, Option<String>), Error> {
+    let fields: Vec<&str> =
+        if input.fields.is_empty() { FIELDS.to_vec() } else { input.fields.iter().map(String::as_str).collect() };
+    let mut body = json!({
+        "jql": input.jql,
+        "fields": fields,
+        "maxResults": input.max_results.unwrap_or(PAGE).clamp(1, 1000)
+    });
+    if let Some(token) = token {
+        body["nextPageToken"] = json!(token);
+    }
+    let ask = Ask::new("POST", "rest/api/3/search/jql", "search/jql").effect(Effect::Read).body(body);
+    let body = client.send(&ask).map_err(at_jql)?.body;
+    let Some(issues) = body.get("issues").and_then(Value::as_array) else {
+        let message = "Jira's answer to the search holds no list of issues.";
+        let remedy = "Try again; if it stays so, report it to the connector's maintainer.";
+        return Err(Failure::new(FailureClass::Protocol, "answer-invalid", message, remedy).permanent());
+    };
+    let next = body.get("nextPageToken").and_then(Value::as_str).filter(|next| !next.is_empty() && Some(*next) != token);
+    let last = body.get("isLast").and_then(Value::as_bool).unwrap_or(false);
+    Ok((issues.clone(), next.filter(|_| !last).map(str::to_owned)))
+}
+
+/// What Jira refuses of a search is the query, unless it says otherwise.
+fn at_jql(error: Error) -> Error {
+    match error {
+        Error::Permanent(mut failure) if failure.class == FailureClass::Input && failure.fields.is_empty() => {
+            let message = failure.message.clone();
+            failure.fields.push(crate::contract::FieldFailure { pointer: "/jql".to_owned(), name: "JQL".to_owned(), message });
+            Error::Permanent(failure)
+        }
+        other => other,
+    }
+}

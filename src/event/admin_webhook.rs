@@ -1,0 +1,131 @@
+//! Webhooks that an administrator registers: `/rest/webhooks/1.0/webhook`.
+//!
+//! Source: Atlassian, "Webhooks" for Jira Cloud, section "Registering a webhook using the REST API". The limit of 100
+//! active ones per site since 2024-01-02 is quoted by integration vendors; no page of Atlassian's says whether
+//! disabled ones count. They are taken not to.
+
+use crate::contract::event::ForeignRegistration;
+use crate::contract::{Error, Failure, FailureClass, Responsible};
+use crate::jira::answer::Answer;
+use crate::jira::client::Ask;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Where they are listed and made.
+pub(super) const PATH: &str = "rest/webhooks/1.0/webhook";
+/// How many may be active on a site.
+pub(super) const LIMIT: u32 = 100;
+/// From how many on a person is warned.
+pub(super) const WARN_FROM: u32 = 80;
+/// A hook untouched for longer may be one that nobody needs: a year.
+const OLD_MS: u64 = 365 * 24 * 3600 * 1000;
+
+/// A webhook as Jira lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hook {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) url: String,
+    pub(super) events: BTreeSet<String>,
+    pub(super) enabled: bool,
+    pub(super) exclude_body: bool,
+    pub(super) filtered: bool,
+    /// Whether it signs; none where Jira does not say.
+    pub(super) signed: Option<bool>,
+    pub(super) updated_at_ms: Option<u64>,
+}
+
+impl Hook {
+    pub(super) fn read(value: &Value) -> Option<Self> {
+        let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let id = text("self").trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+        let id = if id.is_empty() { value.get("id").map(|id| id.to_string().replace('"', "")).unwrap_or_default() } else { id };
+        let filters = value.get("filters").and_then(Value::as_object);
+        (!id.is_empty()).then(|| Self {
+            id,
+            name: text("name"),
+            url: text("url"),
+            events: value.get("events").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
+            enabled: value.get("enabled").and_then(Value::as_bool).unwrap_or(true),
+            exclude_body: value.get("excludeBody").and_then(Value::as_bool).unwrap_or(false),
+            filtered: filters.is_some_and(|filters| filters.values().any(|jql| jql.as_str().is_some_and(|jql| !jql.trim().is_empty()))),
+            signed: value.get("isSigned").and_then(Value::as_bool),
+            updated_at_ms: value.get("lastUpdated").and_then(Value::as_u64),
+        })
+    }
+
+    /// The host of its URL: the rest may hold a secret.
+    fn host(&self) -> String {
+        let rest = self.url.split_once("://").map_or("", |(_, rest)| rest);
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        authority.rsplit('@').next().unwrap_or_default().to_owned()
+    }
+
+    /// As somebody else's, with what speaks for removing it.
+    pub(super) fn foreign(&self, all: &[Hook], our_host: &str, now_ms: u64) -> ForeignRegistration {
+        let doubled = all.iter().any(|other| other.id < self.id && other.url == self.url && other.events == self.events);
+        let host = self.host();
+        let hint = if !self.enabled {
+            "It is disabled and does not count."
+        } else if doubled {
+            "It doubles another: same URL, same events."
+        } else if self.name.starts_with("Workflow connector [") && host == our_host {
+            "It was registered by a workflow host at our own address, perhaps one that is gone."
+        } else if self.updated_at_ms.is_some_and(|at| now_ms.saturating_sub(at) > OLD_MS) {
+            "Nobody has touched it for more than a year."
+        } else {
+            ""
+        };
+        ForeignRegistration {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            host,
+            active: self.enabled,
+            updated_at_ms: self.updated_at_ms,
+            hint: hint.to_owned(),
+        }
+    }
+}
+
+/// The request that lists them.
+pub(super) fn list() -> Ask {
+    Ask::new("GET", PATH, "webhook")
+}
+
+/// Reads the list, or says why it can't be had. An account whose identity is proved and that is turned away here lacks
+/// a permission, whatever the status says.
+pub(super) fn read(answer: Result<Answer, Error>) -> Result<Vec<Hook>, Error> {
+    let answer = answer.map_err(|error| match error {
+        Error::Permanent(failure) if matches!(failure.status, Some(401 | 403 | 404)) && !failure.code.contains("captcha") => {
+            let refused = failure.class == FailureClass::Credential && failure.message.contains("as to a stranger");
+            if refused || failure.class == FailureClass::Scope { Error::Permanent(failure) } else { not_allowed(failure.status) }
+        }
+        other => other,
+    })?;
+    match answer.body.as_array() {
+        Some(hooks) => Ok(hooks.iter().filter_map(Hook::read).collect()),
+        None => {
+            let message = "Jira's list of webhooks is not what was due.";
+            let remedy = "Try again; if it stays so, report it to the connector's maintainer.";
+            Err(Failure::new(FailureClass::Protocol, "answer-invalid", message, remedy).permanent())
+        }
+    }
+}
+
+fn not_allowed(status: Option<u16>) -> Error {
+    let message = "The account may not see the site's webhooks.";
+    let remedy = "Grant the account the global permission Administer Jira, or connect with an account that has it.";
+    let mut failure = Failure::new(FailureClass::Permission, "webhooks-forbidden", message, remedy);
+    failure.status = status;
+    failure.by(Responsible::ServiceAdmin).permanent()
+}
+
+/// How many are active.
+pub(super) fn active<'h>(hooks: impl IntoIterator<Item = &'h Hook>) -> u32 {
+    u32::try_from(hooks.into_iter().filter(|hook| hook.enabled).count()).unwrap_or(u32::MAX)
+}
+
+/// How many are active, how many may be, and from how many on a person is warned.
+pub(crate) fn usage(answer: Result<Answer, Error>) -> Result<(u32, u32, u32), Error> {
+    Ok((active(&read(answer)?), LIMIT, WARN_FROM))
+}

@@ -1,0 +1,279 @@
+//! One webhook for all subscriptions of a connection.
+
+use super::admin_webhook::{self, Hook, LIMIT, PATH, WARN_FROM};
+use super::find;
+use crate::catalog::unknown_card;
+use crate::contract::event::{Allowance, Change, EnsureRequest, Ensured, PlannedChange, Registration};
+use crate::contract::{Call, Error, Failure, FailureClass, Responsible};
+use crate::host::Host;
+use crate::jira::client::{Ask, Client};
+use crate::jira::path;
+use serde_json::json;
+use std::collections::BTreeSet;
+
+/// What the limit is called.
+const ALLOWANCE: &str = "active admin webhooks of the site";
+
+/// Makes the site's webhooks equal to what is wanted, or says what that would take.
+pub fn ensure(host: &mut dyn Host, call: &Call, request: &EnsureRequest) -> Result<Ensured, Error> {
+    let mut client = Client::open(host, call)?;
+    let events = wanted_events(request)?;
+    let hooks = match admin_webhook::read(client.send(&admin_webhook::list())) {
+        Ok(hooks) => hooks,
+        Err(error) if request.plan => return Ok(uncounted(client, request, &error)),
+        Err(error) => return Err(error),
+    };
+    let plan = Plan::make(request, events, &hooks);
+    let our_host = host_of(&request.callback);
+    let now_ms = client.host.now_ms();
+    let foreign = hooks
+        .iter()
+        .filter(|hook| !is_ours(hook, request))
+        .map(|hook| hook.foreign(&hooks, our_host, now_ms))
+        .collect::<Vec<_>>();
+    let ours = || hooks.iter().filter(|hook| is_ours(hook, request));
+    let mut allowance = Allowance {
+        name: ALLOWANCE.to_owned(),
+        used: Some(admin_webhook::active(&hooks)),
+        ours: admin_webhook::active(ours()),
+        limit: LIMIT,
+        warn_from: WARN_FROM,
+        reason: String::new(),
+    };
+    let (registrations, changes) = if request.plan {
+        (plan.would_exist(request), plan.changes())
+    } else {
+        let freed = plan.remove.iter().filter(|hook| hook.enabled).count();
+        let used = admin_webhook::active(&hooks).saturating_sub(u32::try_from(freed).unwrap_or(0));
+        let new = plan.takes_a_place();
+        if new && used >= LIMIT {
+            return Err(full(admin_webhook::active(&hooks), &foreign));
+        }
+        let done = plan.carry_out(&mut client, request)?;
+        allowance.used = Some(used + u32::from(new));
+        allowance.ours = u32::from(!done.0.is_empty());
+        done
+    };
+    Ok(Ensured { registrations, changes, foreign, allowances: vec![allowance], aside: client.into_aside() })
+}
+
+fn wanted_events(request: &EnsureRequest) -> Result<BTreeSet<String>, Error> {
+    let webhook = |card: &String| find(card).map(|card| card.webhook.to_owned()).ok_or_else(|| unknown_card(card));
+    request.wanted.iter().map(|subscription| webhook(&subscription.card)).collect()
+}
+
+/// The name by which our own hooks are known again.
+fn name(owner: &str) -> String {
+    format!("Workflow connector [{owner}]")
+}
+
+fn is_ours(hook: &Hook, request: &EnsureRequest) -> bool {
+    (!request.owner.is_empty() && hook.name.contains(&format!("[{}]", request.owner)))
+        || (!request.callback.is_empty() && hook.url == request.callback)
+        || is_known(hook, request)
+}
+
+fn is_known(hook: &Hook, request: &EnsureRequest) -> bool {
+    request.known.iter().any(|known| known.id == hook.id)
+}
+
+fn host_of(url: &str) -> &str {
+    url.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default())
+}
+
+/// What is done with our hooks.
+struct Plan<'h> {
+    events: BTreeSet<String>,
+    keep: Option<Keep<'h>>,
+    remove: Vec<&'h Hook>,
+}
+
+struct Keep<'h> {
+    hook: &'h Hook,
+    change: Change,
+    reason: &'static str,
+}
+
+impl<'h> Plan<'h> {
+    fn make(request: &EnsureRequest, events: BTreeSet<String>, hooks: &'h [Hook]) -> Self {
+        let mut ours: Vec<&Hook> = hooks.iter().filter(|hook| is_ours(hook, request)).collect();
+        // The one we know of comes first, then one that already leads here.
+        ours.sort_by_key(|hook| (!is_known(hook, request), hook.url != request.callback, !hook.enabled, hook.id.clone()));
+        if events.is_empty() || ours.is_empty() {
+            return Self { events, keep: None, remove: ours };
+        }
+        let hook = ours.remove(0);
+        let (change, reason) = if !is_known(hook, request) {
+            (Change::Adopted, "It is ours, and the host did not know of it.")
+        } else {
+            match drift(hook, request, &events) {
+                Some(reason) => (Change::Updated, reason),
+                None => (Change::Kept, "It is as it should be."),
+            }
+        };
+        Self { events, keep: Some(Keep { hook, change, reason }), remove: ours }
+    }
+
+    /// Whether one more hook is active afterwards than the ones we keep now.
+    fn takes_a_place(&self) -> bool {
+        match &self.keep {
+            None => !self.events.is_empty(),
+            Some(keep) => !keep.hook.enabled,
+        }
+    }
+
+    fn changes(&self) -> Vec<PlannedChange> {
+        let mut changes: Vec<PlannedChange> = self.remove.iter().map(|hook| self.removal(hook)).collect();
+        match &self.keep {
+            Some(keep) => changes.push(PlannedChange {
+                change: keep.change,
+                registration: keep.hook.id.clone(),
+                reason: keep.reason.to_owned(),
+            }),
+            None if !self.events.is_empty() => changes.push(created(String::new())),
+            None => {}
+        }
+        changes
+    }
+
+    fn removal(&self, hook: &Hook) -> PlannedChange {
+        let reason = if self.events.is_empty() { "Nothing is wanted any more." } else { "It doubles another one of ours." };
+        PlannedChange { change: Change::Removed, registration: hook.id.clone(), reason: reason.to_owned() }
+    }
+
+    fn would_exist(&self, request: &EnsureRequest) -> Vec<Registration> {
+        self.keep.iter().map(|keep| self.registration(&keep.hook.id, request)).collect()
+    }
+
+    fn registration(&self, id: &str, request: &EnsureRequest) -> Registration {
+        Registration {
+            id: id.to_owned(),
+            callback: request.callback.clone(),
+            covers: request.wanted.iter().map(|subscription| subscription.id.clone()).collect(),
+            state: json!({ "events": self.events }),
+        }
+    }
+
+    fn carry_out(
+        &self,
+        client: &mut Client<'_>,
+        request: &EnsureRequest,
+    ) -> Result<(Vec<Registration>, Vec<PlannedChange>), Error> {
+        for hook in &self.remove {
+            remove(client, hook)?;
+        }
+        let mut changes: Vec<PlannedChange> = self.remove.iter().map(|hook| self.removal(hook)).collect();
+        let body = json!({
+            "name": name(&request.owner),
+            "url": request.callback,
+            "events": self.events,
+            "filters": {},
+            "excludeBody": false,
+            "enabled": true,
+            "secret": request.signing_secret
+        });
+        let id = match &self.keep {
+            Some(keep) => {
+                if keep.change != Change::Kept {
+                    let path = format!("{PATH}/{}", path::encode(&keep.hook.id));
+                    client.send(&Ask::new("PUT", path, "webhook/{id}").body(body))?;
+                }
+                changes.push(PlannedChange {
+                    change: keep.change,
+                    registration: keep.hook.id.clone(),
+                    reason: keep.reason.to_owned(),
+                });
+                keep.hook.id.clone()
+            }
+            None if self.events.is_empty() => return Ok((Vec::new(), changes)),
+            None => {
+                let answer = client.send(&Ask::new("POST", PATH, "webhook").body(body))?;
+                let hook = Hook::read(&answer.body).ok_or_else(|| unnamed(answer.status))?;
+                changes.push(created(hook.id.clone()));
+                hook.id
+            }
+        };
+        Ok((vec![self.registration(&id, request)], changes))
+    }
+}
+
+fn created(id: String) -> PlannedChange {
+    PlannedChange { change: Change::Created, registration: id, reason: "There is none of ours yet.".to_owned() }
+}
+
+/// In what a hook we know of differs from what it should be.
+fn drift(hook: &Hook, request: &EnsureRequest, events: &BTreeSet<String>) -> Option<&'static str> {
+    if !hook.enabled {
+        Some("Somebody disabled it.")
+    } else if hook.url != request.callback {
+        Some("It leads to another address.")
+    } else if hook.events != *events {
+        Some("Other events are wanted than it reports.")
+    } else if hook.exclude_body || hook.filtered {
+        Some("Somebody narrowed what it reports.")
+    } else if hook.signed == Some(false) {
+        Some("It does not sign its deliveries.")
+    } else if hook.name != name(&request.owner) {
+        Some("Somebody renamed it.")
+    } else {
+        None
+    }
+}
+
+fn remove(client: &mut Client<'_>, hook: &Hook) -> Result<(), Error> {
+    let path = format!("{PATH}/{}", path::encode(&hook.id));
+    match client.send(&Ask::new("DELETE", path, "webhook/{id}")) {
+        Ok(_) => Ok(()),
+        // Somebody was faster.
+        Err(Error::Permanent(failure)) if failure.class == FailureClass::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn unnamed(status: u16) -> Error {
+    let message = "Jira answered that it registered a webhook, but not which.";
+    let remedy = "Subscribe again: the webhook is then found and taken over.";
+    let mut failure = Failure::new(FailureClass::Protocol, "answer-invalid", message, remedy);
+    failure.status = Some(status);
+    failure.uncertain()
+}
+
+/// The plan's answer where the hooks can't be listed: not counted, which is never none.
+fn uncounted(client: Client<'_>, request: &EnsureRequest, error: &Error) -> Ensured {
+    let failure = error.failure();
+    Ensured {
+        registrations: request.known.clone(),
+        changes: Vec::new(),
+        foreign: Vec::new(),
+        allowances: vec![Allowance {
+            name: ALLOWANCE.to_owned(),
+            used: None,
+            ours: 0,
+            limit: LIMIT,
+            warn_from: WARN_FROM,
+            reason: format!("{} {}", failure.message, failure.remedy),
+        }],
+        aside: client.into_aside(),
+    }
+}
+
+fn full(used: u32, foreign: &[crate::contract::event::ForeignRegistration]) -> Error {
+    let hinted: Vec<String> = foreign
+        .iter()
+        .filter(|hook| hook.active && !hook.hint.is_empty())
+        .take(5)
+        .map(|hook| format!("{} ({}): {}", hook.name, hook.id, hook.hint))
+        .collect();
+    let mut by_age: Vec<_> = foreign.iter().filter(|hook| hook.active).collect();
+    by_age.sort_by_key(|hook| (hook.updated_at_ms.unwrap_or(u64::MAX), hook.id.clone()));
+    let candidates: Vec<String> = if hinted.is_empty() {
+        by_age.iter().take(5).map(|hook| format!("{} ({}) at {}", hook.name, hook.id, hook.host)).collect()
+    } else {
+        hinted
+    };
+    let message = format!("The site has {used} active webhooks and may have {LIMIT}; none was registered.");
+    let remedy = format!("Remove or disable one that nobody needs, in Jira under System, WebHooks. Look first at: {}", candidates.join("; "));
+    let mut failure = Failure::new(FailureClass::Limit, "webhook-limit", message, remedy).by(Responsible::ServiceAdmin);
+    failure.extra = json!({ "used": used, "limit": LIMIT, "candidates": by_age.iter().take(20).map(|hook| hook.id.clone()).collect::<Vec<String>>() });
+    failure.permanent()
+}

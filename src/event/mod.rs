@@ -1,0 +1,179 @@
+//! Event cards: what happens at Jira, brought by webhooks that an administrator's account registers.
+//!
+//! A card is one type in one file; adding one adds the file and a line in [`CARDS`].
+
+mod admin_webhook;
+mod ensure;
+mod issue;
+mod issue_created;
+mod issue_deleted;
+mod issue_updated;
+
+pub(crate) use admin_webhook::usage as webhook_usage;
+pub use ensure::ensure;
+
+use crate::action::Page;
+use crate::catalog::shape;
+use crate::contract::event::{Delivery, Occurrence, Received, Subscription};
+use crate::contract::{Aside, ChoiceQuery, Error, Failure, FailureClass, Notice, Severity};
+use crate::jira::client::Client;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// The header that proves a delivery. Source: Atlassian, "Webhooks", section "Secure admin webhooks".
+pub const PROOF_HEADER: &str = "x-hub-signature";
+/// What stands before the hexadecimal digits of an HMAC with SHA-256 over the raw body.
+pub const PROOF_PREFIX: &str = "sha256=";
+/// Why `authenticate` never says that a delivery is genuine.
+pub const NO_AUTHENTICATE: &str = "Jira's deliveries are proved by their signature; this connector proves none itself.";
+
+/// An event card: its filter, its payload, its sample and how a webhook becomes one.
+pub(crate) trait Event {
+    const ID: &'static str;
+    const TITLE: &'static str;
+    const DESCRIPTION: &'static str;
+    /// The name that Jira has for it.
+    const WEBHOOK: &'static str;
+    type Filter: DeserializeOwned + JsonSchema + Default;
+    type Payload: Serialize + JsonSchema;
+
+    /// A payload as it may arrive.
+    fn sample() -> Value;
+    /// Reads a webhook body whose `webhookEvent` is [`Event::WEBHOOK`]; none where it names no issue.
+    fn read(body: &Value) -> Option<Self::Payload>;
+    /// The event's lasting id.
+    fn id(payload: &Self::Payload) -> String;
+    /// Whether a filter lets it through.
+    fn passes(filter: &Self::Filter, payload: &Self::Payload) -> bool;
+    /// What a field of the filter may hold.
+    fn options(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page, Error>;
+}
+
+/// A card as the catalog lists it.
+pub(crate) struct Card {
+    pub(crate) id: &'static str,
+    pub(crate) webhook: &'static str,
+    pub(crate) entry: fn() -> Value,
+    pub(crate) options: fn(&mut Client<'_>, &ChoiceQuery) -> Result<Page, Error>,
+    pub(crate) filter: fn() -> Value,
+    pub(crate) output: fn() -> Value,
+    read: fn(&Value, &[Subscription], &mut Aside) -> Result<Option<Occurrence>, Error>,
+}
+
+/// Every event card.
+pub(crate) const CARDS: &[Card] = &[
+    card::<issue_created::IssueCreated>(),
+    card::<issue_updated::IssueUpdated>(),
+    card::<issue_deleted::IssueDeleted>(),
+];
+
+pub(crate) fn find(id: &str) -> Option<&'static Card> {
+    CARDS.iter().find(|card| card.id == id)
+}
+
+const fn card<E: Event>() -> Card {
+    Card {
+        id: E::ID,
+        webhook: E::WEBHOOK,
+        entry: entry::<E>,
+        options: E::options,
+        filter: shape::of::<E::Filter>,
+        output: shape::of::<E::Payload>,
+        read: read::<E>,
+    }
+}
+
+fn entry<E: Event>() -> Value {
+    json!({
+        "id": E::ID,
+        "kind": "event",
+        "title": E::TITLE,
+        "description": E::DESCRIPTION,
+        "filter": shape::of::<E::Filter>(),
+        "output": shape::of::<E::Payload>(),
+        "options": ["/projects", "/issue-types"],
+        "sample": { "input": { "projects": ["DEMO"] }, "output": E::sample() },
+        "sources": ["delivery"]
+    })
+}
+
+/// The manifest's `deliveries`. Source: Atlassian, "Webhooks": headers and retries.
+pub(crate) fn deliveries() -> Value {
+    json!({
+        "proofs": ["mac"],
+        "id-header": "x-atlassian-webhook-identifier",
+        "attempt-header": "x-atlassian-webhook-retry",
+        "handshake": false,
+        "secret-pointer": "/secret",
+        "app-wide": false,
+        "retries": { "attempts": 5, "window-s": 4500 }
+    })
+}
+
+fn read<E: Event>(
+    body: &Value,
+    subscriptions: &[Subscription],
+    aside: &mut Aside,
+) -> Result<Option<Occurrence>, Error> {
+    let Some(payload) = E::read(body) else {
+        aside.notices.push(Notice {
+            severity: Severity::Warning,
+            code: "jira.delivery-incomplete".to_owned(),
+            message: format!("A delivery of {} names no issue and was left out.", E::WEBHOOK),
+        });
+        return Ok(None);
+    };
+    let mut matching = Vec::new();
+    for subscription in subscriptions.iter().filter(|subscription| subscription.card == E::ID) {
+        if E::passes(&filter_of::<E>(subscription)?, &payload) {
+            matching.push(subscription.id.clone());
+        }
+    }
+    if matching.is_empty() && !subscriptions.is_empty() {
+        return Ok(None);
+    }
+    let id = E::id(&payload);
+    let payload = serde_json::to_value(payload).unwrap_or_default();
+    let time_ms = issue::time_ms(body);
+    Ok(Some(Occurrence { id, card: E::ID.to_owned(), subscriptions: matching, time_ms, payload }))
+}
+
+fn filter_of<E: Event>(subscription: &Subscription) -> Result<E::Filter, Error> {
+    if subscription.filter.is_null() {
+        return Ok(E::Filter::default());
+    }
+    serde_json::from_value(subscription.filter.clone()).map_err(|fault| {
+        let message = format!("The filter of the subscription {} does not fit the card: {fault}.", subscription.id);
+        let remedy = "Give a filter that obeys the card's filter schema.";
+        Failure::new(FailureClass::Input, "filter-invalid", message, remedy).permanent()
+    })
+}
+
+/// Reads one proved delivery. With subscriptions, only what one of them wants becomes an occurrence; with none, the
+/// delivery is only looked at, and everything it holds is shown.
+pub fn receive(delivery: &Delivery, subscriptions: &[Subscription]) -> Result<Received, Error> {
+    let body: Value = serde_json::from_slice(&delivery.body).map_err(|fault| {
+        let message = format!("The delivery is not well-formed JSON: {fault}.");
+        let remedy = "Look at the stored delivery; Jira sends JSON unless something between changed it.";
+        Failure::new(FailureClass::Protocol, "delivery-invalid", message, remedy).permanent()
+    })?;
+    let mut aside = Aside::default();
+    let name = body.get("webhookEvent").and_then(Value::as_str).unwrap_or_default();
+    let occurrence = match CARDS.iter().find(|card| card.webhook == name) {
+        Some(card) => (card.read)(&body, subscriptions, &mut aside)?,
+        None => None,
+    };
+    Ok(Received { occurrences: occurrence.into_iter().collect(), aside })
+}
+
+/// The answer to every poll: the cards name deliveries as their only source.
+pub fn not_polled() -> Error {
+    let message = "This connector's events are brought by webhooks and are not polled.";
+    let remedy = "Subscribe with a public URL that Jira can deliver to.";
+    Failure::new(FailureClass::Input, "not-polled", message, remedy).permanent()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! What a project and issue type, or an issue, says of its fields: create and edit metadata.
+
+use crate::contract::{Error, Failure, FailureClass};
+use crate::jira::client::{Ask, Client};
+use crate::jira::path;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// How long noted metadata is used.
+const FRESH_MS: u64 = 10 * 60 * 1000;
+/// A larger note is not left: a host may refuse it.
+const NOTE_LIMIT: usize = 64 * 1024;
+/// How many fields or types are asked for at once.
+const PAGE: usize = 200;
+/// No project has more; a server that goes on for ever is stopped.
+const MOST: usize = 2000;
+
+/// One field.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Field {
+    pub(crate) id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<String>,
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) required: bool,
+    /// Jira fills it in where it is left out.
+    #[serde(default)]
+    pub(crate) has_default: bool,
+    /// `schema.type`: string, number, option, array, user …
+    pub(crate) kind: String,
+    /// `schema.items`, for arrays.
+    #[serde(default)]
+    pub(crate) items: String,
+    /// The part of `schema.custom` behind the colon: `textarea`, `select`, `gh-sprint` …
+    #[serde(default)]
+    pub(crate) custom: String,
+    /// The values it may hold, cut to what tells them apart.
+    #[serde(default)]
+    pub(crate) allowed: Vec<Value>,
+}
+
+impl Field {
+    fn read(id: Option<&str>, value: &Value) -> Option<Self> {
+        let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
+        let id = text("/fieldId").or(id).or_else(|| text("/key"))?;
+        let custom = text("/schema/custom").unwrap_or_default();
+        Some(Self {
+            id: id.to_owned(),
+            key: text("/key").map(str::to_owned),
+            name: text("/name").unwrap_or(id).to_owned(),
+            required: value.get("required").and_then(Value::as_bool).unwrap_or(false),
+            has_default: value.get("hasDefaultValue").and_then(Value::as_bool).unwrap_or(false),
+            kind: text("/schema/type").unwrap_or("any").to_owned(),
+            items: text("/schema/items").unwrap_or_default().to_owned(),
+            custom: custom.rsplit(':').next().unwrap_or_default().to_owned(),
+            allowed: value.get("allowedValues").and_then(Value::as_array).into_iter().flatten().map(trim).collect(),
+        })
+    }
+}
+
+/// Keeps of an allowed value what tells it from others.
+fn trim(value: &Value) -> Value {
+    let Some(members) = value.as_object() else { return value.clone() };
+    let mut kept = Map::new();
+    for name in ["id", "key", "name", "value"] {
+        if let Some(member) = members.get(name) {
+            kept.insert(name.to_owned(), member.clone());
+        }
+    }
+    if let Some(children) = members.get("children").and_then(Value::as_array) {
+        kept.insert("children".to_owned(), children.iter().map(trim).collect());
+    }
+    Value::Object(kept)
+}
+
+/// The fields with which an issue of a type can be created in a project. Taken from the note of an earlier call where
+/// that is younger than ten minutes.
+pub(crate) fn for_create(client: &mut Client<'_>, project: &str, issue_type: &str) -> Result<Vec<Field>, Error> {
+    let name = format!("{project}/{issue_type}").to_lowercase();
+    if let Some(fields) = noted(client, &name) {
+        return Ok(fields);
+    }
+    let type_id = type_id(client, project, issue_type)?;
+    let base = format!("{}/{}", types_path(project)?, path::segment(&type_id, "/issue-type", "Issue type")?);
+    let found = pages(client, &base, "createmeta/{project}/issuetypes/{type}", &["fields", "values", "results"])?;
+    let fields: Vec<Field> = found.iter().filter_map(|field| Field::read(None, field)).collect();
+    note(client, &name, &fields);
+    Ok(fields)
+}
+
+/// The fields that can be changed in an issue. `issue` is an encoded path segment.
+pub(crate) fn for_edit(client: &mut Client<'_>, issue: &str) -> Result<Vec<Field>, Error> {
+    let answer = client.send(&Ask::new("GET", format!("rest/api/3/issue/{issue}/editmeta"), "issue/{issue}/editmeta"))?;
+    let fields = answer.body.get("fields").and_then(Value::as_object).cloned().unwrap_or_default();
+    Ok(fields.iter().filter_map(|(id, field)| Field::read(Some(id), field)).collect())
+}
+
+/// The issue types with which issues can be created in a project.
+pub(crate) fn types(client: &mut Client<'_>, project: &str) -> Result<Vec<Value>, Error> {
+    pages(client, &types_path(project)?, "createmeta/{project}/issuetypes", &["issueTypes", "values", "results"])
+}
+
+fn types_path(project: &str) -> Result<String, Error> {
+    Ok(format!("rest/api/3/issue/createmeta/{}/issuetypes", path::segment(project, "/project", "Project")?))
+}
+
+fn type_id(client: &mut Client<'_>, project: &str, issue_type: &str) -> Result<String, Error> {
+    if issue_type.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(issue_type.to_owned());
+    }
+    let types = types(client, project)?;
+    let name = |value: &Value| value.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let found = types.iter().find(|value| name(value).eq_ignore_ascii_case(issue_type));
+    match found.and_then(|value| value.get("id")?.as_str()) {
+        Some(id) => Ok(id.to_owned()),
+        None => {
+            let known: Vec<String> = types.iter().map(name).collect();
+            let message = format!("The project {project} has no issue type {issue_type:?}.");
+            let remedy = format!("Use one of: {}.", known.join(", "));
+            Err(Failure::input("issue-type-unknown", "/issue-type", "Issue type", message, remedy).permanent())
+        }
+    }
+}
+
+/// Every page of a list that counts by `startAt`.
+fn pages(client: &mut Client<'_>, path: &str, route: &str, names: &[&str]) -> Result<Vec<Value>, Error> {
+    let mut all = Vec::new();
+    loop {
+        let ask = Ask::new("GET", path, route).query("startAt", all.len()).query("maxResults", PAGE);
+        let body = client.send(&ask)?.body;
+        let Some(page) = names.iter().find_map(|name| body.get(*name)?.as_array()) else {
+            let message = "Jira's list of fields is not what was due.";
+            let remedy = "Try again; if it stays so, report it to the connector's maintainer.";
+            return Err(Failure::new(FailureClass::Protocol, "answer-invalid", message, remedy).permanent());
+        };
+        all.extend(page.iter().cloned());
+        let total = body.get("total").and_then(Value::as_u64).and_then(|total| usize::try_from(total).ok());
+        let last = body.get("isLast").and_then(Value::as_bool);
+        let more = total.map_or(last == Some(false), |total| all.len() < total);
+        if page.is_empty() || !more || all.len() >= MOST {
+            return Ok(all);
+        }
+    }
+}
+
+fn noted(client: &Client<'_>, name: &str) -> Option<Vec<Field>> {
+    let memo = client.call.memo.as_ref().filter(|memo| memo.age_ms < FRESH_MS)?;
+    let entry = memo.data.get("create")?.get(name)?;
+    serde_json::from_value(entry.clone()).ok()
+}
+
+/// Leaves the metadata of the last project and type: with one entry, the note's age is the entry's.
+fn note(client: &mut Client<'_>, name: &str, fields: &[Field]) {
+    let memo = json!({ "create": { name: fields } });
+    if memo.to_string().len() <= NOTE_LIMIT {
+        client.remember(memo);
+    }
+}

@@ -1,0 +1,193 @@
+//! What an answer means: a result, or one of the errors an engine can act on.
+
+use super::client::{Ask, Effect};
+use super::{refusal, wait};
+use crate::contract::{Error, Failure, FailureClass, Responsible, Scope};
+use crate::host::{Response, SendError};
+use serde_json::Value;
+
+/// A request that did what was asked.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answer {
+    /// The HTTP status, 2xx.
+    pub(crate) status: u16,
+    /// The headers.
+    pub(crate) headers: Vec<(String, String)>,
+    /// The body; null where it was empty.
+    pub(crate) body: Value,
+}
+
+/// Reads the answer to a request, or why there is none.
+pub(crate) fn interpret(ask: &Ask, answer: Result<Response, SendError>, now_ms: u64) -> Result<Answer, Error> {
+    let response = answer.map_err(|fault| lost(ask, &fault))?;
+    let request_id = response.header("atl-traceid").or_else(|| response.header("x-arequestid")).map(str::to_owned);
+    judge(ask, response, now_ms).map_err(|error| with_request_id(error, request_id))
+}
+
+fn judge(ask: &Ask, response: Response, now_ms: u64) -> Result<Answer, Error> {
+    if let Some(failure) = login_refused(&response) {
+        // A write that went through was done by nobody we know: not by this account.
+        let done = (200..300).contains(&response.status) && ask.effect != Effect::Read;
+        return Err(if done { failure.uncertain() } else { failure.permanent() });
+    }
+    match response.status {
+        200..=299 => read_body(ask, response),
+        300..=399 => Err(redirected(&response)),
+        429 => {
+            let failure = status(&response, FailureClass::Limit, "rate-limited", "Jira asks for a pause.", "Wait and try again.");
+            let wait = wait::asked(&response, now_ms).unwrap_or(wait::DEFAULT_MS);
+            Err(failure.transient(wait, wait::scope(&response, &ask.endpoint, ask.object.as_deref())))
+        }
+        408 | 425 | 500..=599 => Err(broken(ask, &response, now_ms)),
+        _ => Err(refusal::read(ask, &response).permanent()),
+    }
+}
+
+fn status(response: &Response, class: FailureClass, code: &str, message: impl Into<String>, remedy: &str) -> Failure {
+    let mut failure = Failure::new(class, code, message, remedy);
+    failure.status = Some(response.status);
+    failure
+}
+
+fn with_request_id(mut error: Error, request_id: Option<String>) -> Error {
+    match &mut error {
+        Error::Permanent(failure) | Error::PermanentUncertain(failure) => failure.request_id = request_id,
+        Error::Transient(backoff) => backoff.failure.request_id = request_id,
+    }
+    error
+}
+
+/// Jira says in headers, with any status, that it did not accept who asks: it then answers as to a stranger.
+fn login_refused(response: &Response) -> Option<Failure> {
+    let reasons: Vec<String> = response.header_values("x-seraph-loginreason").map(str::to_ascii_uppercase).collect();
+    let denied = response.header("x-authentication-denied-reason").unwrap_or_default().to_ascii_uppercase();
+    let says = |word: &str| reasons.iter().any(|reason| reason.contains(word));
+    if denied.contains("CAPTCHA") || says("AUTHENTICATION_DENIED") {
+        let message = "Jira refuses to look at the credential until a person has logged in with a browser (CAPTCHA).";
+        let remedy = "Log in to Jira once in a browser, then release the connection.";
+        return Some(status(response, FailureClass::Credential, "captcha-required", message, remedy));
+    }
+    if says("AUTHENTICATED_FAILED") {
+        let message = "Jira did not accept the credential and answered as to a stranger.";
+        let remedy = "Make a new API token for this e-mail address and enter it again.";
+        return Some(status(response, FailureClass::Credential, "credential-refused", message, remedy));
+    }
+    None
+}
+
+fn read_body(ask: &Ask, response: Response) -> Result<Answer, Error> {
+    let Response { status: code, headers, body } = response;
+    if body.is_empty() {
+        return Ok(Answer { status: code, headers, body: Value::Null });
+    }
+    match serde_json::from_slice(&body) {
+        Ok(body) => Ok(Answer { status: code, headers, body }),
+        Err(fault) => {
+            let response = Response { status: code, headers, body };
+            let html = refusal::is_html(&response);
+            let (class, name, message) = if html {
+                (FailureClass::Protocol, "html-answer", "Jira answered with a web page where JSON was due.")
+            } else if fault.is_eof() {
+                (FailureClass::Unavailable, "answer-truncated", "Jira's answer broke off in the middle.")
+            } else {
+                (FailureClass::Protocol, "answer-invalid", "Jira's answer is not the JSON that was due.")
+            };
+            let remedy = if html {
+                "Check that the site's address leads to Jira itself and not to a login page or a proxy."
+            } else {
+                "Try again; if it stays so, look at what stands between the host and Jira."
+            };
+            let failure = status(&response, class, name, message, remedy).by(Responsible::Operator);
+            Err(match (ask.effect, class) {
+                (Effect::Read, FailureClass::Unavailable) => failure.transient(wait::DEFAULT_MS, endpoint(ask)),
+                (Effect::Read, _) => failure.permanent(),
+                _ => unsure(ask, failure),
+            })
+        }
+    }
+}
+
+fn redirected(response: &Response) -> Error {
+    let place = response.header("location").unwrap_or_default();
+    let host = place.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#', '@']).next().unwrap_or(""));
+    let message = if host.is_empty() || host.len() > 253 {
+        "Jira answered with a redirect, and redirects are not followed.".to_owned()
+    } else {
+        format!("Jira answered with a redirect to {host}, and redirects are not followed.")
+    };
+    let remedy = "Make the connection anew with the address that Jira really has.";
+    status(response, FailureClass::Protocol, "redirected", message, remedy).by(Responsible::User).permanent()
+}
+
+fn broken(ask: &Ask, response: &Response, now_ms: u64) -> Error {
+    let message = format!("Jira had a fault of its own (status {}).", response.status);
+    let failure = status(response, FailureClass::Unavailable, "server-fault", message, "Try again later.");
+    let failure = failure.by(Responsible::ServiceAdmin);
+    if ask.effect == Effect::Read {
+        failure.transient(wait::asked(response, now_ms).unwrap_or(wait::DEFAULT_MS), endpoint(ask))
+    } else {
+        unsure(ask, failure)
+    }
+}
+
+/// A write whose outcome is not known.
+fn unsure(ask: &Ask, mut failure: Failure) -> Error {
+    failure.message.push_str(" Whether the change was made is not known.");
+    failure.remedy = "Look in Jira whether the change is there before it is made again.".to_owned();
+    failure.who = Responsible::User;
+    let repeatable = ask.effect == Effect::Overwrite;
+    match failure.uncertain() {
+        Error::PermanentUncertain(mut failure) => {
+            failure.repeatable = repeatable;
+            Error::PermanentUncertain(failure)
+        }
+        other => other,
+    }
+}
+
+fn endpoint(ask: &Ask) -> Scope {
+    Scope::Endpoint(ask.endpoint.clone())
+}
+
+fn lost(ask: &Ask, fault: &SendError) -> Error {
+    let failure = |class, code: &str, message: String, remedy: &str| Failure::new(class, code, message, remedy);
+    let unavailable = FailureClass::Unavailable;
+    let sentence = |rest: &str| format!("Jira could not be asked: {fault}.{rest}");
+    match fault {
+        SendError::Invalid(_) => {
+            failure(FailureClass::Protocol, "request-invalid", sentence(""), "Report this to the connector's maintainer.")
+                .permanent()
+        }
+        SendError::Denied => {
+            let remedy = "Ask the operator whether the address is allowed, and look at the host's log for the reason.";
+            failure(unavailable, "egress-denied", sentence(""), remedy).permanent()
+        }
+        SendError::Tls => {
+            let remedy = "Check the site's certificate, and whether a proxy stands between.";
+            failure(unavailable, "tls-failed", sentence(""), remedy).permanent()
+        }
+        SendError::Dns => {
+            let remedy = "Check the site's address, and the host's name resolution.";
+            failure(unavailable, "unreachable", sentence(""), remedy).transient(0, Scope::Tenant)
+        }
+        SendError::Refused => {
+            failure(unavailable, "unreachable", sentence(""), "Check that Jira runs, and try again.").transient(0, Scope::Tenant)
+        }
+        SendError::TooLarge { status, .. } => {
+            let mut failure =
+                failure(FailureClass::Limit, "answer-too-large", sentence(""), "Ask for less: fewer fields, smaller pages.");
+            failure.status = Some(*status).filter(|status| *status > 0);
+            failure.who = Responsible::User;
+            if ask.effect == Effect::Read { failure.permanent() } else { unsure(ask, failure) }
+        }
+        SendError::TimedOut | SendError::Broken(_) | SendError::Truncated { .. } => {
+            let code = match fault {
+                SendError::TimedOut => "timed-out",
+                SendError::Truncated { .. } => "answer-truncated",
+                _ => "connection-broken",
+            };
+            let failure = failure(unavailable, code, sentence(""), "Try again.");
+            if ask.effect == Effect::Read { failure.transient(0, endpoint(ask)) } else { unsure(ask, failure) }
+        }
+    }
+}

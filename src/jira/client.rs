@@ -1,0 +1,181 @@
+//! Sends requests to one connection's Jira and hands back answers or errors.
+
+use super::answer::{self, Answer};
+use super::path;
+use super::site::Site;
+use crate::contract::{Aside, Call, Error, Failure, FailureClass, Notice, Scope, Severity};
+use crate::host::{Host, Request};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// How much of an answer is read unless a request says otherwise.
+pub(crate) const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
+
+/// What sending a request does at the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Nothing: a lost answer can be asked for again.
+    Read,
+    /// It writes, and writing the same again changes nothing more.
+    Overwrite,
+    /// It writes, and again each time.
+    Write,
+}
+
+/// A field of the service's that an input fills: for telling a person which one was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FieldPlace {
+    /// A JSON Pointer into the input.
+    pub(crate) pointer: String,
+    /// The name a person knows it by.
+    pub(crate) name: String,
+}
+
+/// One request to the API.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    pub(crate) method: String,
+    /// Relative to the site, encoded, without a leading slash.
+    pub(crate) path: String,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Option<Value>,
+    pub(crate) effect: Effect,
+    /// What rate limits know it by: method and route.
+    pub(crate) endpoint: String,
+    /// The issue it writes to, where it does.
+    pub(crate) object: Option<String>,
+    /// Where refused fields are in the input, by the service's field id.
+    pub(crate) fields: BTreeMap<String, FieldPlace>,
+}
+
+impl Ask {
+    /// A request by method and path; `route` names the endpoint for rate limits: `issue/{issue}`.
+    pub(crate) fn new(method: &str, path: impl Into<String>, route: &str) -> Self {
+        let effect = match method {
+            "GET" | "HEAD" | "OPTIONS" => Effect::Read,
+            "PUT" | "DELETE" => Effect::Overwrite,
+            _ => Effect::Write,
+        };
+        Self {
+            method: method.to_owned(),
+            path: path.into(),
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: None,
+            effect,
+            endpoint: format!("{method} {route}"),
+            object: None,
+            fields: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn query(mut self, name: &str, value: impl ToString) -> Self {
+        self.query.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    pub(crate) fn body(mut self, body: Value) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    pub(crate) fn effect(mut self, effect: Effect) -> Self {
+        self.effect = effect;
+        self
+    }
+
+    pub(crate) fn object(mut self, issue: &str) -> Self {
+        self.object = Some(issue.trim().to_ascii_uppercase());
+        self
+    }
+
+    pub(crate) fn fields(mut self, fields: BTreeMap<String, FieldPlace>) -> Self {
+        self.fields = fields;
+        self
+    }
+}
+
+/// One connection's Jira during one call.
+pub(crate) struct Client<'a> {
+    pub(crate) host: &'a mut dyn Host,
+    pub(crate) call: &'a Call,
+    pub(crate) site: Site,
+    aside: Aside,
+}
+
+impl<'a> Client<'a> {
+    /// For the connection that a call is for.
+    pub(crate) fn open(host: &'a mut dyn Host, call: &'a Call) -> Result<Self, Error> {
+        let site = Site::of(&call.connection.settings)?;
+        Ok(Self { host, call, site, aside: Aside::default() })
+    }
+
+    /// Sends one request.
+    pub(crate) fn send(&mut self, ask: &Ask) -> Result<Answer, Error> {
+        let mut answers = self.send_all(std::slice::from_ref(ask));
+        answers.pop().unwrap_or_else(|| {
+            let message = "The host gave no answer to a request.";
+            Err(Failure::new(FailureClass::Unavailable, "no-answer", message, "Report this to the host's maintainer.")
+                .uncertain())
+        })
+    }
+
+    /// Sends several requests side by side; the answers stand in the same order. Where one of them is held back, none
+    /// is sent.
+    pub(crate) fn send_all(&mut self, asks: &[Ask]) -> Vec<Result<Answer, Error>> {
+        if let Some(held) = asks.iter().find_map(|ask| self.held(ask)) {
+            return asks.iter().map(|_| Err(held.clone())).collect();
+        }
+        let requests = asks.iter().map(|ask| self.request(ask)).collect();
+        let answers = self.host.send(requests);
+        let now_ms = self.host.now_ms();
+        asks.iter().zip(answers).map(|(ask, answer)| answer::interpret(ask, answer, now_ms)).collect()
+    }
+
+    /// Something a person should hear of, though the call goes well.
+    pub(crate) fn notice(&mut self, severity: Severity, code: &str, message: impl Into<String>) {
+        self.aside.notices.push(Notice { severity, code: format!("jira.{code}"), message: message.into() });
+    }
+
+    /// Leaves a note for later calls; the last one counts.
+    pub(crate) fn remember(&mut self, memo: Value) {
+        self.aside.memo = Some(memo);
+    }
+
+    /// What goes along with the result.
+    pub(crate) fn into_aside(self) -> Aside {
+        self.aside
+    }
+
+    fn request(&self, ask: &Ask) -> Request {
+        let mut headers = ask.headers.clone();
+        if !headers.iter().any(|(name, _)| name == "accept") {
+            headers.push(("accept".to_owned(), "application/json".to_owned()));
+        }
+        if ask.body.is_some() {
+            headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        }
+        if let Some(authorization) = &self.call.connection.authorization {
+            headers.push(("authorization".to_owned(), authorization.clone()));
+        }
+        Request {
+            method: ask.method.clone(),
+            url: format!("{}{}{}", self.site.base(), ask.path, path::query(&ask.query)),
+            headers,
+            body: ask.body.as_ref().map(|body| body.to_string().into_bytes()),
+            limit: ANSWER_LIMIT,
+        }
+    }
+
+    fn held(&self, ask: &Ask) -> Option<Error> {
+        let hold = self.call.held.iter().filter(|hold| hold.for_ms > 0).find(|hold| match &hold.scope {
+            Scope::Tenant | Scope::App => true,
+            Scope::Endpoint(endpoint) => *endpoint == ask.endpoint,
+            Scope::Object(object) => ask.effect != Effect::Read && ask.object.as_ref() == Some(object),
+        })?;
+        let message = "Jira asked for a pause that is not over yet; nothing was sent.";
+        let failure = Failure::new(FailureClass::Limit, "held", message, "Wait and try again.");
+        Some(failure.transient(hold.for_ms, hold.scope.clone()))
+    }
+}

@@ -1,0 +1,329 @@
+//! Where a Jira is: from whatever a person typed or pasted to one base URL.
+
+use crate::contract::{Error, Failure, FailureClass, Responsible};
+use serde_json::Value;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+/// The domain of Jira Cloud's sites.
+const CLOUD: &str = "atlassian.net";
+
+/// First parts of paths inside Jira: what a person pastes from a browser, not a context path.
+const PAGES: &[&str] = &[
+    "jira", "browse", "secure", "projects", "wiki", "login", "login.jsp", "issues", "rest", "servicedesk", "plugins",
+    "people", "helpcenter", "dashboards", "dashboard", "o", "admin", "settings", "_edge", "software", "home", "core",
+];
+
+/// The base of a Jira, such as `https://demo.atlassian.net/` or `https://example.test:8443/jira/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    base: String,
+}
+
+/// A site as it was understood, and what was put right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Typed {
+    /// The site.
+    pub site: Site,
+    /// What was put right, one sentence each.
+    pub corrections: Vec<String>,
+}
+
+impl Site {
+    /// The site that a connection's settings name.
+    pub fn of(settings: &Value) -> Result<Self, Error> {
+        let base = settings.get("site").and_then(Value::as_str).unwrap_or_default();
+        match understand(base) {
+            Ok(typed) if typed.corrections.is_empty() && typed.site.base == base => Ok(typed.site),
+            _ => Err(Failure::new(
+                FailureClass::Input,
+                "settings-invalid",
+                "The settings of the connection do not name a site.",
+                "Make the connection anew.",
+            )
+            .by(Responsible::Operator)
+            .permanent()),
+        }
+    }
+
+    /// Scheme, host, port and context path; ends in `/`.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Host and port.
+    pub fn authority(&self) -> &str {
+        let rest = self.base.split_once("://").map_or("", |(_, rest)| rest);
+        rest.split('/').next().unwrap_or_default()
+    }
+
+    /// The page of an issue, for people.
+    pub fn issue_page(&self, key: &str) -> String {
+        format!("{}browse/{}", self.base, super::path::encode(key))
+    }
+
+    /// Whether it is on Jira Cloud's own domain.
+    pub fn is_cloud(&self) -> bool {
+        self.authority().strip_suffix(CLOUD).is_some_and(|rest| rest.ends_with('.'))
+    }
+}
+
+/// Understands a written form of a site. An error says, in one sentence, why it can't be one.
+pub fn understand(typed: &str) -> Result<Typed, String> {
+    let mut corrections = Vec::new();
+    if typed.len() > 2048 {
+        return Err("The site is too long to be an address.".to_owned());
+    }
+    let text = typed.trim_matches(|c: char| c.is_whitespace() || "\"'<>`\u{201c}\u{201d}\u{2018}\u{2019}".contains(c));
+    if text.is_empty() {
+        return Err("The site is empty.".to_owned());
+    }
+    if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err("The site contains blanks or control characters.".to_owned());
+    }
+    if text.contains('\\') {
+        return Err("The site contains a backslash.".to_owned());
+    }
+    let (scheme, rest) = scheme(text)?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, tail) = rest.split_at(end);
+    if authority.contains('@') {
+        return Err("The site contains a user name (@). Give the address only.".to_owned());
+    }
+    let (host, port) = host_and_port(authority)?;
+    let host = host_of(&host, &mut corrections)?;
+    let (scheme, port) = default_port(scheme, port, &host, &mut corrections);
+    let path = context_path(tail, &host, &mut corrections)?;
+    let port = port.map_or(String::new(), |port| format!(":{port}"));
+    Ok(Typed { site: Site { base: format!("{scheme}://{host}{port}{path}") }, corrections })
+}
+
+/// The scheme, `https` where none was written, and what follows it.
+fn scheme(text: &str) -> Result<(&'static str, &str), String> {
+    if let Some((scheme, rest)) = text.split_once("://") {
+        return match scheme.to_ascii_lowercase().as_str() {
+            "https" => Ok(("https", rest)),
+            "http" => Ok(("http", rest)),
+            _ => Err("The site's address must begin with https://.".to_owned()),
+        };
+    }
+    if text.starts_with('/') {
+        return Err("The site begins with a slash: the host name is missing.".to_owned());
+    }
+    // `javascript:x` has a scheme too; `example.test:8443` does not.
+    if let Some((_, after)) = text.split('/').next().unwrap_or_default().split_once(':')
+        && !text.starts_with('[')
+        && !after.chars().all(|c| c.is_ascii_digit())
+        && after.parse::<Ipv6Addr>().is_err()
+        && text.parse::<Ipv6Addr>().is_err()
+    {
+        return Err("The site's address must begin with https://.".to_owned());
+    }
+    Ok(("https", text))
+}
+
+fn host_and_port(authority: &str) -> Result<(String, Option<u16>), String> {
+    let (host, port) = if authority.starts_with('[') {
+        let end = authority.find(']').ok_or("The site's IPv6 address lacks its closing bracket.")?;
+        let (host, rest) = authority.split_at(end + 1);
+        (host, rest.strip_prefix(':').map_or_else(|| if rest.is_empty() { Ok(None) } else { Err(()) }, |p| Ok(Some(p))))
+    } else if authority.parse::<Ipv6Addr>().is_ok() {
+        return Ok((format!("[{authority}]"), None));
+    } else {
+        match authority.split_once(':') {
+            Some((host, port)) => (host, Ok(Some(port))),
+            None => (authority, Ok(None)),
+        }
+    };
+    let port = match port {
+        Err(()) => return Err("The site has something after its IPv6 address that is no port.".to_owned()),
+        Ok(None | Some("")) => None,
+        Ok(Some(port)) => match port.parse::<u16>() {
+            Ok(number) if number > 0 && port.bytes().all(|b| b.is_ascii_digit()) => Some(number),
+            _ => return Err("The site's port must be a number from 1 to 65535.".to_owned()),
+        },
+    };
+    Ok((host.to_owned(), port))
+}
+
+/// The host in its one right spelling.
+fn host_of(host: &str, corrections: &mut Vec<String>) -> Result<String, String> {
+    if let Some(inner) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let address: Ipv6Addr = inner.parse().map_err(|_| "The site's IPv6 address is not one.".to_owned())?;
+        return Ok(format!("[{address}]"));
+    }
+    if !host.is_ascii() {
+        return Err("The site contains letters that are not plain ASCII and could pass for others. \
+                    Give the address as Jira itself shows it."
+            .to_owned());
+    }
+    let mut name = host.to_ascii_lowercase();
+    if let Some(rest) = name.strip_suffix('.') {
+        name = rest.to_owned();
+    }
+    if name.is_empty() || name.len() > 253 {
+        return Err("The site has no host name.".to_owned());
+    }
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if !name.split('.').all(label) {
+        return Err("The site's host name contains characters that no host name has.".to_owned());
+    }
+    let last = name.rsplit('.').next().unwrap_or_default();
+    if last.bytes().all(|b| b.is_ascii_digit()) || last.starts_with("0x") {
+        let address: Ipv4Addr = name.parse().map_err(|_| "The site's IPv4 address is not one.".to_owned())?;
+        return Ok(address.to_string());
+    }
+    if name.split('.').any(|label| label.starts_with("xn--")) && name.ends_with(CLOUD) {
+        return Err("The site is an encoded international name, which no site of Jira Cloud has.".to_owned());
+    }
+    if name == "localhost" {
+        return Ok(name);
+    }
+    if !name.contains('.') {
+        let full = format!("{name}.{CLOUD}");
+        corrections.push(format!("The site's name was completed to {full}."));
+        return Ok(full);
+    }
+    if name == CLOUD || name == format!("www.{CLOUD}") || name == "id.atlassian.com" || name == "home.atlassian.com" {
+        return Err("This address belongs to Atlassian, not to one site. Give your site, such as demo.atlassian.net."
+            .to_owned());
+    }
+    Ok(name)
+}
+
+fn default_port(
+    scheme: &'static str,
+    port: Option<u16>,
+    host: &str,
+    corrections: &mut Vec<String>,
+) -> (&'static str, Option<u16>) {
+    let cloud = host.ends_with(&format!(".{CLOUD}"));
+    if cloud && scheme == "http" {
+        corrections.push("http was changed to https: Jira Cloud is reached only encrypted.".to_owned());
+        return ("https", None);
+    }
+    if cloud && port.is_some_and(|port| port != 443) {
+        corrections.push("The port was left out: Jira Cloud has none of its own.".to_owned());
+        return ("https", None);
+    }
+    match (scheme, port) {
+        ("https", Some(443)) | ("http", Some(80)) => (scheme, None),
+        _ => (scheme, port),
+    }
+}
+
+/// The context path, with slashes at both ends; `/` where there is none.
+fn context_path(tail: &str, host: &str, corrections: &mut Vec<String>) -> Result<String, String> {
+    let path = tail.split(['?', '#']).next().unwrap_or_default();
+    if path.len() < tail.len() {
+        corrections.push("What follows ? or # was left out.".to_owned());
+    }
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    if host.ends_with(&format!(".{CLOUD}")) {
+        if !parts.is_empty() {
+            corrections.push("The path was left out: it leads to a page inside Jira.".to_owned());
+        }
+        return Ok("/".to_owned());
+    }
+    // Elsewhere `/jira` alone is the most usual context path there is, and a page follows it: `/jira/browse/X-1`.
+    let page = parts.iter().enumerate().position(|(at, part)| {
+        let part = part.to_ascii_lowercase();
+        PAGES.contains(&part.as_str()) && !(at == 0 && part == "jira")
+    });
+    let kept = page.unwrap_or(parts.len());
+    if kept < parts.len() {
+        corrections.push(format!("The path from /{} on was left out: it leads to a page inside Jira.", parts[kept]));
+    }
+    let mut context = String::from("/");
+    for part in &parts[..kept] {
+        let plain = part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.~".contains(&b));
+        if !plain || *part == "." || *part == ".." {
+            return Err("The site's path contains characters that no context path has.".to_owned());
+        }
+        context.push_str(part);
+        context.push('/');
+    }
+    Ok(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::understand;
+    use proptest::prelude::*;
+
+    fn base(typed: &str) -> String {
+        understand(typed).map_or_else(|why| format!("refused: {why}"), |typed| typed.site.base().to_owned())
+    }
+
+    #[test]
+    fn any_written_form_of_a_cloud_site_is_the_same_site() {
+        for typed in [
+            "demo", "DEMO", "  demo ", "demo.atlassian.net", "Demo.Atlassian.NET.", "https://demo.atlassian.net",
+            "https://demo.atlassian.net/", "HTTPS://DEMO.ATLASSIAN.NET", "\"demo.atlassian.net\"", "http://demo.atlassian.net",
+            "https://demo.atlassian.net/jira/software/projects/X?y#z", "https://demo.atlassian.net/browse/DEMO-1",
+            "demo.atlassian.net/wiki/home", "https://demo.atlassian.net:443/secure/Dashboard.jspa", "<demo>",
+            "https://demo.atlassian.net:8443/", "\u{201c}demo\u{201d}", "demo.atlassian.net#x", "demo.atlassian.net?x=y",
+        ] {
+            assert_eq!(base(typed), "https://demo.atlassian.net/", "{typed}");
+        }
+    }
+
+    #[test]
+    fn a_site_of_ones_own_keeps_port_and_context_path() {
+        assert_eq!(base("https://jira.example.test:8443/jira"), "https://jira.example.test:8443/jira/");
+        assert_eq!(base("https://example.test/jira/browse/DEMO-1"), "https://example.test/jira/");
+        assert_eq!(base("https://example.test/tools/issues/secure/x"), "https://example.test/tools/");
+        assert_eq!(base("jira.example.test"), "https://jira.example.test/");
+        assert_eq!(base("jira.example.test:8080"), "https://jira.example.test:8080/");
+        assert_eq!(base("http://127.0.0.1:8080"), "http://127.0.0.1:8080/");
+        assert_eq!(base("http://[::1]:8080/jira"), "http://[::1]:8080/jira/");
+        assert_eq!(base("https://[0:0::1]"), "https://[::1]/");
+        assert_eq!(base("::1"), "https://[::1]/");
+        assert_eq!(base("localhost:2990/jira"), "https://localhost:2990/jira/");
+    }
+
+    #[test]
+    fn what_was_put_right_is_said() {
+        let corrections = |typed: &str| understand(typed).map(|typed| typed.corrections.len());
+        assert_eq!(corrections("https://demo.atlassian.net/"), Ok(0));
+        assert_eq!(corrections("http://demo.atlassian.net/browse/X-1"), Ok(2));
+        assert_eq!(corrections("demo"), Ok(1));
+    }
+
+    #[test]
+    fn what_is_no_site_or_could_deceive_is_refused() {
+        for typed in [
+            "", "  ", "ftp://demo.atlassian.net", "javascript:alert(1)", "file:///etc/passwd", "https://",
+            "https://user@demo.atlassian.net", "https://user:word@demo.atlassian.net", "demo.atlassian.net@evil.test",
+            "https://demo.atlassian.net\\@evil.test", "dem\u{43e}.atlassian.net", "xn--dem-tma.atlassian.net", "de mo",
+            "demo\n.atlassian.net", "https://demo..net", "-demo", "https://example.test:0/", "https://example.test:99999/",
+            "https://[::1", "https://[::1]x", "https://0x7f.1/", "https://2130706433/", "https://127.1/", "//demo.atlassian.net",
+            "atlassian.net", "https://example.test/%2e%2e/x", "https://example.test/../x", "demo\u{200b}",
+        ] {
+            assert!(understand(typed).is_err(), "{typed:?} became {}", base(typed));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_understood_is_understood_again_unchanged(typed in "\\PC{0,60}") {
+            if let Ok(first) = understand(&typed) {
+                let again = understand(first.site.base());
+                prop_assert_eq!(again.map(|t| (t.site.base, t.corrections.len())), Ok((first.site.base, 0)));
+            }
+        }
+
+        #[test]
+        fn no_credentials_and_no_other_scheme_survive(typed in "[a-z@:/.\\[\\]0-9?#%-]{0,40}") {
+            if let Ok(typed) = understand(&typed) {
+                let base = typed.site.base();
+                prop_assert!(base.starts_with("https://") || base.starts_with("http://"));
+                prop_assert!(base.ends_with('/') && !base.contains(['@', '?', '#', '%']));
+            }
+        }
+    }
+}
