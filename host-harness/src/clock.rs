@@ -58,3 +58,14 @@ impl Clock for SystemClock {
         getrandom::fill(bytes).expect("the operating system gives randomness");
     }
 }
+
+/// A new id of 80 random bits, lower-case letters and digits: what a person can copy and nobody can guess by chance.
+pub fn new_id(clock: &dyn Clock) -> String {
+    let mut bytes = [0; 10];
+    clock.fill_random(&mut bytes);
+    let bits = bytes.iter().fold(0_u128, |bits, byte| bits << 8 | u128::from(*byte));
+    (0..16).map(|place| char::from(ALPHABET[(bits >> (place * 5) & 31) as usize])).collect()
+}
+
+/// Crockford's base 32: no letter that looks like a digit.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";

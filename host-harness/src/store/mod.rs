@@ -1,6 +1,23 @@
 //! Everything durable, in one SQLite database (WAL, synced): connections, secrets (sealed),
 //! subscriptions, deliveries, runs, guards. What `write` returned from is on disk.
 
+mod connections;
+mod deliveries;
+mod events;
+mod holds;
+mod meta;
+mod runs;
+mod subscriptions;
+#[cfg(test)]
+mod tests;
+
+pub use connections::{StoredConnection, StoredIdentity, StoredOrigin};
+pub use deliveries::{Kept, StoredDelivery};
+pub use events::{BroughtBy, NewEvent, NewRun, StoredEvent};
+pub use meta::Alarm;
+pub use runs::{StoredRun, StoredStep};
+pub use subscriptions::{Endpoint, StoredSubscription};
+
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -82,4 +99,12 @@ impl Store {
         // A panic while the lock was held rolled its transaction back, so the connection is sound.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Reads a column that holds a JSON text.
+fn json_column<T: serde::de::DeserializeOwned>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text: String = row.get(column)?;
+    serde_json::from_str(&text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    })
 }

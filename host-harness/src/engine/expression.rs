@@ -1,0 +1,340 @@
+//! CEL expressions over JSON, and strings that hold them: `${{ … }}`.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use cel::common::ast::{EntryExpr, Expr};
+use cel::objects::{Key, Map};
+use cel::{Context, Env, IdedExpr, Program, Value as Cel, extensions};
+use serde_json::Value;
+
+/// Why an expression could not be read or evaluated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExpressionError {
+    /// It is not CEL.
+    #[error("`{source_text}` is no expression: {reason}")]
+    Syntax {
+        /// The expression.
+        source_text: String,
+        /// What the parser says.
+        reason: String,
+    },
+    /// A `${{` without its `}}`.
+    #[error("`{0}` opens an expression with `${{{{` and does not close it with `}}}}`")]
+    Unclosed(String),
+    /// It names something that does not exist there.
+    #[error("`{source_text}` names `{name}`, which does not exist here; there are: {known}")]
+    Unknown {
+        /// The expression.
+        source_text: String,
+        /// The name.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
+    /// It has no value for this event.
+    #[error("`{source_text}` has no value: {reason}")]
+    Evaluation {
+        /// The expression.
+        source_text: String,
+        /// What went wrong.
+        reason: String,
+    },
+    /// A condition came to something else than true or false.
+    #[error("`{0}` must be true or false")]
+    NotBoolean(String),
+}
+
+/// A parsed expression.
+#[derive(Debug)]
+pub struct Expression {
+    text: String,
+    program: Program,
+}
+
+/// What an expression may name.
+#[derive(Debug, Default)]
+pub struct Scope {
+    values: HashMap<&'static str, Cel>,
+}
+
+impl Scope {
+    /// Adds a variable.
+    pub fn set(&mut self, name: &'static str, value: &Value) {
+        self.values.insert(name, to_cel(value));
+    }
+}
+
+fn environment() -> Env {
+    let mut env = Env::stdlib();
+    // An extension only fails to load when another one declares the same functions; these do not.
+    for extension in [extensions::strings, extensions::lists, extensions::math] {
+        if let Err(error) = env.add_extension(extension) {
+            tracing::warn!(%error, "a CEL extension is missing");
+        }
+    }
+    env
+}
+
+impl Expression {
+    /// Reads an expression.
+    pub fn parse(text: &str) -> Result<Self, ExpressionError> {
+        let text = text.trim();
+        let program = environment().compile(text).map_err(|errors| {
+            let reason = errors.errors.first().map(|error| format!("{} (column {})", error.msg, error.pos.1));
+            ExpressionError::Syntax { source_text: text.into(), reason: reason.unwrap_or_default() }
+        })?;
+        Ok(Self { text: text.into(), program })
+    }
+
+    /// Checks that it names only what exists: variables, and of `steps` only the given ones.
+    pub fn check_names(&self, variables: &[&str], steps: &[&str]) -> Result<(), ExpressionError> {
+        let unknown = |name: String, known: &[&str]| ExpressionError::Unknown {
+            source_text: self.text.clone(),
+            name,
+            known: if known.is_empty() { "none".into() } else { known.join(", ") },
+        };
+        for name in self.program.references().variables() {
+            // Names that macros make for themselves start with `@` or are bound inside.
+            if !variables.contains(&name) && !bound_names(self.program.expression()).contains(name) && !name.starts_with('@') {
+                return Err(unknown(name.to_owned(), variables));
+            }
+        }
+        for step in steps_named(self.program.expression()) {
+            if !steps.contains(&step.as_str()) {
+                return Err(unknown(format!("steps.{step}"), steps));
+            }
+        }
+        Ok(())
+    }
+
+    /// Its value.
+    pub fn evaluate(&self, scope: &Scope) -> Result<Value, ExpressionError> {
+        let failed = |reason: String| ExpressionError::Evaluation { source_text: self.text.clone(), reason };
+        let mut context = Context::with_env(Arc::new(environment()));
+        for (name, value) in &scope.values {
+            context.add_variable_from_value(*name, value.clone());
+        }
+        let value = self.program.execute(&context).map_err(|error| failed(error.to_string()))?;
+        value.json().map_err(|_| failed("it cannot be written as JSON".into()))
+    }
+
+    /// Its value as a condition.
+    pub fn holds(&self, scope: &Scope) -> Result<bool, ExpressionError> {
+        self.evaluate(scope)?.as_bool().ok_or_else(|| ExpressionError::NotBoolean(self.text.clone()))
+    }
+}
+
+fn children(expression: &IdedExpr) -> Vec<&IdedExpr> {
+    match &expression.expr {
+        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).collect(),
+        Expr::Comprehension(all) => {
+            vec![&all.iter_range, &all.accu_init, &all.loop_cond, &all.loop_step, &all.result]
+        }
+        Expr::List(list) => list.elements.iter().collect(),
+        Expr::Select(select) => vec![&select.operand],
+        Expr::Map(map) => map
+            .entries
+            .iter()
+            .flat_map(|entry| match &entry.expr {
+                EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
+                EntryExpr::StructField(field) => vec![&field.value],
+            })
+            .collect(),
+        _ => vec![],
+    }
+}
+
+fn walk<'a>(expression: &'a IdedExpr, visit: &mut dyn FnMut(&'a IdedExpr)) {
+    visit(expression);
+    children(expression).into_iter().for_each(|child| walk(child, visit));
+}
+
+fn steps_named(expression: &IdedExpr) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    walk(expression, &mut |one| {
+        if let Expr::Select(select) = &one.expr
+            && matches!(&select.operand.expr, Expr::Ident(name) if name == "steps")
+        {
+            names.insert(select.field.clone());
+        }
+    });
+    names
+}
+
+fn bound_names(expression: &IdedExpr) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    walk(expression, &mut |one| {
+        if let Expr::Comprehension(all) = &one.expr {
+            names.insert(all.iter_var.clone());
+            names.extend(all.iter_var2.clone());
+            names.insert(all.accu_var.clone());
+        }
+    });
+    names
+}
+
+/// JSON whole numbers become CEL's `int`, so that `event.n + 1` means what it says.
+fn to_cel(value: &Value) -> Cel {
+    match value {
+        Value::Null => Cel::Null,
+        Value::Bool(value) => Cel::Bool(*value),
+        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(whole), _) => Cel::Int(whole),
+            (None, Some(large)) => Cel::UInt(large),
+            _ => Cel::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Value::String(text) => Cel::String(Arc::new(text.clone())),
+        Value::Array(items) => Cel::List(Arc::new(items.iter().map(to_cel).collect())),
+        Value::Object(members) => {
+            let map = members.iter().map(|(key, value)| (Key::String(Arc::new(key.clone())), to_cel(value))).collect();
+            Cel::Map(Map { map: Arc::new(map) })
+        }
+    }
+}
+
+/// JSON whose strings may hold expressions.
+#[derive(Debug)]
+pub enum Template {
+    /// No expression in it.
+    Plain(Value),
+    /// One expression and nothing else: it keeps its type.
+    Whole(Expression),
+    /// Expressions inside a text.
+    Text(Vec<Piece>),
+    /// A list of templates.
+    List(Vec<Template>),
+    /// An object of templates.
+    Object(Vec<(String, Template)>),
+}
+
+/// A part of a text.
+#[derive(Debug)]
+pub enum Piece {
+    /// These characters.
+    Literal(String),
+    /// The text of this expression's value.
+    Value(Expression),
+}
+
+impl Template {
+    /// Reads a template.
+    pub fn parse(value: &Value) -> Result<Self, ExpressionError> {
+        Ok(match value {
+            Value::String(text) => Self::parse_text(text)?,
+            Value::Array(items) => Self::List(items.iter().map(Self::parse).collect::<Result<_, _>>()?),
+            Value::Object(members) => Self::Object(
+                members
+                    .iter()
+                    .map(|(key, value)| Ok((key.clone(), Self::parse(value)?)))
+                    .collect::<Result<_, ExpressionError>>()?,
+            ),
+            other => Self::Plain(other.clone()),
+        })
+    }
+
+    fn parse_text(text: &str) -> Result<Self, ExpressionError> {
+        let mut pieces = Vec::new();
+        let mut literal = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find("${{") {
+            if rest[..at].ends_with('$') {
+                // `$${{` stands for the characters `${{`.
+                literal.push_str(&rest[..at - 1]);
+                literal.push_str("${{");
+                rest = &rest[at + 3..];
+                continue;
+            }
+            literal.push_str(&rest[..at]);
+            let inside = &rest[at + 3..];
+            let end = end_of_expression(inside).ok_or_else(|| ExpressionError::Unclosed(text.into()))?;
+            if !literal.is_empty() {
+                pieces.push(Piece::Literal(std::mem::take(&mut literal)));
+            }
+            pieces.push(Piece::Value(Expression::parse(&inside[..end])?));
+            rest = &inside[end + 2..];
+        }
+        literal.push_str(rest);
+        if pieces.is_empty() {
+            return Ok(Self::Plain(Value::String(literal)));
+        }
+        if !literal.is_empty() {
+            pieces.push(Piece::Literal(literal));
+        }
+        if pieces.len() == 1
+            && let Some(Piece::Value(expression)) = pieces.pop()
+        {
+            return Ok(Self::Whole(expression));
+        }
+        Ok(Self::Text(pieces))
+    }
+
+    /// Every expression in it.
+    pub fn expressions(&self) -> Vec<&Expression> {
+        match self {
+            Self::Plain(_) => vec![],
+            Self::Whole(expression) => vec![expression],
+            Self::Text(pieces) => pieces
+                .iter()
+                .filter_map(|piece| match piece {
+                    Piece::Literal(_) => None,
+                    Piece::Value(expression) => Some(expression),
+                })
+                .collect(),
+            Self::List(items) => items.iter().flat_map(Self::expressions).collect(),
+            Self::Object(members) => members.iter().flat_map(|(_, value)| value.expressions()).collect(),
+        }
+    }
+
+    /// Fills it in.
+    pub fn fill(&self, scope: &Scope) -> Result<Value, ExpressionError> {
+        Ok(match self {
+            Self::Plain(value) => value.clone(),
+            Self::Whole(expression) => expression.evaluate(scope)?,
+            Self::Text(pieces) => {
+                let mut text = String::new();
+                for piece in pieces {
+                    match piece {
+                        Piece::Literal(literal) => text.push_str(literal),
+                        Piece::Value(expression) => match expression.evaluate(scope)? {
+                            Value::String(value) => text.push_str(&value),
+                            Value::Null => {}
+                            other => text.push_str(&other.to_string()),
+                        },
+                    }
+                }
+                Value::String(text)
+            }
+            Self::List(items) => Value::Array(items.iter().map(|item| item.fill(scope)).collect::<Result<_, _>>()?),
+            Self::Object(members) => Value::Object(
+                members
+                    .iter()
+                    .map(|(key, value)| Ok((key.clone(), value.fill(scope)?)))
+                    .collect::<Result<_, ExpressionError>>()?,
+            ),
+        })
+    }
+}
+
+/// Where the `}}` stands that closes an expression: not one inside quotes or braces.
+fn end_of_expression(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let (mut depth, mut quote, mut at) = (0_usize, None, 0);
+    while at < bytes.len() {
+        let byte = bytes[at];
+        match quote {
+            Some(_) if byte == b'\\' => at += 1,
+            Some(open) if byte == open => quote = None,
+            Some(_) => {}
+            None => match byte {
+                b'"' | b'\'' => quote = Some(byte),
+                b'{' => depth += 1,
+                b'}' if depth > 0 => depth -= 1,
+                b'}' if bytes.get(at + 1) == Some(&b'}') => return Some(at),
+                _ => {}
+            },
+        }
+        at += 1;
+    }
+    None
+}

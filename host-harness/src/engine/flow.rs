@@ -1,0 +1,266 @@
+//! Flow files: what a person writes, checked when it is read.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
+
+use super::expression::{Expression, ExpressionError, Template};
+
+/// A flow as it is written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Flow {
+    /// Its name, unique among the flows of a host.
+    pub name: String,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// What starts it.
+    pub on: Trigger,
+    /// What it does, in this order.
+    pub steps: Vec<Step>,
+    /// How its steps are tried again, where they do not say it themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+}
+
+/// What starts a flow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Trigger {
+    /// The event card.
+    pub event: String,
+    /// The connection, by name.
+    pub connection: String,
+    /// What narrows the events: obeys the card's filter schema.
+    #[serde(default = "empty_object")]
+    pub filter: Value,
+    /// A condition over `event`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+}
+
+/// One action.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Step {
+    /// Its name in expressions: `steps.ID.output`.
+    pub id: String,
+    /// The action card.
+    pub action: String,
+    /// The connection, by name.
+    pub connection: String,
+    /// A condition; where it is false the step is skipped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// The card's input; its strings may hold `${{ expressions }}`.
+    #[serde(default = "empty_object")]
+    pub input: Value,
+    /// How it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+}
+
+/// How a step is tried again after a failure that passes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Retry {
+    /// How often it is tried in all.
+    pub attempts: u32,
+    /// The wait after the first failure.
+    #[serde(deserialize_with = "read_duration", serialize_with = "write_duration")]
+    pub first: Duration,
+    /// By what each wait is longer than the one before.
+    pub factor: f64,
+    /// The longest wait of ours; a service may ask for a longer one.
+    #[serde(deserialize_with = "read_duration", serialize_with = "write_duration")]
+    pub at_most: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { attempts: 5, first: Duration::from_secs(2), factor: 2.0, at_most: Duration::from_secs(30) }
+    }
+}
+
+impl Retry {
+    /// The wait after so many failures (from 1): the greater of ours and the service's, and up to
+    /// 30 % more, so that many that wait do not come back at once. `draw` lies in 0..1.
+    pub fn wait(&self, failures: u32, asked: Duration, draw: f64) -> Duration {
+        let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
+        let ours = self.first.as_secs_f64() * self.factor.powi(exponent);
+        let ours = if ours.is_finite() { ours } else { f64::MAX };
+        let wait = ours.min(self.at_most.as_secs_f64()).max(asked.as_secs_f64());
+        Duration::try_from_secs_f64(wait * (1.0 + 0.3 * draw.clamp(0.0, 1.0))).unwrap_or(Duration::MAX)
+    }
+}
+
+fn empty_object() -> Value {
+    Value::Object(Map::new())
+}
+
+fn read_duration<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(source)?;
+    humantime::parse_duration(&text)
+        .map_err(|_| serde::de::Error::custom(format!("`{text}` is no duration: write one such as `2s`, `500ms` or `1m 30s`")))
+}
+
+fn write_duration<S: Serializer>(duration: &Duration, sink: S) -> Result<S::Ok, S::Error> {
+    sink.serialize_str(&humantime::format_duration(*duration).to_string())
+}
+
+/// Why a flow is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum FlowError {
+    /// The file or folder could not be read.
+    #[error("{path} could not be read: {source}")]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// It is no YAML or JSON, or not of a flow's shape.
+    #[error("{path} is no flow: {reason}")]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// Its shape is right and something in it is not.
+    #[error("{path}, {place}: {reason}")]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// Where: `steps.label.when`.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// A flow whose expressions are parsed.
+#[derive(Debug)]
+pub struct CompiledFlow {
+    /// As it is written.
+    pub flow: Flow,
+    /// The trigger's condition.
+    pub when: Option<Expression>,
+    /// The steps' conditions and inputs, in their order.
+    pub steps: Vec<CompiledStep>,
+}
+
+/// A step whose expressions are parsed.
+#[derive(Debug)]
+pub struct CompiledStep {
+    /// Its condition.
+    pub when: Option<Expression>,
+    /// Its input.
+    pub input: Template,
+}
+
+impl CompiledFlow {
+    /// Parses the expressions of a flow and checks its names. The error says where and what.
+    pub fn compile(flow: Flow) -> Result<Self, (String, String)> {
+        let at = |place: &str| {
+            let place = place.to_owned();
+            move |error: ExpressionError| (place, error.to_string())
+        };
+        if !is_name(&flow.name) {
+            let reason = format!("`{}` is no name: use letters, digits, `-` and `_`, at most 64", flow.name);
+            return Err(("name".into(), reason));
+        }
+        if flow.steps.is_empty() {
+            return Err(("steps".into(), "there is no step: add one with `id`, `action`, `connection` and `input`".into()));
+        }
+        let condition = |text: &Option<String>, variables: &[&str], steps: &[&str], place: &str| {
+            let Some(text) = text else { return Ok(None) };
+            let expression = Expression::parse(text).map_err(at(place))?;
+            expression.check_names(variables, steps).map_err(at(place))?;
+            Ok::<_, (String, String)>(Some(expression))
+        };
+        let when = condition(&flow.on.when, &["event"], &[], "on.when")?;
+        if !flow.on.filter.is_object() {
+            return Err(("on.filter".into(), "it must be an object".into()));
+        }
+        let mut steps = Vec::new();
+        let mut before: Vec<&str> = Vec::new();
+        for step in &flow.steps {
+            let place = |what: &str| format!("steps.{}{what}", step.id);
+            if !is_name(&step.id) {
+                let reason = format!("`{}` is no id: use letters, digits, `-` and `_`, at most 64", step.id);
+                return Err(("steps".into(), reason));
+            }
+            if before.contains(&step.id.as_str()) {
+                return Err((place(""), "another step has the same id".into()));
+            }
+            check_retry(step.retry.as_ref()).map_err(|reason| (place(".retry"), reason))?;
+            let variables = ["event", "steps", "run"];
+            let when = condition(&step.when, &variables, &before, &place(".when"))?;
+            let input = Template::parse(&step.input).map_err(at(&place(".input")))?;
+            for expression in input.expressions() {
+                expression.check_names(&variables, &before).map_err(at(&place(".input")))?;
+            }
+            before.push(&step.id);
+            steps.push(CompiledStep { when, input });
+        }
+        check_retry(flow.retry.as_ref()).map_err(|reason| ("retry".to_owned(), reason))?;
+        Ok(Self { when, steps, flow })
+    }
+
+    /// How a step is tried again.
+    pub fn retry_of(&self, position: usize) -> Retry {
+        let own = self.flow.steps.get(position).and_then(|step| step.retry.clone());
+        own.or_else(|| self.flow.retry.clone()).unwrap_or_default()
+    }
+}
+
+fn check_retry(retry: Option<&Retry>) -> Result<(), String> {
+    match retry {
+        Some(retry) if retry.attempts == 0 || retry.attempts > 100 => Err("`attempts` must lie between 1 and 100".into()),
+        Some(retry) if !(1.0..=100.0).contains(&retry.factor) => Err("`factor` must lie between 1 and 100".into()),
+        _ => Ok(()),
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+/// Reads one flow from a text, YAML or JSON. `path` is for the errors.
+pub fn parse(path: &Path, text: &str) -> Result<CompiledFlow, FlowError> {
+    let flow: Flow = serde_saphyr::from_str(text)
+        .map_err(|error| FlowError::Shape { path: path.into(), reason: error.to_string() })?;
+    CompiledFlow::compile(flow).map_err(|(place, reason)| FlowError::Content { path: path.into(), place, reason })
+}
+
+/// Reads every flow of a folder: files that end in `.yaml`, `.yml` or `.json`, in the order of their names.
+pub fn read_folder(folder: &Path) -> Result<Vec<(PathBuf, CompiledFlow)>, FlowError> {
+    let unreadable = |path: &Path| {
+        let path = path.to_owned();
+        move |source| FlowError::Unreadable { path, source }
+    };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable(folder))? {
+        let path = entry.map_err(unreadable(folder))?.path();
+        if path.extension().is_some_and(|ending| ["yaml", "yml", "json"].iter().any(|known| ending == *known)) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let mut flows: Vec<(PathBuf, CompiledFlow)> = Vec::new();
+    for path in paths {
+        let text = std::fs::read_to_string(&path).map_err(unreadable(&path))?;
+        let flow = parse(&path, &text)?;
+        if let Some((other, _)) = flows.iter().find(|(_, known)| known.flow.name == flow.flow.name) {
+            let reason = format!("{} has a flow of the same name", other.display());
+            return Err(FlowError::Content { path, place: "name".into(), reason });
+        }
+        flows.push((path, flow));
+    }
+    Ok(flows)
+}

@@ -1,0 +1,162 @@
+//! How an operation of the host fails: what was wrong, what to do, who can do it.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::authorize::CredentialError;
+use crate::plugin::CallError;
+use crate::plugin::contract::types;
+use crate::plugin::contract_json;
+use crate::store::StoreError;
+use crate::vault::VaultError;
+
+/// Something wrong that the host itself found.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Problem {
+    /// A stable code, `host.{name}`.
+    pub code: String,
+    /// One sentence that says what is wrong.
+    pub message: String,
+    /// One sentence that says what to do.
+    pub remedy: String,
+    /// Who can do it: `user`, `service-admin`, `operator` or `developer`.
+    pub who: &'static str,
+    /// The parts of the input concerned.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldProblem>,
+}
+
+/// One refused part of an input.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct FieldProblem {
+    /// Where, as a JSON Pointer.
+    pub pointer: String,
+    /// What is wrong there.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem that the person at the command can put right.
+    pub fn new(code: &str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let (message, remedy) = (message.into(), remedy.into());
+        Self { code: format!("host.{code}"), message, remedy, who: "user", fields: vec![] }
+    }
+}
+
+/// Why an operation did not do what was asked.
+#[derive(Debug, Clone)]
+pub enum HostError {
+    /// The input was wrong, and nothing was sent.
+    BadInput(Problem),
+    /// The answer of a call, or what the host says in its place.
+    Answer(Box<types::Error>),
+    /// Anything else: the machine, the store, the vault.
+    Other(Problem),
+}
+
+impl HostError {
+    /// Input that is wrong.
+    pub fn bad_input(code: &str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::BadInput(Problem::new(code, message, remedy))
+    }
+
+    /// Something of the machine.
+    pub fn other(code: &str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Other(Problem { who: "operator", ..Problem::new(code, message, remedy) })
+    }
+
+    /// One of `bad-input`, `permanent`, `transient`, `uncertain`, `other`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::BadInput(_) => "bad-input",
+            Self::Answer(error) => match **error {
+                types::Error::Permanent(_) => "permanent",
+                types::Error::Transient(_) => "transient",
+                types::Error::PermanentUncertain(_) => "uncertain",
+                types::Error::ExecutionFailed => "other",
+            },
+            Self::Other(_) => "other",
+        }
+    }
+
+    /// The exit code of a command that fails so.
+    pub fn exit_code(&self) -> u8 {
+        match self.kind() {
+            "bad-input" => 2,
+            "permanent" => 3,
+            "transient" => 4,
+            "uncertain" => 5,
+            _ => 1,
+        }
+    }
+
+    /// The error as JSON: `kind`, `code`, `message`, `remedy`, `who`, `class`, `fields`, `status`, `retry-after-ms`.
+    pub fn to_json(&self) -> Value {
+        let mut json = match self {
+            Self::BadInput(problem) | Self::Other(problem) => serde_json::to_value(problem).unwrap_or_default(),
+            Self::Answer(error) => contract_json::error(error),
+        };
+        if let Value::Object(members) = &mut json {
+            members.insert("kind".into(), self.kind().into());
+            members.entry("message").or_insert_with(|| self.to_string().into());
+            members.entry("code").or_insert_with(|| "host.execution-failed".into());
+            members.entry("remedy").or_insert_with(|| "Look into the host's log, and try again.".into());
+        }
+        json
+    }
+}
+
+impl std::fmt::Display for HostError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::BadInput(problem) | Self::Other(problem) => f.write_str(&problem.message),
+            Self::Answer(error) => match failure_of(error) {
+                Some(failure) => f.write_str(&failure.message),
+                None => f.write_str("no answer came"),
+            },
+        }
+    }
+}
+
+impl std::error::Error for HostError {}
+
+/// The failure in an error, where it has one.
+pub(crate) fn failure_of(error: &types::Error) -> Option<&types::Failure> {
+    match error {
+        types::Error::Permanent(failure) | types::Error::PermanentUncertain(failure) => Some(failure),
+        types::Error::Transient(backoff) => Some(&backoff.failure),
+        types::Error::ExecutionFailed => None,
+    }
+}
+
+impl From<CallError> for HostError {
+    fn from(error: CallError) -> Self {
+        Self::Answer(Box::new(error.to_error()))
+    }
+}
+
+impl From<StoreError> for HostError {
+    fn from(error: StoreError) -> Self {
+        Self::other("store", error.to_string(), "Check the disk and the rights of the home folder, then try again.")
+    }
+}
+
+impl From<VaultError> for HostError {
+    fn from(error: VaultError) -> Self {
+        Self::other("vault", error.to_string(), "Check the vault's key file (--key-file), then try again.")
+    }
+}
+
+impl From<CredentialError> for HostError {
+    fn from(error: CredentialError) -> Self {
+        match error {
+            CredentialError::Vault(error) => error.into(),
+            other => Self::bad_input(
+                "credential",
+                other.to_string(),
+                "Remove the connection and add it again with what is missing.",
+            ),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! From deliveries and polls to events.
+
+use serde_json::{Value, json};
+
+use super::subscriptions::{contract_subscription, is_delivered};
+use super::{Host, HostError, off_thread};
+use crate::clock::new_id;
+use crate::plugin::CardKind;
+use crate::plugin::contract::event;
+use crate::plugin::contract_json::{self, value_of};
+use crate::store::{BroughtBy, NewEvent, NewRun, StoredConnection, StoredDelivery, StoredEvent, StoredSubscription};
+
+/// A delivery that was captured somewhere.
+#[derive(Debug)]
+pub struct CapturedDelivery {
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
+    /// The body, byte for byte.
+    pub body: Vec<u8>,
+}
+
+/// What processing a delivery or a poll came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Processed {
+    /// How many events were new.
+    pub fresh: usize,
+    /// For a poll: whether more is ready now.
+    pub more: bool,
+    /// For a poll: milliseconds to wait before the next.
+    pub after_ms: u64,
+}
+
+/// What starts the runs: for a flow's name, the flow as it is now, as JSON.
+pub(crate) type FlowLookup<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
+
+impl Host {
+    /// Reads a captured delivery into events, without proof and without any request: `[{id, card, time-ms, payload}]`.
+    pub async fn decode_event(&self, component: &std::path::Path, captured: CapturedDelivery) -> Result<Value, HostError> {
+        let plugin = self.load(component).await?;
+        let cards = plugin.manifest().cards.iter().filter(|card| card.kind == CardKind::Event);
+        let subscriptions: Vec<_> = cards
+            .map(|card| event::Subscription { id: card.id.clone(), card: card.id.clone(), filter: "{}".into() })
+            .collect();
+        let delivery = event::Delivery {
+            id: "captured".into(),
+            registration: String::new(),
+            method: "POST".into(),
+            query: String::new(),
+            headers: captured
+                .headers
+                .into_iter()
+                .map(|(name, value)| event::Header { name: name.to_ascii_lowercase(), value })
+                .collect(),
+            body: captured.body,
+            received_at_ms: self.clock.now_ms(),
+            extra: "{}".into(),
+        };
+        let received = plugin.receive(None, None, &delivery, &subscriptions).await?;
+        Ok(Value::Array(received.occurrences.iter().map(contract_json::occurrence).collect()))
+    }
+
+    /// Reads a kept delivery, keeps its events and starts their runs.
+    pub(crate) async fn process_delivery(&self, delivery: &StoredDelivery, flows: FlowLookup<'_>) -> Result<Processed, HostError> {
+        let connection = off_thread(|| self.store.connection_by_id(&delivery.connection))?.ok_or_else(|| {
+            HostError::other("connection-gone", "the connection was removed after the delivery came", "Nothing needs to be done.")
+        })?;
+        let session = self.session(connection).await?;
+        let kept = off_thread(|| self.store.subscriptions(Some(&session.connection.id)))?;
+        let wanted: Vec<_> =
+            kept.iter().filter(|one| is_delivered(&session, &one.card)).cloned().map(contract_subscription).collect();
+        let call = self.call(&session, None)?;
+        let contract = contract_delivery(delivery);
+        let received = session.plugin.receive(Some(&session.access), Some(&call), &contract, &wanted).await;
+        let received = self.settle(&session, received, |received| &received.aside)?;
+        let events = self.new_events(&session.connection, &kept, &received.occurrences, Some(&delivery.id), flows);
+        let fresh = off_thread(|| self.store.keep_events(BroughtBy::Delivery(&delivery.id), &events))?;
+        Ok(Processed { fresh, more: false, after_ms: 0 })
+    }
+
+    /// Asks the service for events that it does not deliver. None where no subscription of the connection needs it.
+    pub(crate) async fn poll(&self, connection: StoredConnection, flows: FlowLookup<'_>) -> Result<Option<Processed>, HostError> {
+        let session = self.session(connection).await?;
+        let mut kept = off_thread(|| self.store.subscriptions(Some(&session.connection.id)))?;
+        kept.retain(|one| !is_delivered(&session, &one.card));
+        if kept.is_empty() {
+            return Ok(None);
+        }
+        let wanted: Vec<_> = kept.iter().cloned().map(contract_subscription).collect();
+        let cursor = off_thread(|| self.store.cursor(&session.connection.id))?;
+        let call = self.call(&session, None)?;
+        let polled = session.plugin.poll(&session.access, &call, &wanted, cursor.as_deref()).await;
+        let polled = self.settle(&session, polled, |polled| &polled.aside)?;
+        let events = self.new_events(&session.connection, &kept, &polled.occurrences, None, flows);
+        let brought_by = BroughtBy::Poll { connection: &session.connection.id, cursor: &polled.cursor };
+        let fresh = off_thread(|| self.store.keep_events(brought_by, &events))?;
+        Ok(Some(Processed { fresh, more: polled.more, after_ms: polled.after_ms }))
+    }
+
+    /// One event for each subscription that an occurrence matches; ids that were not asked for are ignored.
+    fn new_events(
+        &self,
+        connection: &StoredConnection,
+        subscriptions: &[StoredSubscription],
+        occurrences: &[event::Occurrence],
+        delivery: Option<&str>,
+        flows: FlowLookup<'_>,
+    ) -> Vec<NewEvent> {
+        let mut events = Vec::new();
+        for one in occurrences {
+            let matched = subscriptions.iter().filter(|kept| kept.card == one.card && one.subscriptions.contains(&kept.id));
+            for subscription in matched {
+                let event = StoredEvent {
+                    id: new_id(&*self.clock),
+                    connection: connection.id.clone(),
+                    subscription: subscription.id.clone(),
+                    card: one.card.clone(),
+                    event_id: one.id.clone(),
+                    time_ms: one.time_ms,
+                    payload: value_of(&one.payload),
+                    delivery: delivery.map(Into::into),
+                    received_at_ms: self.clock.now_ms(),
+                };
+                let flow = subscription.flow.as_deref();
+                let run = flow.and_then(|flow| {
+                    Some(NewRun { id: new_id(&*self.clock), flow: flow.into(), definition: flows(flow)? })
+                });
+                events.push(NewEvent { event, run });
+            }
+        }
+        events
+    }
+
+    /// An event as JSON, with the runs it started.
+    pub fn event_json(&self, event: &StoredEvent, whole: bool) -> Result<Value, HostError> {
+        let name = off_thread(|| self.store.connection_by_id(&event.connection))?.map(|connection| connection.name);
+        let runs = off_thread(|| self.store.runs_of_event(&event.id))?;
+        let runs: Vec<_> =
+            runs.iter().map(|run| json!({ "id": run.id, "flow": run.flow, "state": run.state })).collect();
+        let mut json = json!({
+            "id": event.id,
+            "event-id": event.event_id,
+            "card": event.card,
+            "connection": name,
+            "subscription": event.subscription,
+            "time-ms": event.time_ms,
+            "received-at-ms": event.received_at_ms,
+            "delivery": event.delivery,
+            "runs": runs,
+        });
+        if let (true, Value::Object(members)) = (whole, &mut json) {
+            members.insert("payload".into(), event.payload.clone());
+        }
+        Ok(json)
+    }
+}
+
+pub(crate) fn contract_delivery(delivery: &StoredDelivery) -> event::Delivery {
+    let headers = delivery.headers.iter();
+    event::Delivery {
+        id: delivery.id.clone(),
+        registration: delivery.registration.clone(),
+        method: delivery.method.clone(),
+        query: delivery.query.clone(),
+        headers: headers.map(|(name, value)| event::Header { name: name.clone(), value: value.clone() }).collect(),
+        body: delivery.body.clone(),
+        received_at_ms: delivery.received_at_ms,
+        extra: "{}".into(),
+    }
+}

@@ -1,0 +1,54 @@
+//! Where a host keeps its data.
+
+use std::path::{Path, PathBuf};
+
+/// The places of one host's files.
+#[derive(Debug, Clone)]
+pub struct Home {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The vault's key, which may lie elsewhere.
+    pub key_file: PathBuf,
+}
+
+impl Home {
+    /// The home in a folder; its key file lies in it where none is given.
+    pub fn new(folder: impl Into<PathBuf>, key_file: Option<PathBuf>) -> Self {
+        let folder = folder.into();
+        let key_file = key_file.unwrap_or_else(|| folder.join("vault.key"));
+        Self { folder, key_file }
+    }
+
+    /// The usual folder of this person: `$XDG_DATA_HOME/workflow-harness` or `~/.local/share/workflow-harness`.
+    pub fn usual_folder() -> Option<PathBuf> {
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let data = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")))?;
+        Some(data.join("workflow-harness"))
+    }
+
+    /// Makes the folder, readable to its owner only, where it does not exist.
+    pub(crate) fn create(&self) -> std::io::Result<()> {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&self.folder)
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.join("harness.db")
+    }
+
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.folder.join("cache")
+    }
+
+    pub(crate) fn serve_lock(&self) -> PathBuf {
+        self.folder.join("serve.lock")
+    }
+
+    /// The folder, for people.
+    pub fn path(&self) -> &Path {
+        &self.folder
+    }
+}

@@ -1,0 +1,128 @@
+//! Checks inputs against JSON Schemas, and says plainly what is wrong where.
+
+use jsonschema::error::ValidationErrorKind as Kind;
+use serde_json::{Map, Value};
+
+use super::error::{FieldProblem, HostError, Problem};
+
+/// The most problems that are told at once.
+const MOST_PROBLEMS: usize = 20;
+
+/// Checks `instance`. Values below the top-level members in `secrets` are never shown.
+pub fn check(schema: &Value, instance: &Value, what: &str, remedy: &str, secrets: &[&str]) -> Result<(), HostError> {
+    let validator = jsonschema::draft202012::new(schema).map_err(|error| {
+        HostError::other("schema", format!("the schema of {what} cannot be used: {error}"), "Tell the connector's maintainer.")
+    })?;
+    let mut fields: Vec<FieldProblem> = Vec::new();
+    for error in validator.iter_errors(instance).take(MOST_PROBLEMS) {
+        let mut pointer = error.instance_path().to_string();
+        let top = pointer.split('/').nth(1).unwrap_or_default();
+        let hidden = secrets.contains(&top) || (pointer.is_empty() && !secrets.is_empty());
+        let message = match error.kind() {
+            Kind::Required { property } => {
+                let name = property.as_str().map_or_else(|| property.to_string(), str::to_owned);
+                pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
+                "it is required and missing".into()
+            }
+            Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
+                format!("there is no such member: {}", unexpected.join(", "))
+            }
+            _ if hidden => error.masked().to_string(),
+            _ => shortened(error.to_string()),
+        };
+        fields.push(FieldProblem { pointer, message });
+    }
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let told: Vec<_> = fields
+        .iter()
+        .map(|field| format!("{}: {}", if field.pointer.is_empty() { "/" } else { &field.pointer }, field.message))
+        .collect();
+    let message = format!("{what} is not valid: {}", told.join("; "));
+    Err(HostError::BadInput(Problem { fields, ..Problem::new("input-invalid", message, remedy) }))
+}
+
+fn shortened(text: String) -> String {
+    if text.chars().count() <= 300 {
+        return text;
+    }
+    let start: String = text.chars().take(200).collect();
+    let end: Vec<char> = text.chars().rev().take(90).collect();
+    format!("{start} … {}", end.into_iter().rev().collect::<String>())
+}
+
+/// Builds a form from `key=value` pairs: each value takes the type that its field has in the schema.
+pub fn form(schema: &Value, pairs: &[(String, String)]) -> Result<Map<String, Value>, HostError> {
+    let mut form = Map::new();
+    for (key, text) in pairs {
+        let kind = schema.pointer(&format!("/properties/{key}/type")).and_then(Value::as_str).unwrap_or("string");
+        let value = match kind {
+            "string" => Value::String(text.clone()),
+            _ => serde_json::from_str(text).map_err(|_| {
+                HostError::bad_input(
+                    "form-value",
+                    format!("`{key}` must be of type {kind}, and `{text}` is not"),
+                    format!("Give it as JSON: --set '{key}=…'."),
+                )
+            })?,
+        };
+        if form.insert(key.clone(), value).is_some() {
+            return Err(HostError::bad_input("form-twice", format!("`{key}` is given twice"), "Give it once."));
+        }
+    }
+    Ok(form)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn schema() -> Value {
+        json!({
+            "type": "object", "required": ["title", "token"], "additionalProperties": false,
+            "properties": {
+                "title": { "type": "string", "minLength": 2 }, "level": { "type": "integer" },
+                "token": { "type": "string", "minLength": 8, "writeOnly": true },
+            },
+        })
+    }
+
+    fn problem(instance: &Value) -> Problem {
+        match check(&schema(), instance, "the form", "Look.", &["token"]) {
+            Err(HostError::BadInput(problem)) => problem,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_missing_field_is_named_by_its_pointer() {
+        let found = problem(&json!({ "token": "long enough" }));
+        assert_eq!(found.fields[0].pointer, "/title");
+        assert!(found.message.contains("/title"), "{}", found.message);
+    }
+
+    #[test]
+    fn an_unknown_member_and_a_wrong_type_are_named() {
+        assert!(problem(&json!({ "title": "ab", "token": "long enough", "x": 1 })).message.contains('x'));
+        assert_eq!(problem(&json!({ "title": 7, "token": "long enough" })).fields[0].pointer, "/title");
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let found = problem(&json!({ "title": "ab", "token": "canary" }));
+        assert_eq!(found.fields[0].pointer, "/token");
+        assert!(!serde_json::to_string(&found).unwrap().contains("canary"));
+    }
+
+    #[test]
+    fn pairs_take_the_type_of_their_field() {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let made = form(&schema(), &[pair("title", "12"), pair("level", "12")]).unwrap();
+        assert_eq!(Value::Object(made), json!({ "title": "12", "level": 12 }));
+        assert!(form(&schema(), &[pair("level", "high")]).is_err());
+        assert!(form(&schema(), &[pair("title", "a"), pair("title", "b")]).is_err());
+    }
+}

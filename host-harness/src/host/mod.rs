@@ -1,0 +1,167 @@
+//! The host of one home: its connections and what can be done with them.
+
+mod cards;
+mod connections;
+mod error;
+mod events;
+mod home;
+mod input;
+mod session;
+mod subscriptions;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub use cards::{CardSource, Ran};
+pub use connections::{Added, Checked, NewConnection, Removed};
+pub use error::{FieldProblem, HostError, Problem};
+pub use events::{CapturedDelivery, Processed};
+pub use home::Home;
+pub(crate) use session::hashed;
+pub use session::Session;
+pub use subscriptions::{Ensuring, NewSubscription};
+
+use crate::clock::{SharedClock, new_id};
+use crate::egress::Network;
+use crate::plugin::{Limits, Plugin, Plugins};
+use crate::store::{Store, StoredConnection};
+use crate::vault::{LockoutGuard, Vault};
+
+/// The host of one home. Cheap to share behind an `Arc`.
+pub struct Host {
+    pub(crate) home: Home,
+    pub(crate) store: Arc<Store>,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) guard: LockoutGuard,
+    pub(crate) clock: SharedClock,
+    pub(crate) limits: Limits,
+    pub(crate) id: String,
+    network: Network,
+    plugins: Plugins,
+    loaded: tokio::sync::Mutex<HashMap<PathBuf, Plugin>>,
+    ensuring: tokio::sync::Mutex<()>,
+    activity: Mutex<String>,
+}
+
+impl Host {
+    /// Opens a home, and makes it where it does not exist.
+    pub fn open(home: Home, clock: SharedClock) -> Result<Self, HostError> {
+        let folder = home.folder.display().to_string();
+        let remedy = "Check the rights of the folder, or name another one with --home.";
+        home.create().map_err(|error| HostError::other("home", format!("{folder} cannot be made: {error}"), remedy))?;
+        let store = Arc::new(Store::open(&home.database())?);
+        let vault = Arc::new(Vault::open(&home.key_file, Arc::clone(&store), Arc::clone(&clock))?);
+        let guard = LockoutGuard::new(Arc::clone(&store), Arc::clone(&clock));
+        let id = store.meta_or("host-id", || new_id(&*clock))?;
+        let limits = Limits::default();
+        let plugins = Plugins::new(&home.cache(), limits.clone(), Arc::clone(&clock))
+            .map_err(|error| HostError::other("sandbox", error.to_string(), remedy))?;
+        let network = Network::new().map_err(|error| {
+            HostError::other("network", error.to_string(), "Check the certificates that the system trusts.")
+        })?;
+        Ok(Self {
+            home,
+            store,
+            vault,
+            guard,
+            clock,
+            limits,
+            id,
+            network,
+            plugins,
+            loaded: tokio::sync::Mutex::default(),
+            ensuring: tokio::sync::Mutex::default(),
+            activity: Mutex::default(),
+        })
+    }
+
+    /// Loads a component, once per process. The first load of a component on a machine compiles it.
+    pub async fn load(&self, component: &Path) -> Result<Plugin, HostError> {
+        let path = std::path::absolute(component).unwrap_or_else(|_| component.to_owned());
+        let mut loaded = self.loaded.lock().await;
+        if let Some(plugin) = loaded.get(&path) {
+            return Ok(plugin.clone());
+        }
+        self.doing(format!("loading {} (compiled once, then kept)", path.display()));
+        let plugin = self.plugins.load(&path).await.map_err(|error| {
+            HostError::bad_input(
+                "component",
+                format!("{} cannot be loaded: {error}", path.display()),
+                "Name the file of a component that was built for this contract.",
+            )
+        })?;
+        self.doing("working".to_owned());
+        loaded.insert(path, plugin.clone());
+        Ok(plugin)
+    }
+
+    /// The connection of a name.
+    pub fn connection(&self, name: &str) -> Result<StoredConnection, HostError> {
+        off_thread(|| self.store.connection_by_name(name))?.ok_or_else(|| {
+            let known: Vec<_> = self.store.connections().unwrap_or_default().into_iter().map(|one| one.name).collect();
+            let remedy = match known.as_slice() {
+                [] => "Make one with `harness connection add`.".to_owned(),
+                names => format!("Known here: {}.", names.join(", ")),
+            };
+            HostError::bad_input("connection-unknown", format!("there is no connection `{name}` in this home"), remedy)
+        })
+    }
+
+    /// The plugin of a connection.
+    pub(crate) async fn plugin_of(&self, connection: &StoredConnection) -> Result<Plugin, HostError> {
+        self.load(Path::new(&connection.component)).await.map_err(|error| match error {
+            // The component was right when the connection was made: this is the machine's trouble.
+            HostError::BadInput(problem) => HostError::other(
+                "component",
+                problem.message,
+                "Put the component back where it was, or remove the connection and add it again.",
+            ),
+            other => other,
+        })
+    }
+
+    /// What the host does now, for a person who waits.
+    pub fn activity(&self) -> String {
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn doing(&self, what: String) {
+        *self.activity.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The vault.
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// The lockout guard.
+    pub fn guard(&self) -> &LockoutGuard {
+        &self.guard
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("home", &self.home).finish_non_exhaustive()
+    }
+}
+
+/// Runs work that blocks (the store syncs to disk) without holding up the other tasks of the runtime.
+pub(crate) fn off_thread<T>(work: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
+    }
+}

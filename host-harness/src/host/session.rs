@@ -1,0 +1,163 @@
+//! One connection made ready for calls, and what is kept of each call.
+
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use super::{Host, HostError, off_thread};
+use crate::authorize::{Access, Credential};
+use crate::egress::{Origin, PinnedOrigin, Policy};
+use crate::plugin::contract::types;
+use crate::plugin::{CallError, Plugin};
+use crate::store::StoredConnection;
+
+/// The longest hold that is kept: a service that asks for more is asked again after a day.
+const LONGEST_HOLD: Duration = Duration::from_secs(24 * 3600);
+
+/// One connection made ready for calls.
+#[derive(Debug)]
+pub struct Session {
+    /// The connection as it is kept.
+    pub connection: StoredConnection,
+    /// Its connector.
+    pub plugin: Plugin,
+    /// What its calls may use.
+    pub access: Access,
+    /// The account by which the lockout guard counts.
+    pub account: String,
+}
+
+impl Host {
+    /// Makes a connection ready for calls.
+    pub async fn session(&self, connection: StoredConnection) -> Result<Session, HostError> {
+        let plugin = self.plugin_of(&connection).await?;
+        let method = plugin.manifest().auth_method(&connection.method).ok_or_else(|| {
+            HostError::other(
+                "method-gone",
+                format!("the connector no longer offers the auth method `{}`", connection.method),
+                "Remove the connection and add it again with a method that it offers.",
+            )
+        })?;
+        let mut origins = Vec::new();
+        for stored in &connection.origins {
+            let origin = Origin::parse(&stored.url).map_err(|error| {
+                HostError::other("origin", error.to_string(), "Remove the connection and add it again.")
+            })?;
+            origins.push(PinnedOrigin { origin, credential: stored.credential });
+        }
+        let policy = Policy::new(origins, connection.allow_private);
+        let account = account_key(&connection);
+        let credential =
+            off_thread(|| Credential::from_vault(&method.scheme, &connection.form, &self.vault, &connection.id))?;
+        let access = Access::new(self.network.clone(), policy, connection.id.clone()).with_credential(
+            credential,
+            method.rejections.clone(),
+            self.guard.clone(),
+            account.clone(),
+        );
+        Ok(Session { connection, plugin, access, account })
+    }
+
+    /// The session of the connection of a name.
+    pub async fn session_of(&self, name: &str) -> Result<Session, HostError> {
+        let connection = self.connection(name)?;
+        self.session(connection).await
+    }
+
+    /// What comes with a call.
+    pub(crate) fn call(&self, session: &Session, key: Option<String>) -> Result<types::Call, HostError> {
+        let now = self.clock.now_ms();
+        let connection = &session.connection;
+        let (tenant, app) = hold_owners(connection);
+        let held = off_thread(|| self.store.holds(&[&tenant, &app], now))?;
+        // Another call may have left a memo since the session was made.
+        let memo = off_thread(|| self.store.connection_by_id(&connection.id))?.and_then(|kept| kept.memo);
+        Ok(types::Call {
+            connection: contract_connection(connection),
+            deadline_ms: u64::try_from(self.limits.time.as_millis()).unwrap_or(u64::MAX),
+            idempotency_key: key,
+            held,
+            granted_scopes: None,
+            memo: memo.map(|(data, at)| types::Memo { data, age_ms: now.saturating_sub(at) }),
+            extra: "{}".into(),
+        })
+    }
+
+    /// Keeps what a call left: memo, notices, holds.
+    pub(crate) fn settle<T>(
+        &self,
+        session: &Session,
+        result: Result<T, CallError>,
+        aside: impl FnOnce(&T) -> &types::Aside,
+    ) -> Result<T, HostError> {
+        let connection = &session.connection;
+        match result {
+            Ok(value) => {
+                let aside = aside(&value);
+                for notice in &aside.notices {
+                    let (code, message) = (&notice.code, &notice.message);
+                    match notice.severity {
+                        types::Severity::Info => tracing::info!(connection = connection.name, code, "{message}"),
+                        types::Severity::Warning => tracing::warn!(connection = connection.name, code, "{message}"),
+                    }
+                }
+                if let Some(memo) = &aside.memo {
+                    off_thread(|| self.store.save_memo(&connection.id, memo, self.clock.now_ms()))?;
+                }
+                Ok(value)
+            }
+            Err(error) => {
+                if let CallError::Connector(types::Error::Transient(backoff)) = &error {
+                    self.hold(connection, backoff)?;
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    fn hold(&self, connection: &StoredConnection, backoff: &types::Backoff) -> Result<(), HostError> {
+        if backoff.retry_after_ms == 0 {
+            return Ok(());
+        }
+        let longest = u64::try_from(LONGEST_HOLD.as_millis()).unwrap_or(u64::MAX);
+        let until = self.clock.now_ms().saturating_add(backoff.retry_after_ms.min(longest));
+        let (tenant, app) = hold_owners(connection);
+        let owner = if matches!(backoff.scope, types::Scope::App) { app } else { tenant };
+        Ok(off_thread(|| self.store.hold(&owner, &backoff.scope, until))?)
+    }
+}
+
+/// Who holds belong to: the tenant (the connection itself until the tenant is known), and the app.
+fn hold_owners(connection: &StoredConnection) -> (String, String) {
+    let tenant = match &connection.identity {
+        Some(identity) => format!("{}/{}", connection.connector, identity.tenant),
+        None => connection.id.clone(),
+    };
+    (tenant, connection.connector.clone())
+}
+
+/// The key of the account for the lockout guard: the proved identity, or what the person typed until then.
+pub(crate) fn account_key(connection: &StoredConnection) -> String {
+    match &connection.identity {
+        Some(identity) => format!("{}/{}/{}", connection.connector, identity.tenant, identity.account),
+        None => {
+            let origins: Vec<_> = connection.origins.iter().map(|origin| origin.url.as_str()).collect();
+            let typed = format!("{} {} {}", connection.connector, origins.join(" "), connection.form);
+            format!("unproven/{}", &hashed(typed.as_bytes())[..32])
+        }
+    }
+}
+
+/// SHA-256, hexadecimal.
+pub(crate) fn hashed(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+pub(crate) fn contract_connection(connection: &StoredConnection) -> types::Connection {
+    types::Connection {
+        id: connection.id.clone(),
+        settings: connection.settings.clone(),
+        authorization: None,
+        extra: "{}".into(),
+    }
+}

@@ -1,0 +1,241 @@
+//! Subscriptions, and keeping what is registered at the service equal to them.
+
+use serde_json::Value;
+
+use super::cards::card_of_kind;
+use super::{Host, HostError, Session, hashed, input, off_thread};
+use crate::authorize::SigningSecret;
+use crate::clock::new_id;
+use crate::plugin::contract::event;
+use crate::plugin::{CardKind, Source};
+use crate::store::{StoredConnection, StoredSubscription};
+use crate::vault::{Secret, Space};
+use crate::webhook::proof;
+
+/// The name of the callback's token in the vault.
+const TOKEN: &str = "callback-token";
+/// The name of the signing secret in the vault.
+const SIGNING: &str = "signing-secret";
+
+/// A wish to hear of something.
+#[derive(Debug)]
+pub struct NewSubscription<'a> {
+    /// The connection, by name.
+    pub connection: &'a str,
+    /// The event card.
+    pub card: &'a str,
+    /// What narrows it.
+    pub filter: Value,
+    /// The flow it is for.
+    pub flow: Option<&'a str>,
+}
+
+/// How `ensure` is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ensuring<'a> {
+    /// Make it so; deliveries go to this public URL (none: the one used before).
+    Apply(Option<&'a str>),
+    /// Remove all of ours.
+    Remove,
+    /// Change nothing and say what would be done.
+    Plan,
+}
+
+impl Host {
+    /// Checks and keeps a subscription. Answers it; nothing is registered yet.
+    pub async fn keep_subscription(&self, new: NewSubscription<'_>) -> Result<StoredSubscription, HostError> {
+        let connection = self.connection(new.connection)?;
+        let plugin = self.plugin_of(&connection).await?;
+        let card = card_of_kind(&plugin, new.card, CardKind::Event)?;
+        if let Some(schema) = &card.filter {
+            let remedy = format!("`harness card show {} --connection {}` shows the filter it takes.", card.id, new.connection);
+            input::check(schema, &new.filter, &format!("the filter of `{}`", card.id), &remedy, &[])?;
+        }
+        let mut subscription = StoredSubscription {
+            id: new_id(&*self.clock),
+            connection: connection.id,
+            card: new.card.into(),
+            filter: new.filter.to_string(),
+            flow: new.flow.map(Into::into),
+            created_at_ms: self.clock.now_ms(),
+        };
+        subscription.id = off_thread(|| self.store.put_subscription(&subscription))?;
+        Ok(subscription)
+    }
+
+    /// Makes what is registered at the service equal to what is wanted, or says what that would take.
+    pub async fn ensure(&self, connection: &str, ensuring: Ensuring<'_>) -> Result<event::Ensured, HostError> {
+        let session = self.session_of(connection).await?;
+        // One at a time: two at once would each register.
+        let _alone = self.ensuring.lock().await;
+        self.doing(format!("looking at what is registered for `{connection}`"));
+        let id = &session.connection.id;
+        let token = match ensuring {
+            Ensuring::Apply(url) => Some(self.endpoint(id, url)?),
+            Ensuring::Remove | Ensuring::Plan => self.known_endpoint(id)?,
+        };
+        let plan = ensuring == Ensuring::Plan;
+        let signing = SigningSecret {
+            placeholder: format!("signing-secret-{}{}", new_id(&*self.clock), new_id(&*self.clock)),
+            secret: self.signing_secret(id, plan)?,
+        };
+        let wanted = if ensuring == Ensuring::Remove { vec![] } else { self.wanted(&session)? };
+        let known = self.known_registrations(id)?;
+        let request = event::EnsureRequest {
+            wanted,
+            known,
+            // A plan sends nothing there, and neither does a removal.
+            callback: token.as_ref().map_or_else(|| "https://unset.invalid/hooks/unset".into(), |(base, token)| format!("{base}{}", token.expose())),
+            owner: format!("{}/{}", self.id, id),
+            signing_secret: signing.placeholder.clone(),
+            plan,
+            extra: "{}".into(),
+        };
+        let call = self.call(&session, None)?;
+        let ensured = session.plugin.ensure(&session.access, &call, &request, Some(signing)).await;
+        let ensured = self.settle(&session, ensured, |ensured| &ensured.aside)?;
+        if !plan {
+            let secret = token.as_ref().map_or("", |(_, token)| token.expose());
+            let mut kept = ensured.registrations.clone();
+            for one in &mut kept {
+                one.callback = match one.callback.strip_suffix(secret) {
+                    Some(base) if !secret.is_empty() => base.to_owned(),
+                    _ => String::new(),
+                };
+            }
+            off_thread(|| self.store.put_registrations(id, &kept))?;
+            if let Some(one) = ensured.registrations.iter().find(|one| !proof::is_supported(&one.proof)) {
+                return Err(HostError::other(
+                    "proof-unsupported",
+                    format!("deliveries of registration {} are proved in a way this host cannot check; all are refused", one.id),
+                    "Tell the connector's maintainer.",
+                ));
+            }
+        }
+        Ok(ensured)
+    }
+
+    /// Removes what a connection registered. Answers what is left, by the service's id.
+    pub(super) async fn unregister(&self, connection: &StoredConnection) -> Result<Vec<String>, HostError> {
+        let ensured = self.ensure(&connection.name, Ensuring::Remove).await?;
+        Ok(ensured.registrations.into_iter().map(|one| one.id).collect())
+    }
+
+    fn wanted(&self, session: &Session) -> Result<Vec<event::Subscription>, HostError> {
+        let kept = off_thread(|| self.store.subscriptions(Some(&session.connection.id)))?;
+        Ok(kept.into_iter().filter(|one| is_delivered(session, &one.card)).map(contract_subscription).collect())
+    }
+
+    fn known_registrations(&self, connection: &str) -> Result<Vec<event::Registration>, HostError> {
+        let token = off_thread(|| self.vault.get(Space::Registration, connection, TOKEN))?;
+        let token = token.as_ref().map_or("", Secret::expose);
+        let kept = off_thread(|| self.store.registrations(connection))?;
+        let known = kept.into_iter().map(|one| event::Registration {
+            callback: if one.callback.is_empty() { String::new() } else { format!("{}{token}", one.callback) },
+            ..one
+        });
+        Ok(known.collect())
+    }
+
+    /// The registrations of a connection, with their callbacks.
+    pub(crate) fn registrations_of(&self, connection: &str) -> Result<Vec<event::Registration>, HostError> {
+        self.known_registrations(connection)
+    }
+
+    /// Where deliveries of a connection go: what stands before the token, and the token. Both are on disk before the
+    /// service hears of them, so that a crash on the way is healed by the next `ensure`.
+    fn endpoint(&self, connection: &str, public_url: Option<&str>) -> Result<(String, Secret), HostError> {
+        let known = off_thread(|| self.store.endpoint(connection))?;
+        let url = match (public_url, &known) {
+            (Some(url), _) => public_base(url)?,
+            (None, Some(known)) => known.public_url.clone(),
+            (None, None) => {
+                return Err(HostError::bad_input(
+                    "public-url",
+                    "nothing says at which URL the service reaches this host",
+                    "Give it with --public-url https://….",
+                ));
+            }
+        };
+        let token = self.kept_secret(connection, TOKEN)?;
+        let token_hash = hashed(token.expose().as_bytes());
+        off_thread(|| self.store.put_endpoint(connection, &token_hash, &url))?;
+        Ok((format!("{url}/hooks/"), token))
+    }
+
+    fn known_endpoint(&self, connection: &str) -> Result<Option<(String, Secret)>, HostError> {
+        let known = off_thread(|| self.store.endpoint(connection))?;
+        let token = off_thread(|| self.vault.get(Space::Registration, connection, TOKEN))?;
+        Ok(known.zip(token).map(|(known, token)| (format!("{}/hooks/", known.public_url), token)))
+    }
+
+    fn signing_secret(&self, connection: &str, plan: bool) -> Result<Secret, HostError> {
+        if plan {
+            // Nothing is written in a plan; what could be sent by mistake is worth nothing.
+            return Ok(Secret::new(self.random_hex()));
+        }
+        self.kept_secret(connection, SIGNING)
+    }
+
+    fn kept_secret(&self, connection: &str, name: &str) -> Result<Secret, HostError> {
+        if let Some(kept) = off_thread(|| self.vault.get(Space::Registration, connection, name))? {
+            return Ok(kept);
+        }
+        let made = Secret::new(self.random_hex());
+        off_thread(|| self.vault.put(Space::Registration, connection, name, &made))?;
+        Ok(made)
+    }
+
+    /// 256 random bits, hexadecimal.
+    fn random_hex(&self) -> String {
+        let mut bytes = [0; 32];
+        self.clock.fill_random(&mut bytes);
+        hex::encode(bytes)
+    }
+
+    /// The secret that deliveries of a connection are proved with.
+    pub(crate) fn proof_secret(
+        &self,
+        connection: &StoredConnection,
+        proof: &event::Proof,
+    ) -> Result<Option<Secret>, HostError> {
+        if let event::Proof::Token(event::Token { place: event::TokenPlace::Path, secret: event::SecretRef::Registration }) = proof {
+            // The path's last segment is the callback's own token.
+            return Ok(off_thread(|| self.vault.get(Space::Registration, &connection.id, TOKEN))?);
+        }
+        let Some(place) = proof::secret_of(proof) else { return Ok(None) };
+        let found = off_thread(|| match place {
+            event::SecretRef::Registration => self.vault.get(Space::Registration, &connection.id, SIGNING),
+            event::SecretRef::App(name) => self.vault.get(Space::App, &connection.connector, name),
+            event::SecretRef::Connection(name) => self.vault.get(Space::Connection, &connection.id, name),
+        })?;
+        Ok(found)
+    }
+}
+
+/// Whether events of a card are brought by deliveries (else they are polled for).
+pub(crate) fn is_delivered(session: &Session, card: &str) -> bool {
+    session.plugin.manifest().card(card).is_some_and(|card| card.sources.contains(&Source::Delivery))
+}
+
+pub(crate) fn contract_subscription(one: StoredSubscription) -> event::Subscription {
+    event::Subscription { id: one.id, card: one.card, filter: one.filter }
+}
+
+fn public_base(url: &str) -> Result<String, HostError> {
+    let good = url::Url::parse(url).ok().filter(|parsed| {
+        matches!(parsed.scheme(), "http" | "https")
+            && parsed.has_host()
+            && parsed.query().is_none()
+            && parsed.fragment().is_none()
+            && parsed.username().is_empty()
+    });
+    match good {
+        Some(_) => Ok(url.trim_end_matches('/').to_owned()),
+        None => Err(HostError::bad_input(
+            "public-url",
+            format!("`{url}` is no URL that a service could send to"),
+            "Give one such as https://hooks.example.com, without query.",
+        )),
+    }
+}

@@ -1,0 +1,191 @@
+//! Connections: what a person made, what was pinned, what was last found out about it.
+
+use rusqlite::{OptionalExtension, Row, params};
+use serde_json::Value;
+
+use super::{Store, StoreError, json_column};
+use crate::clock::EpochMs;
+
+/// An origin that a connection may reach, as the person confirmed it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct StoredOrigin {
+    /// `https://example.test/path/`.
+    pub url: String,
+    /// Whether the credential is attached to requests that go there.
+    pub credential: bool,
+    /// What is there.
+    pub purpose: String,
+}
+
+/// Whose connection it is, once that was proved.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct StoredIdentity {
+    /// The tenant's lasting id.
+    pub tenant: String,
+    /// The account's lasting id within the tenant.
+    pub account: String,
+    /// What a person reads.
+    pub label: String,
+}
+
+/// One connection.
+#[derive(Debug, Clone)]
+pub struct StoredConnection {
+    /// Opaque, never reused.
+    pub id: String,
+    /// The person's name for it, unique.
+    pub name: String,
+    /// Path of the component.
+    pub component: String,
+    /// The manifest's id of the connector.
+    pub connector: String,
+    /// The manifest's id of the auth method.
+    pub method: String,
+    /// The form without its secret fields.
+    pub form: Value,
+    /// The connector's settings: a JSON text.
+    pub settings: String,
+    /// The pinned origins.
+    pub origins: Vec<StoredOrigin>,
+    /// Whether private addresses and plain `http` are allowed.
+    pub allow_private: bool,
+    /// Whether its last health report had no failure.
+    pub proven: bool,
+    /// Whose it is.
+    pub identity: Option<StoredIdentity>,
+    /// The last health report.
+    pub health: Option<Value>,
+    /// The connector's memo and when it was left.
+    pub memo: Option<(String, EpochMs)>,
+    /// When it was made.
+    pub created_at_ms: EpochMs,
+}
+
+const COLUMNS: &str = "id, name, component, connector, method, form, settings, origins, allow_private, proven, \
+     tenant, account, label, health, memo, memo_at_ms, created_at_ms";
+
+fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredConnection> {
+    let identity = match (row.get(10)?, row.get(11)?, row.get(12)?) {
+        (Some(tenant), Some(account), Some(label)) => Some(StoredIdentity { tenant, account, label }),
+        _ => None,
+    };
+    let memo = match (row.get::<_, Option<String>>(14)?, row.get::<_, Option<EpochMs>>(15)?) {
+        (Some(data), Some(at)) => Some((data, at)),
+        _ => None,
+    };
+    let health: Option<String> = row.get(13)?;
+    Ok(StoredConnection {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        component: row.get(2)?,
+        connector: row.get(3)?,
+        method: row.get(4)?,
+        form: json_column(row, 5)?,
+        settings: row.get(6)?,
+        origins: json_column(row, 7)?,
+        allow_private: row.get(8)?,
+        proven: row.get(9)?,
+        identity,
+        health: health.and_then(|text| serde_json::from_str(&text).ok()),
+        memo,
+        created_at_ms: row.get(16)?,
+    })
+}
+
+impl Store {
+    /// Keeps a new connection. `false` where its name is taken.
+    pub fn insert_connection(&self, new: &StoredConnection) -> Result<bool, StoreError> {
+        self.write(|transaction| {
+            let inserted = transaction.execute(
+                "INSERT INTO connection (id, name, component, connector, method, form, settings, origins, \
+                 allow_private, proven, created_at_ms, updated_at_ms) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?11) \
+                 ON CONFLICT (name) DO NOTHING",
+                params![
+                    new.id,
+                    new.name,
+                    new.component,
+                    new.connector,
+                    new.method,
+                    new.form.to_string(),
+                    new.settings,
+                    serde_json::to_string(&new.origins).unwrap_or_default(),
+                    new.allow_private,
+                    new.proven,
+                    new.created_at_ms,
+                ],
+            )?;
+            Ok(inserted == 1)
+        })
+    }
+
+    /// The connection of a name.
+    pub fn connection_by_name(&self, name: &str) -> Result<Option<StoredConnection>, StoreError> {
+        self.read(|db| {
+            Ok(db.query_row(&format!("SELECT {COLUMNS} FROM connection WHERE name = ?1"), [name], from_row).optional()?)
+        })
+    }
+
+    /// The connection of an id.
+    pub fn connection_by_id(&self, id: &str) -> Result<Option<StoredConnection>, StoreError> {
+        self.read(|db| {
+            Ok(db.query_row(&format!("SELECT {COLUMNS} FROM connection WHERE id = ?1"), [id], from_row).optional()?)
+        })
+    }
+
+    /// All connections, by name.
+    pub fn connections(&self) -> Result<Vec<StoredConnection>, StoreError> {
+        self.read(|db| {
+            let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM connection ORDER BY name"))?;
+            let rows = statement.query_map([], from_row)?.collect::<Result<_, _>>()?;
+            Ok(rows)
+        })
+    }
+
+    /// Keeps what a check found out. An identity once proved stays when a later check fails.
+    pub fn save_health(
+        &self,
+        id: &str,
+        settings: &str,
+        identity: Option<&StoredIdentity>,
+        health: &Value,
+        proven: bool,
+        now: EpochMs,
+    ) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            transaction.execute(
+                "UPDATE connection SET settings = ?2, health = ?3, proven = ?4, updated_at_ms = ?5, \
+                 tenant = coalesce(?6, tenant), account = coalesce(?7, account), label = coalesce(?8, label) WHERE id = ?1",
+                params![
+                    id,
+                    settings,
+                    health.to_string(),
+                    proven,
+                    now,
+                    identity.map(|it| &it.tenant),
+                    identity.map(|it| &it.account),
+                    identity.map(|it| &it.label)
+                ],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Keeps the connector's memo.
+    pub fn save_memo(&self, id: &str, memo: &str, now: EpochMs) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            transaction
+                .execute("UPDATE connection SET memo = ?2, memo_at_ms = ?3 WHERE id = ?1", params![id, memo, now])?;
+            Ok(())
+        })
+    }
+
+    /// Forgets a connection with its subscriptions, registrations and secrets. What it brought (events, runs) stays.
+    pub fn delete_connection(&self, id: &str) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            transaction
+                .execute("DELETE FROM secret WHERE owner = ?1 AND space IN ('connection', 'registration')", [id])?;
+            transaction.execute("DELETE FROM connection WHERE id = ?1", [id])?;
+            Ok(())
+        })
+    }
+}

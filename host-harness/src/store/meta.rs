@@ -1,0 +1,63 @@
+//! Facts about this home, and alarms.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::{Store, StoreError};
+use crate::clock::EpochMs;
+
+/// Something somebody should look at.
+#[derive(Debug, Clone, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Alarm {
+    /// When it was raised.
+    pub at_ms: EpochMs,
+    /// The connection concerned, by id.
+    pub connection: Option<String>,
+    /// A stable code, `host.{name}`.
+    pub code: String,
+    /// One sentence.
+    pub message: String,
+}
+
+impl Store {
+    /// The value of a fact, which is `make`'s when there is none yet.
+    pub fn meta_or(&self, key: &str, make: impl FnOnce() -> String) -> Result<String, StoreError> {
+        self.write(|transaction| {
+            let kept: Option<String> =
+                transaction.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()?;
+            if let Some(value) = kept {
+                return Ok(value);
+            }
+            let value = make();
+            transaction.execute("INSERT INTO meta (key, value) VALUES (?1, ?2)", params![key, value])?;
+            Ok(value)
+        })
+    }
+
+    /// Raises an alarm.
+    pub fn raise(&self, alarm: &Alarm) -> Result<(), StoreError> {
+        self.write(|transaction| raise_in(transaction, alarm))
+    }
+
+    /// All alarms, newest first, at most `limit`.
+    pub fn alarms(&self, limit: u32) -> Result<Vec<Alarm>, StoreError> {
+        self.read(|db| {
+            let mut statement =
+                db.prepare("SELECT at_ms, connection, code, message FROM alarm ORDER BY id DESC LIMIT ?1")?;
+            let rows = statement
+                .query_map([limit], |row| {
+                    Ok(Alarm { at_ms: row.get(0)?, connection: row.get(1)?, code: row.get(2)?, message: row.get(3)? })
+                })?
+                .collect::<Result<_, _>>()?;
+            Ok(rows)
+        })
+    }
+}
+
+pub(super) fn raise_in(db: &rusqlite::Connection, alarm: &Alarm) -> Result<(), StoreError> {
+    db.execute(
+        "INSERT INTO alarm (at_ms, connection, code, message) VALUES (?1, ?2, ?3, ?4)",
+        params![alarm.at_ms, alarm.connection, alarm.code, alarm.message],
+    )?;
+    Ok(())
+}
