@@ -233,7 +233,7 @@ pub(crate) fn is_delivered(session: &Session, card: &str) -> bool {
 }
 
 pub(crate) fn contract_subscription(one: StoredSubscription) -> event::Subscription {
-    event::Subscription { id: one.id, card: one.card, filter: one.filter }
+    event::Subscription { id: one.id, card: one.card, filter: one.filter, extra: "{}".into() }
 }
 
 fn public_base(url: &str) -> Result<String, HostError> {
