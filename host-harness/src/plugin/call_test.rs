@@ -287,14 +287,10 @@ async fn s4_floods_are_refused() {
     assert_eq!(bench.fault("send", headers).await, FaultKind::FloodedHost);
     let output = bench.fault("huge-output", json!({"bytes": 20 << 20})).await;
     assert!(matches!(output, FaultKind::FloodedHost | FaultKind::BadAnswer));
-    let invoked = bench.plugin.invoke(
-        &bench.access("http://127.0.0.1:1/"),
-        &call("http://127.0.0.1:1/"),
-        "flood-notices",
-        &json!({"times": 1000, "bytes": 5000}).to_string(),
-        None,
-    );
-    let aside = invoked.await.unwrap().aside;
+    let url = "http://127.0.0.1:1/";
+    let input = json!({"times": 1000, "bytes": 5000}).to_string();
+    let invoked = bench.plugin.invoke(&bench.access(url), &call(url), "flood-notices", &input, None).await;
+    let aside = invoked.unwrap().aside;
     assert_eq!(aside.notices.len(), 50);
     assert!(aside.notices.iter().all(|notice| notice.message.len() <= 1010));
 }
