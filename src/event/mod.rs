@@ -80,7 +80,7 @@ const fn card<E: Event>() -> Card {
         entry: entry::<E>,
         options: E::options,
         filter: shape::of::<E::Filter>,
-        output: shape::of::<E::Payload>,
+        output: shape::output::<E::Payload>,
         read: read::<E>,
     }
 }
@@ -92,7 +92,7 @@ fn entry<E: Event>() -> Value {
         "title": E::TITLE,
         "description": E::DESCRIPTION,
         "filter": shape::of::<E::Filter>(),
-        "output": shape::of::<E::Payload>(),
+        "output": shape::output::<E::Payload>(),
         "options": ["/projects", "/issue-types"],
         "sample": { "input": { "projects": ["DEMO"] }, "output": E::sample() },
         "sources": ["delivery"]
