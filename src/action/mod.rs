@@ -65,6 +65,8 @@ pub(crate) trait Action {
     }
 }
 
+/// Input and output schema once some inputs are known.
+type Narrow = fn(&mut Client<'_>, &Value) -> Result<(Value, Value), Error>;
 type Run = fn(&mut Client<'_>, Value, Option<Value>) -> Result<Step, Error>;
 
 /// A card as the catalog lists it.
@@ -72,7 +74,7 @@ pub(crate) struct Card {
     pub(crate) id: &'static str,
     pub(crate) entry: fn() -> Value,
     pub(crate) options: fn(&mut Client<'_>, &ChoiceQuery) -> Result<Page, Error>,
-    pub(crate) schema: fn(&mut Client<'_>, &Value) -> Result<(Value, Value), Error>,
+    pub(crate) schema: Narrow,
     run: Run,
 }
 

@@ -51,6 +51,8 @@ pub(crate) trait Event {
     fn options(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page, Error>;
 }
 
+type Read = fn(&Value, &[Subscription], &mut Aside) -> Result<Option<Occurrence>, Error>;
+
 /// A card as the catalog lists it.
 pub(crate) struct Card {
     pub(crate) id: &'static str,
@@ -59,7 +61,7 @@ pub(crate) struct Card {
     pub(crate) options: fn(&mut Client<'_>, &ChoiceQuery) -> Result<Page, Error>,
     pub(crate) filter: fn() -> Value,
     pub(crate) output: fn() -> Value,
-    read: fn(&Value, &[Subscription], &mut Aside) -> Result<Option<Occurrence>, Error>,
+    read: Read,
 }
 
 /// Every event card.

@@ -65,7 +65,7 @@ pub(crate) fn relative(path: &str, pointer: &str) -> Result<String, Error> {
         return refuse("contains an empty part, . or ..");
     }
     // What is encoded stays as it is; what should be encoded becomes so.
-    Ok(path.split('/').map(|part| encode_kept(part)).collect::<Vec<_>>().join("/"))
+    Ok(path.split('/').map(encode_kept).collect::<Vec<_>>().join("/"))
 }
 
 fn encode_kept(part: &str) -> String {
