@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use tokio::time::Instant;
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime_wasi_http::FieldMapError;
 
 use super::answer::Answer;
 use super::bindings::{Connector, ConnectorPre};
@@ -325,7 +327,7 @@ fn fault_of(error: &wasmtime::Error, memory_refused: bool) -> HostFault {
     let (kind, detail) =
         if text.contains("fuel allocated for hostcalls") || text.contains("too much data is being copied") {
             (FaultKind::FloodedHost, "the connector handed the host more data than a call may".to_owned())
-        } else if is_flood(&text) {
+        } else if is_flood(error, &text) {
             (FaultKind::FloodedHost, "the connector asked the host for more than a call may have".to_owned())
         } else if memory_refused {
             (FaultKind::OutOfMemory, "the connector wanted more memory than a call may have".to_owned())
@@ -345,10 +347,11 @@ fn fault_of(error: &wasmtime::Error, memory_refused: bool) -> HostFault {
     HostFault::new(kind, detail)
 }
 
-fn is_flood(text: &str) -> bool {
-    ["TotalSizeTooBig", "TooManyFields", "table has no free keys", "random bytes are more", "write exceeded budget"]
-        .iter()
-        .any(|sign| text.contains(sign))
+/// Whether it is a bound of the host's own functions that was reached.
+fn is_flood(error: &wasmtime::Error, text: &str) -> bool {
+    error.downcast_ref::<FieldMapError>().is_some()
+        || matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full))
+        || ["random bytes are more", "write exceeded budget"].iter().any(|sign| text.contains(sign))
 }
 
 /// Tells the guard what the connector made of the service's answers: a refusal that was about a
@@ -379,6 +382,16 @@ fn tell_guard<T: Answer>(access: &Access, record: &CallRecord, result: &Result<T
     }
 }
 
+/// Whether a connector would report so that it could not reach what it wanted to reach.
+fn may_come_of_denial(error: &Error) -> bool {
+    match error {
+        Error::Permanent(failure) | Error::PermanentUncertain(failure) => {
+            matches!(failure.class, FailureClass::Unavailable | FailureClass::Protocol)
+        }
+        Error::Transient(_) | Error::ExecutionFailed => true,
+    }
+}
+
 /// The last word on a call: what the host held back explains a failure better than what the
 /// connector could see of it, and a fault remembers whether a write may have left.
 fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord) -> Result<T, CallError> {
@@ -397,11 +410,11 @@ fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord) -> Resul
             Some(reason) if record.account_held => {
                 Err(HostFault::new(FaultKind::AccountHeld, reason.to_owned()).into())
             }
-            Some(reason) => {
+            Some(reason) if may_come_of_denial(&error) => {
                 let detail = format!("the host refused to send a request of the connector: {reason}");
                 Err(HostFault::new(FaultKind::EgressDenied, detail).into())
             }
-            None => Err(CallError::Connector(error)),
+            _ => Err(CallError::Connector(error)),
         },
         Err(CallError::Connector(error)) => Err(CallError::Connector(error)),
         Err(CallError::Host(mut fault)) => {
@@ -416,3 +429,7 @@ impl std::fmt::Debug for Plugin {
         write!(f, "Plugin({:?})", self.0.manifest)
     }
 }
+
+#[cfg(test)]
+#[path = "call_test.rs"]
+mod tests;
