@@ -73,8 +73,11 @@ pub(super) fn secret_source(text: &str) -> Result<SecretSource, String> {
     Ok(SecretSource { key: key.to_owned(), path })
 }
 
+/// Secrets with the names of their fields, and what there is to tell about them.
+type ReadSecrets = (Vec<(String, Secret)>, Vec<String>);
+
 /// Reads secrets. White space at the ends is taken off; the notes say where.
-pub(super) fn secrets(sources: &[SecretSource]) -> Result<(Vec<(String, Secret)>, Vec<String>), HostError> {
+pub(super) fn secrets(sources: &[SecretSource]) -> Result<ReadSecrets, HostError> {
     if sources.iter().filter(|one| one.path.is_none()).count() > 1 {
         let remedy = "Give the others as key=@FILE.";
         return Err(HostError::bad_input("stdin-twice", "only one secret can come from stdin", remedy));

@@ -182,12 +182,13 @@ async fn ensure_all(host: &Arc<Host>, public_url: &str) {
         }
     };
     for connection in connections {
-        let needed = off_thread(|| -> Result<bool, HostError> {
-            let wanted = host.store().subscriptions(Some(&connection.id))?;
-            Ok(!wanted.is_empty() || !host.store().registrations(&connection.id)?.is_empty())
-        });
-        if !matches!(needed, Ok(true)) {
-            continue;
+        match host.needs_registration(&connection).await {
+            Ok(true) => {}
+            Ok(false) => continue,
+            Err(error) => {
+                tracing::error!(connection = connection.name, %error, "what is registered could not be looked at");
+                continue;
+            }
         }
         match host.ensure(&connection.name, Ensuring::Apply(Some(public_url))).await {
             Ok(ensured) => {

@@ -43,7 +43,7 @@ impl Host {
         let plugin = self.load(component).await?;
         let cards = plugin.manifest().cards.iter().filter(|card| card.kind == CardKind::Event);
         let subscriptions: Vec<_> = cards
-            .map(|card| event::Subscription { id: card.id.clone(), card: card.id.clone(), filter: "{}".into() })
+            .map(|card| event::Subscription { id: card.id.clone(), card: card.id.clone(), filter: "{}".into(), extra: "{}".into() })
             .collect();
         let delivery = event::Delivery {
             id: "captured".into(),
@@ -78,8 +78,12 @@ impl Host {
         })?;
         let session = self.session(connection).await?;
         let kept = off_thread(|| self.store.subscriptions(Some(&session.connection.id)))?;
-        let wanted: Vec<_> =
-            kept.iter().filter(|one| is_delivered(&session, &one.card)).cloned().map(contract_subscription).collect();
+        let wanted: Vec<_> = kept
+            .iter()
+            .filter(|one| is_delivered(&session.plugin, &one.card))
+            .cloned()
+            .map(contract_subscription)
+            .collect();
         let call = self.call(&session, None)?;
         let contract = contract_delivery(delivery);
         let received = session.plugin.receive(Some(&session.access), Some(&call), &contract, &wanted).await;
@@ -97,7 +101,7 @@ impl Host {
     ) -> Result<Option<Processed>, HostError> {
         let session = self.session(connection).await?;
         let mut kept = off_thread(|| self.store.subscriptions(Some(&session.connection.id)))?;
-        kept.retain(|one| !is_delivered(&session, &one.card));
+        kept.retain(|one| !is_delivered(&session.plugin, &one.card));
         if kept.is_empty() {
             return Ok(None);
         }

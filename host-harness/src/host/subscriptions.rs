@@ -117,6 +117,19 @@ impl Host {
         Ok(ensured)
     }
 
+    /// Whether a connection needs to be seen to by `ensure`: it wants deliveries, or has something registered.
+    pub(crate) async fn needs_registration(&self, connection: &StoredConnection) -> Result<bool, HostError> {
+        if !off_thread(|| self.store.registrations(&connection.id))?.is_empty() {
+            return Ok(true);
+        }
+        let kept = off_thread(|| self.store.subscriptions(Some(&connection.id)))?;
+        if kept.is_empty() {
+            return Ok(false);
+        }
+        let plugin = self.plugin_of(connection).await?;
+        Ok(kept.iter().any(|one| is_delivered(&plugin, &one.card)))
+    }
+
     /// Removes what a connection registered. Answers what is left, by the service's id.
     pub(super) async fn unregister(&self, connection: &StoredConnection) -> Result<Vec<String>, HostError> {
         let ensured = self.ensure(&connection.name, Ensuring::Remove).await?;
@@ -125,7 +138,7 @@ impl Host {
 
     fn wanted(&self, session: &Session) -> Result<Vec<event::Subscription>, HostError> {
         let kept = off_thread(|| self.store.subscriptions(Some(&session.connection.id)))?;
-        Ok(kept.into_iter().filter(|one| is_delivered(session, &one.card)).map(contract_subscription).collect())
+        Ok(kept.into_iter().filter(|one| is_delivered(&session.plugin, &one.card)).map(contract_subscription).collect())
     }
 
     fn known_registrations(&self, connection: &str) -> Result<Vec<event::Registration>, HostError> {
@@ -228,12 +241,12 @@ pub(crate) fn check_filter(plugin: &Plugin, card: &str, filter: &Value) -> Resul
 }
 
 /// Whether events of a card are brought by deliveries (else they are polled for).
-pub(crate) fn is_delivered(session: &Session, card: &str) -> bool {
-    session.plugin.manifest().card(card).is_some_and(|card| card.sources.contains(&Source::Delivery))
+pub(crate) fn is_delivered(plugin: &Plugin, card: &str) -> bool {
+    plugin.manifest().card(card).is_some_and(|card| card.sources.contains(&Source::Delivery))
 }
 
 pub(crate) fn contract_subscription(one: StoredSubscription) -> event::Subscription {
-    event::Subscription { id: one.id, card: one.card, filter: one.filter }
+    event::Subscription { id: one.id, card: one.card, filter: one.filter, extra: "{}".into() }
 }
 
 fn public_base(url: &str) -> Result<String, HostError> {

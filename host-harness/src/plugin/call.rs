@@ -416,3 +416,7 @@ impl std::fmt::Debug for Plugin {
         write!(f, "Plugin({:?})", self.0.manifest)
     }
 }
+
+#[cfg(test)]
+#[path = "call_test.rs"]
+mod tests;
