@@ -1,21 +1,14 @@
 //! A simulated Jira of a test's own, and its controls.
 
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jira_simulator::{AccountAccess, Config, Running, Simulator};
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
 
 use crate::http::{self, Answer};
-
-/// One runtime for all simulators of the test process.
-fn runtime() -> &'static Runtime {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| Runtime::new().expect("a runtime can be started"))
-}
+use crate::runtime::wait_for;
 
 /// A Jira Cloud on loopback. Dropping it stops it.
 pub(crate) struct Jira {
@@ -24,7 +17,7 @@ pub(crate) struct Jira {
 
 impl Jira {
     pub(crate) fn start() -> Self {
-        let running = runtime().block_on(Simulator::start(Config::default())).expect("the simulator starts");
+        let running = wait_for(Simulator::start(Config::default())).expect("the simulator starts");
         Self { running }
     }
 
