@@ -1,2 +1,5 @@
-//! Binary.
-fn main() {}
+//! The binary `harness`: everything is in `host_harness::cli`.
+
+fn main() -> std::process::ExitCode {
+    host_harness::cli::main()
+}

@@ -1,1 +1,223 @@
-//! The command line.
+//! The command line. Results go to stdout, everything else to stderr.
+//!
+//! Exit codes: 0 done, 2 bad input, 3 permanent failure, 4 transient (come back later), 5 uncertain (a write whose
+//! answer was lost), 1 anything else. `quota` has its own: 0 fine, 1 near the limit, 2 full, 3 cannot tell.
+
+mod cards;
+mod connection;
+mod deliveries;
+mod history;
+mod input;
+mod inspect;
+mod output;
+mod progress;
+mod serve;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+use serde_json::json;
+use tracing_subscriber::EnvFilter;
+
+use crate::clock::SystemClock;
+use crate::host::{Home, Host, HostError};
+use output::Output;
+
+/// A workflow host: connections, event cards, action cards and flows, for connectors that are WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "harness", version, propagate_version = true, after_help = EXAMPLES)]
+struct Cli {
+    /// Where the data lives [default: $XDG_DATA_HOME/workflow-harness or ~/.local/share/workflow-harness]
+    #[arg(long, global = true, env = "HARNESS_HOME", value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// The file with the vault's key [default: vault.key in the home]
+    #[arg(long, global = true, env = "HARNESS_KEY_FILE", value_name = "FILE")]
+    key_file: Option<PathBuf>,
+    /// Print results, and failures, as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  harness inspect connector.wasm
+  harness connection add demo --connector connector.wasm --method METHOD --set field=value --secret token=@token.txt
+  harness card list --connection demo
+  harness run CARD --connection demo --input '{\"key\": \"value\"}'
+  harness serve --listen 127.0.0.1:8090 --public-url https://hooks.example.com --flows flows/
+
+Exit codes: 0 done, 2 bad input, 3 permanent failure, 4 come back later, 5 uncertain (a write whose answer was lost),
+1 anything else. HARNESS_LOG=info (or debug) shows more of what goes on.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what a component is: its manifest, imports, exports and size
+    Inspect(inspect::Inspect),
+    /// Make, list, show, check and remove connections
+    Connection(connection::Connections),
+    /// List and show cards
+    Card(cards::Cards),
+    /// List the values that a field of a card may hold, live from the service
+    Options(cards::Options),
+    /// Show the schema of a card once some of its input is known
+    Schema(cards::Schema),
+    /// Run an action card and print its output
+    Run(cards::Run),
+    /// Count registrations for deliveries against the service's limit (exit 0 fine, 1 near, 2 full, 3 cannot tell)
+    Quota(deliveries::Quota),
+    /// Subscribe to an event card
+    Subscribe(deliveries::Subscribe),
+    /// List subscriptions and what is registered for them
+    Subscriptions(deliveries::Subscriptions),
+    /// End a subscription
+    Unsubscribe(deliveries::Unsubscribe),
+    /// Look at captured deliveries
+    Event(deliveries::Events),
+    /// Take in deliveries and run flows, until stopped
+    Serve(serve::Serve),
+    /// List and show runs of flows
+    Runs(history::Runs),
+    /// List and show events, those without a flow too
+    Events(history::Events),
+}
+
+/// How a command ended that did not fail.
+type Done = Result<u8, HostError>;
+
+/// Reads the arguments, does what they say and answers with the exit code.
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let json = arguments.iter().any(|one| one == "--json");
+    let quota = is_quota(&arguments);
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) if !error.use_stderr() => {
+            Output::new(false).text(&error.render().to_string());
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return refuse_arguments(&error, json, quota),
+    };
+    log_to_stderr(matches!(cli.command, Command::Serve(_)));
+    let output = Output::new(cli.json);
+    let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(cli, &output)),
+        Err(error) => {
+            Err(HostError::other("runtime", error.to_string(), "Free some memory or threads, and try again."))
+        }
+    };
+    let code = outcome.unwrap_or_else(|error| {
+        output.failure(&error);
+        if quota { 3 } else { error.exit_code() }
+    });
+    ExitCode::from(code)
+}
+
+async fn run(cli: Cli, output: &Output) -> Done {
+    let folder = cli.home.or_else(Home::usual_folder).ok_or_else(|| {
+        HostError::bad_input("home", "it is not known where the data shall live", "Name a folder with --home DIR.")
+    })?;
+    let host = Arc::new(Host::open(Home::new(folder, cli.key_file), SystemClock::shared())?);
+    if let Command::Serve(serve) = cli.command {
+        return serve.run(host, output).await;
+    }
+    let watched = Arc::clone(&host);
+    let work = async {
+        match cli.command {
+            Command::Inspect(command) => command.run(&host, output).await,
+            Command::Connection(command) => command.run(&host, output).await,
+            Command::Card(command) => command.run(&host, output).await,
+            Command::Options(command) => command.run(&host, output).await,
+            Command::Schema(command) => command.run(&host, output).await,
+            Command::Run(command) => command.run(&host, output).await,
+            Command::Quota(command) => command.run(&host, output).await,
+            Command::Subscribe(command) => command.run(&host, output).await,
+            Command::Subscriptions(_) => deliveries::list_subscriptions(&host, output).await,
+            Command::Unsubscribe(command) => command.run(&host, output).await,
+            Command::Event(command) => command.run(&host, output).await,
+            Command::Runs(command) => command.run(&host, output),
+            Command::Events(command) => command.run(&host, output),
+            // Taken care of above: it runs until it is stopped and shows no progress.
+            Command::Serve(command) => command.run(Arc::clone(&host), output).await,
+        }
+    };
+    progress::shown(&watched, work).await
+}
+
+fn refuse_arguments(error: &clap::Error, json: bool, quota: bool) -> ExitCode {
+    if json {
+        let message = error.render().to_string();
+        let message = message.trim().strip_prefix("error: ").unwrap_or(message.trim()).to_owned();
+        let remedy = "`harness help COMMAND` shows what it takes.";
+        let problem = HostError::bad_input("arguments", message, remedy);
+        Output::new(true).value(&json!({ "error": problem.to_json() }));
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(if quota { 3 } else { 2 })
+}
+
+/// Whether the command is `quota`, which has exit codes of its own even where its arguments are wrong.
+fn is_quota(arguments: &[OsString]) -> bool {
+    let mut rest = arguments.iter().skip(1);
+    while let Some(one) = rest.next() {
+        match one.to_str() {
+            Some("--home" | "--key-file") => drop(rest.next()),
+            Some(flag) if flag.starts_with('-') => {}
+            other => return other == Some("quota"),
+        }
+    }
+    false
+}
+
+fn log_to_stderr(serving: bool) {
+    use std::io::IsTerminal as _;
+    let usual = if serving { "info" } else { "warn" };
+    let level = std::env::var("HARNESS_LOG").unwrap_or_default();
+    let level =
+        if ["error", "warn", "info", "debug", "trace"].contains(&level.as_str()) { level.as_str() } else { usual };
+    // Of other crates only warnings: their details could hold headers.
+    let filter = EnvFilter::new(format!("warn,host_harness={level}"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples_in_its_help() {
+        fn look(command: &clap::Command, path: &str) {
+            for one in command.get_subcommands().filter(|one| one.get_name() != "help") {
+                let path = format!("{path} {}", one.get_name());
+                let help = one.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("harness "), "{path} has no example");
+                look(one, &path);
+            }
+        }
+        look(&Cli::command(), "harness");
+    }
+
+    #[test]
+    fn quota_is_known_even_with_wrong_arguments() {
+        let of = |text: &str| is_quota(&text.split(' ').map(OsString::from).collect::<Vec<_>>());
+        assert!(of("harness quota --nonsense"));
+        assert!(of("harness --home x --json quota"));
+        assert!(!of("harness run quota --connection quota"));
+    }
+}

@@ -96,7 +96,10 @@ impl Expression {
         };
         for name in self.program.references().variables() {
             // Names that macros make for themselves start with `@` or are bound inside.
-            if !variables.contains(&name) && !bound_names(self.program.expression()).contains(name) && !name.starts_with('@') {
+            if !variables.contains(&name)
+                && !bound_names(self.program.expression()).contains(name)
+                && !name.starts_with('@')
+            {
                 return Err(unknown(name.to_owned(), variables));
             }
         }

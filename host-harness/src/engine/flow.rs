@@ -103,8 +103,9 @@ fn empty_object() -> Value {
 
 fn read_duration<'de, D: Deserializer<'de>>(source: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(source)?;
-    humantime::parse_duration(&text)
-        .map_err(|_| serde::de::Error::custom(format!("`{text}` is no duration: write one such as `2s`, `500ms` or `1m 30s`")))
+    humantime::parse_duration(&text).map_err(|_| {
+        serde::de::Error::custom(format!("`{text}` is no duration: write one such as `2s`, `500ms` or `1m 30s`"))
+    })
 }
 
 fn write_duration<S: Serializer>(duration: &Duration, sink: S) -> Result<S::Ok, S::Error> {
@@ -174,7 +175,10 @@ impl CompiledFlow {
             return Err(("name".into(), reason));
         }
         if flow.steps.is_empty() {
-            return Err(("steps".into(), "there is no step: add one with `id`, `action`, `connection` and `input`".into()));
+            return Err((
+                "steps".into(),
+                "there is no step: add one with `id`, `action`, `connection` and `input`".into(),
+            ));
         }
         let condition = |text: &Option<String>, variables: &[&str], steps: &[&str], place: &str| {
             let Some(text) = text else { return Ok(None) };
@@ -220,7 +224,9 @@ impl CompiledFlow {
 
 fn check_retry(retry: Option<&Retry>) -> Result<(), String> {
     match retry {
-        Some(retry) if retry.attempts == 0 || retry.attempts > 100 => Err("`attempts` must lie between 1 and 100".into()),
+        Some(retry) if retry.attempts == 0 || retry.attempts > 100 => {
+            Err("`attempts` must lie between 1 and 100".into())
+        }
         Some(retry) if !(1.0..=100.0).contains(&retry.factor) => Err("`factor` must lie between 1 and 100".into()),
         _ => Ok(()),
     }

@@ -120,7 +120,9 @@ fn a_mistake_in_a_flow_is_named_with_its_place() {
 
 #[test]
 fn a_step_may_not_read_itself_or_a_later_one() {
-    assert!(error(&FLOW.replace("level: ${{ event.lamp.level }}", "level: ${{ steps.second.output }}")).contains("second"));
+    assert!(
+        error(&FLOW.replace("level: ${{ event.lamp.level }}", "level: ${{ steps.second.output }}")).contains("second")
+    );
     assert!(error(&FLOW.replace("level: ${{ event.lamp.level }}", "level: ${{ steps.note.output }}")).contains("note"));
 }
 

@@ -142,7 +142,9 @@ impl Host {
             return Err(HostError::bad_input(
                 "secret-in-arguments",
                 format!("`{key}` is a secret and must not stand among the arguments, where others can read it"),
-                format!("Put it into a file and give --secret {key}=@FILE, or pipe it in with --secret {key}=-. Replace the one that was shown."),
+                format!(
+                    "Put it into a file and give --secret {key}=@FILE, or pipe it in with --secret {key}=-. Replace the one that was shown."
+                ),
             ));
         }
         if let Some((key, _)) = new.secrets.iter().find(|(key, _)| !names.contains(&key.as_str())) {
@@ -198,7 +200,8 @@ impl Host {
         let transient = !proven
             && bad.iter().all(|finding| unavailable(finding))
             && health.findings.iter().any(|finding| {
-                !matches!(finding.outcome, contract::Outcome::Passed | contract::Outcome::Warning) && unavailable(finding)
+                !matches!(finding.outcome, contract::Outcome::Passed | contract::Outcome::Warning)
+                    && unavailable(finding)
             });
         let identity = health.identity.as_ref().map(|identity| StoredIdentity {
             tenant: identity.tenant.clone(),
@@ -209,8 +212,7 @@ impl Host {
             Value::Array(findings) => findings,
             _ => vec![],
         };
-        let checked =
-            Checked { findings, identity, proven, transient };
+        let checked = Checked { findings, identity, proven, transient };
         let connection = &session.connection;
         let settings = match serde_json::from_str::<Value>(&health.settings) {
             Ok(Value::Object(_)) => &health.settings,
@@ -258,7 +260,10 @@ fn pinned(origins: &[contract::Origin], allow_private: bool) -> Result<Vec<Store
         if !parsed.is_secure() && !allow_private {
             return Err(HostError::bad_input(
                 "plain-http",
-                format!("{} would be reached over plain http, where everybody on the way reads the credential", origin.url),
+                format!(
+                    "{} would be reached over plain http, where everybody on the way reads the credential",
+                    origin.url
+                ),
                 "Use https, or add --allow-private if it is meant to be so (a test on this machine).",
             ));
         }

@@ -35,7 +35,11 @@ pub(crate) type FlowLookup<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sy
 
 impl Host {
     /// Reads a captured delivery into events, without proof and without any request: `[{id, card, time-ms, payload}]`.
-    pub async fn decode_event(&self, component: &std::path::Path, captured: CapturedDelivery) -> Result<Value, HostError> {
+    pub async fn decode_event(
+        &self,
+        component: &std::path::Path,
+        captured: CapturedDelivery,
+    ) -> Result<Value, HostError> {
         let plugin = self.load(component).await?;
         let cards = plugin.manifest().cards.iter().filter(|card| card.kind == CardKind::Event);
         let subscriptions: Vec<_> = cards
@@ -60,14 +64,26 @@ impl Host {
     }
 
     /// Reads a kept delivery, keeps its events and starts their runs.
-    pub(crate) async fn process_delivery(&self, delivery: &StoredDelivery, flows: FlowLookup<'_>) -> Result<Processed, HostError> {
+    pub(crate) async fn process_delivery(
+        &self,
+        delivery: &StoredDelivery,
+        flows: FlowLookup<'_>,
+    ) -> Result<Processed, HostError> {
         let connection = off_thread(|| self.store.connection_by_id(&delivery.connection))?.ok_or_else(|| {
-            HostError::other("connection-gone", "the connection was removed after the delivery came", "Nothing needs to be done.")
+            HostError::other(
+                "connection-gone",
+                "the connection was removed after the delivery came",
+                "Nothing needs to be done.",
+            )
         })?;
         let session = self.session(connection).await?;
         let kept = off_thread(|| self.store.subscriptions(Some(&session.connection.id)))?;
-        let wanted: Vec<_> =
-            kept.iter().filter(|one| is_delivered(&session, &one.card)).cloned().map(contract_subscription).collect();
+        let wanted: Vec<_> = kept
+            .iter()
+            .filter(|one| is_delivered(&session.plugin, &one.card))
+            .cloned()
+            .map(contract_subscription)
+            .collect();
         let call = self.call(&session, None)?;
         let contract = contract_delivery(delivery);
         let received = session.plugin.receive(Some(&session.access), Some(&call), &contract, &wanted).await;
@@ -78,10 +94,14 @@ impl Host {
     }
 
     /// Asks the service for events that it does not deliver. None where no subscription of the connection needs it.
-    pub(crate) async fn poll(&self, connection: StoredConnection, flows: FlowLookup<'_>) -> Result<Option<Processed>, HostError> {
+    pub(crate) async fn poll(
+        &self,
+        connection: StoredConnection,
+        flows: FlowLookup<'_>,
+    ) -> Result<Option<Processed>, HostError> {
         let session = self.session(connection).await?;
         let mut kept = off_thread(|| self.store.subscriptions(Some(&session.connection.id)))?;
-        kept.retain(|one| !is_delivered(&session, &one.card));
+        kept.retain(|one| !is_delivered(&session.plugin, &one.card));
         if kept.is_empty() {
             return Ok(None);
         }
@@ -107,7 +127,8 @@ impl Host {
     ) -> Vec<NewEvent> {
         let mut events = Vec::new();
         for one in occurrences {
-            let matched = subscriptions.iter().filter(|kept| kept.card == one.card && one.subscriptions.contains(&kept.id));
+            let matched =
+                subscriptions.iter().filter(|kept| kept.card == one.card && one.subscriptions.contains(&kept.id));
             for subscription in matched {
                 let event = StoredEvent {
                     id: new_id(&*self.clock),

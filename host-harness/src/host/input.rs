@@ -9,9 +9,19 @@ use super::error::{FieldProblem, HostError, Problem};
 const MOST_PROBLEMS: usize = 20;
 
 /// Checks `instance`. Values below the top-level members in `secrets` are never shown.
-pub fn check(schema: &Value, instance: &Value, what: &str, remedy: &str, secrets: &[&str]) -> Result<(), HostError> {
+pub(super) fn check(
+    schema: &Value,
+    instance: &Value,
+    what: &str,
+    remedy: &str,
+    secrets: &[&str],
+) -> Result<(), HostError> {
     let validator = jsonschema::draft202012::new(schema).map_err(|error| {
-        HostError::other("schema", format!("the schema of {what} cannot be used: {error}"), "Tell the connector's maintainer.")
+        HostError::other(
+            "schema",
+            format!("the schema of {what} cannot be used: {error}"),
+            "Tell the connector's maintainer.",
+        )
     })?;
     let mut fields: Vec<FieldProblem> = Vec::new();
     for error in validator.iter_errors(instance).take(MOST_PROBLEMS) {
@@ -53,7 +63,7 @@ fn shortened(text: String) -> String {
 }
 
 /// Builds a form from `key=value` pairs: each value takes the type that its field has in the schema.
-pub fn form(schema: &Value, pairs: &[(String, String)]) -> Result<Map<String, Value>, HostError> {
+pub(super) fn form(schema: &Value, pairs: &[(String, String)]) -> Result<Map<String, Value>, HostError> {
     let mut form = Map::new();
     for (key, text) in pairs {
         let kind = schema.pointer(&format!("/properties/{key}/type")).and_then(Value::as_str).unwrap_or("string");

@@ -14,12 +14,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use cards::{CardSource, Ran};
+pub(crate) use cards::{card_of_kind, check_action};
 pub use connections::{Added, Checked, NewConnection, Removed};
 pub use error::{FieldProblem, HostError, Problem};
+pub(crate) use events::contract_delivery;
 pub use events::{CapturedDelivery, Processed};
 pub use home::Home;
-pub(crate) use session::hashed;
 pub use session::Session;
+pub(crate) use session::hashed;
+pub(crate) use subscriptions::check_filter;
 pub use subscriptions::{Ensuring, NewSubscription};
 
 use crate::clock::{SharedClock, new_id};
@@ -128,6 +131,11 @@ impl Host {
 
     pub(crate) fn doing(&self, what: String) {
         *self.activity.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    }
+
+    /// Where it keeps its data.
+    pub fn home(&self) -> &Home {
+        &self.home
     }
 
     /// The store.

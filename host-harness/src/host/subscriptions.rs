@@ -7,7 +7,7 @@ use super::{Host, HostError, Session, hashed, input, off_thread};
 use crate::authorize::SigningSecret;
 use crate::clock::new_id;
 use crate::plugin::contract::event;
-use crate::plugin::{CardKind, Source};
+use crate::plugin::{CardKind, Plugin, Source};
 use crate::store::{StoredConnection, StoredSubscription};
 use crate::vault::{Secret, Space};
 use crate::webhook::proof;
@@ -46,11 +46,7 @@ impl Host {
     pub async fn keep_subscription(&self, new: NewSubscription<'_>) -> Result<StoredSubscription, HostError> {
         let connection = self.connection(new.connection)?;
         let plugin = self.plugin_of(&connection).await?;
-        let card = card_of_kind(&plugin, new.card, CardKind::Event)?;
-        if let Some(schema) = &card.filter {
-            let remedy = format!("`harness card show {} --connection {}` shows the filter it takes.", card.id, new.connection);
-            input::check(schema, &new.filter, &format!("the filter of `{}`", card.id), &remedy, &[])?;
-        }
+        check_filter(&plugin, new.card, &new.filter)?;
         let mut subscription = StoredSubscription {
             id: new_id(&*self.clock),
             connection: connection.id,
@@ -85,7 +81,10 @@ impl Host {
             wanted,
             known,
             // A plan sends nothing there, and neither does a removal.
-            callback: token.as_ref().map_or_else(|| "https://unset.invalid/hooks/unset".into(), |(base, token)| format!("{base}{}", token.expose())),
+            callback: token.as_ref().map_or_else(
+                || "https://unset.invalid/hooks/unset".into(),
+                |(base, token)| format!("{base}{}", token.expose()),
+            ),
             owner: format!("{}/{}", self.id, id),
             signing_secret: signing.placeholder.clone(),
             plan,
@@ -107,12 +106,28 @@ impl Host {
             if let Some(one) = ensured.registrations.iter().find(|one| !proof::is_supported(&one.proof)) {
                 return Err(HostError::other(
                     "proof-unsupported",
-                    format!("deliveries of registration {} are proved in a way this host cannot check; all are refused", one.id),
+                    format!(
+                        "deliveries of registration {} are proved in a way this host cannot check; all are refused",
+                        one.id
+                    ),
                     "Tell the connector's maintainer.",
                 ));
             }
         }
         Ok(ensured)
+    }
+
+    /// Whether a connection needs to be seen to by `ensure`: it wants deliveries, or has something registered.
+    pub(crate) async fn needs_registration(&self, connection: &StoredConnection) -> Result<bool, HostError> {
+        if !off_thread(|| self.store.registrations(&connection.id))?.is_empty() {
+            return Ok(true);
+        }
+        let kept = off_thread(|| self.store.subscriptions(Some(&connection.id)))?;
+        if kept.is_empty() {
+            return Ok(false);
+        }
+        let plugin = self.plugin_of(connection).await?;
+        Ok(kept.iter().any(|one| is_delivered(&plugin, &one.card)))
     }
 
     /// Removes what a connection registered. Answers what is left, by the service's id.
@@ -123,7 +138,7 @@ impl Host {
 
     fn wanted(&self, session: &Session) -> Result<Vec<event::Subscription>, HostError> {
         let kept = off_thread(|| self.store.subscriptions(Some(&session.connection.id)))?;
-        Ok(kept.into_iter().filter(|one| is_delivered(session, &one.card)).map(contract_subscription).collect())
+        Ok(kept.into_iter().filter(|one| is_delivered(&session.plugin, &one.card)).map(contract_subscription).collect())
     }
 
     fn known_registrations(&self, connection: &str) -> Result<Vec<event::Registration>, HostError> {
@@ -199,7 +214,11 @@ impl Host {
         connection: &StoredConnection,
         proof: &event::Proof,
     ) -> Result<Option<Secret>, HostError> {
-        if let event::Proof::Token(event::Token { place: event::TokenPlace::Path, secret: event::SecretRef::Registration }) = proof {
+        if let event::Proof::Token(event::Token {
+            place: event::TokenPlace::Path,
+            secret: event::SecretRef::Registration,
+        }) = proof
+        {
             // The path's last segment is the callback's own token.
             return Ok(off_thread(|| self.vault.get(Space::Registration, &connection.id, TOKEN))?);
         }
@@ -213,9 +232,17 @@ impl Host {
     }
 }
 
+/// Checks a filter against its event card.
+pub(crate) fn check_filter(plugin: &Plugin, card: &str, filter: &Value) -> Result<(), HostError> {
+    let card = card_of_kind(plugin, card, CardKind::Event)?;
+    let Some(schema) = &card.filter else { return Ok(()) };
+    let remedy = format!("`harness card show {}` shows the filter it takes.", card.id);
+    input::check(schema, filter, &format!("the filter of `{}`", card.id), &remedy, &[])
+}
+
 /// Whether events of a card are brought by deliveries (else they are polled for).
-pub(crate) fn is_delivered(session: &Session, card: &str) -> bool {
-    session.plugin.manifest().card(card).is_some_and(|card| card.sources.contains(&Source::Delivery))
+pub(crate) fn is_delivered(plugin: &Plugin, card: &str) -> bool {
+    plugin.manifest().card(card).is_some_and(|card| card.sources.contains(&Source::Delivery))
 }
 
 pub(crate) fn contract_subscription(one: StoredSubscription) -> event::Subscription {

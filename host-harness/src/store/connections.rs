@@ -121,7 +121,9 @@ impl Store {
     /// The connection of a name.
     pub fn connection_by_name(&self, name: &str) -> Result<Option<StoredConnection>, StoreError> {
         self.read(|db| {
-            Ok(db.query_row(&format!("SELECT {COLUMNS} FROM connection WHERE name = ?1"), [name], from_row).optional()?)
+            Ok(db
+                .query_row(&format!("SELECT {COLUMNS} FROM connection WHERE name = ?1"), [name], from_row)
+                .optional()?)
         })
     }
 

@@ -115,9 +115,11 @@ impl Store {
     /// When the next delivery that waits for another attempt is due.
     pub fn next_delivery_due(&self) -> Result<Option<EpochMs>, StoreError> {
         self.read(|db| {
-            Ok(db.query_row("SELECT min(due_at_ms) FROM delivery WHERE state = 'pending' AND due_at_ms > 0", [], |row| {
-                row.get(0)
-            })?)
+            Ok(db.query_row(
+                "SELECT min(due_at_ms) FROM delivery WHERE state = 'pending' AND due_at_ms > 0",
+                [],
+                |row| row.get(0),
+            )?)
         })
     }
 

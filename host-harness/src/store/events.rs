@@ -63,8 +63,7 @@ pub enum BroughtBy<'a> {
     },
 }
 
-const COLUMNS: &str =
-    "id, connection, subscription, card, event_id, time_ms, payload, delivery, received_at_ms";
+const COLUMNS: &str = "id, connection, subscription, card, event_id, time_ms, payload, delivery, received_at_ms";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
     Ok(StoredEvent {

@@ -114,9 +114,9 @@ impl Store {
 
     /// When the next run that waits goes on.
     pub fn next_run_due(&self) -> Result<Option<EpochMs>, StoreError> {
-        self.read(|db| {
-            Ok(db.query_row("SELECT min(due_at_ms) FROM run WHERE state = 'waiting'", [], |row| row.get(0))?)
-        })
+        self.read(
+            |db| Ok(db.query_row("SELECT min(due_at_ms) FROM run WHERE state = 'waiting'", [], |row| row.get(0))?),
+        )
     }
 
     /// Runs that were running when the last process ended.
@@ -140,9 +140,7 @@ impl Store {
 
     /// One run.
     pub fn run(&self, id: &str) -> Result<Option<StoredRun>, StoreError> {
-        self.read(|db| {
-            Ok(db.query_row(&format!("SELECT {RUN} FROM run WHERE id = ?1"), [id], run).optional()?)
-        })
+        self.read(|db| Ok(db.query_row(&format!("SELECT {RUN} FROM run WHERE id = ?1"), [id], run).optional()?))
     }
 
     /// The runs that an event started, oldest first.

@@ -145,7 +145,8 @@ impl Store {
     /// What is registered for a connection; callbacks without their token.
     pub fn registrations(&self, connection: &str) -> Result<Vec<Registration>, StoreError> {
         self.read(|db| {
-            let mut statement = db.prepare_cached("SELECT record FROM registration WHERE connection = ?1 ORDER BY id")?;
+            let mut statement =
+                db.prepare_cached("SELECT record FROM registration WHERE connection = ?1 ORDER BY id")?;
             let mut registrations = Vec::new();
             for row in statement.query_map([connection], |row| row.get::<_, String>(0))? {
                 let read = registration_from_json(&row?).map_err(|error| {

@@ -133,7 +133,11 @@ fn an_event_starts_one_run_however_often_it_comes() {
     let moved = NewEvent { event: event("e3", "s2", "stable"), run: run("r3") };
     assert_eq!(store.keep_events(BroughtBy::Delivery("d1"), &[first]).unwrap(), 1);
     assert_eq!(store.keep_events(BroughtBy::Delivery("d1"), &[again]).unwrap(), 0);
-    assert_eq!(store.keep_events(BroughtBy::Delivery("d1"), &[moved]).unwrap(), 1, "another subscription, the same flow");
+    assert_eq!(
+        store.keep_events(BroughtBy::Delivery("d1"), &[moved]).unwrap(),
+        1,
+        "another subscription, the same flow"
+    );
     assert_eq!(store.runs(10).unwrap().len(), 1);
     assert!(store.pending_deliveries(10, 10, &|_| false).unwrap().is_empty());
 }
@@ -141,7 +145,9 @@ fn an_event_starts_one_run_however_often_it_comes() {
 #[test]
 fn a_run_is_claimed_once_and_not_before_it_is_due() {
     let (_home, store) = store();
-    store.keep_events(BroughtBy::Delivery("d1"), &[NewEvent { event: event("e1", "s1", "stable"), run: run("r1") }]).unwrap();
+    store
+        .keep_events(BroughtBy::Delivery("d1"), &[NewEvent { event: event("e1", "s1", "stable"), run: run("r1") }])
+        .unwrap();
     assert!(store.claim_run(10, &["greet".into()]).unwrap().is_none(), "its flow is full");
     assert_eq!(store.claim_run(10, &[]).unwrap().unwrap().id, "r1");
     assert!(store.claim_run(10, &[]).unwrap().is_none());

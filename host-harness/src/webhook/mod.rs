@@ -1,5 +1,12 @@
 //! Deliveries: proving, storing, acknowledging, and only then processing.
 
+mod listen;
+mod process;
 pub mod proof;
 #[cfg(test)]
 mod proof_tests;
+mod receiver;
+
+pub(crate) use listen::listen;
+pub(crate) use process::{process, until_due};
+pub(crate) use receiver::routes;

@@ -99,12 +99,7 @@ pub fn kind(proof: &Proof) -> &'static str {
 }
 
 /// Proves a delivery. `Authenticate` is the connector's to prove and is refused here.
-pub fn prove(
-    proof: &Proof,
-    incoming: &Incoming<'_>,
-    secret: Option<&[u8]>,
-    now: EpochMs,
-) -> Result<Stripped, Refusal> {
+pub fn prove(proof: &Proof, incoming: &Incoming<'_>, secret: Option<&[u8]>, now: EpochMs) -> Result<Stripped, Refusal> {
     let secret = || secret.filter(|bytes| !bytes.is_empty()).ok_or(Refusal::NoSecret);
     match proof {
         Proof::Mac(mac) => prove_mac(mac, incoming, secret()?, now),

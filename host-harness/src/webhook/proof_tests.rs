@@ -92,7 +92,10 @@ fn nothing_but_the_exact_code_over_the_exact_body_is_proved() {
         format!("sha256={}b{}", &CODE[..0], &CODE[1..]),
         format!("sha256={}8", &CODE[..63]),
         format!("sha256={}", CODE.chars().rev().collect::<String>()),
-        format!("sha256={}", base64::Engine::encode(&base64::engine::general_purpose::STANDARD, hex::decode(CODE).unwrap())),
+        format!(
+            "sha256={}",
+            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, hex::decode(CODE).unwrap())
+        ),
         "sha256=null".into(),
         "sha256=undefined".into(),
         "none".into(),

@@ -1,0 +1,213 @@
+//! Reads what people hand to commands: JSON, pairs, secrets.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::host::HostError;
+use crate::vault::Secret;
+
+/// The largest secret, in bytes.
+const LARGEST_SECRET: usize = 64 << 10;
+
+fn unreadable(what: &str, error: &std::io::Error) -> HostError {
+    HostError::bad_input("file", format!("{what} cannot be read: {error}"), "Name a file that you may read.")
+}
+
+/// A file's content.
+pub(super) fn file(path: &Path) -> Result<Vec<u8>, HostError> {
+    std::fs::read(path).map_err(|error| unreadable(&path.display().to_string(), &error))
+}
+
+fn stdin() -> Result<Vec<u8>, HostError> {
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut bytes).map_err(|error| unreadable("stdin", &error))?;
+    Ok(bytes)
+}
+
+/// JSON given as `JSON`, `@FILE` or `-` (stdin).
+pub(super) fn json(flag: &str, given: &str) -> Result<Value, HostError> {
+    let bytes = match given.strip_prefix('@') {
+        Some(path) => file(Path::new(path))?,
+        None if given == "-" => stdin()?,
+        None => given.as_bytes().to_vec(),
+    };
+    serde_json::from_slice(&bytes).map_err(|error| {
+        HostError::bad_input(
+            "json",
+            format!("{flag} is not JSON: {error}"),
+            format!("Give JSON, @FILE or - for stdin: {flag} '{{\"key\": \"value\"}}'."),
+        )
+    })
+}
+
+/// A `key=value` pair.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("`{text}` is no key=value")),
+    }
+}
+
+/// Where a secret is read from. The text of a wrong argument is not repeated: it may be the secret.
+#[derive(Debug, Clone)]
+pub(super) struct SecretSource {
+    key: String,
+    /// None for stdin.
+    path: Option<std::path::PathBuf>,
+}
+
+/// A `key=@FILE` or `key=-` pair.
+pub(super) fn secret_source(text: &str) -> Result<SecretSource, String> {
+    let (key, place) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or("write key=@FILE or key=-")?;
+    let path = match place.strip_prefix('@') {
+        Some(path) if !path.is_empty() => Some(path.into()),
+        None if place == "-" => None,
+        _ => {
+            return Err(
+                "a secret is read from a file (key=@FILE) or from stdin (key=-), never from the arguments".into()
+            );
+        }
+    };
+    Ok(SecretSource { key: key.to_owned(), path })
+}
+
+/// Secrets with the names of their fields, and what there is to tell about them.
+type ReadSecrets = (Vec<(String, Secret)>, Vec<String>);
+
+/// Reads secrets. White space at the ends is taken off; the notes say where.
+pub(super) fn secrets(sources: &[SecretSource]) -> Result<ReadSecrets, HostError> {
+    if sources.iter().filter(|one| one.path.is_none()).count() > 1 {
+        let remedy = "Give the others as key=@FILE.";
+        return Err(HostError::bad_input("stdin-twice", "only one secret can come from stdin", remedy));
+    }
+    let (mut read, mut notes) = (Vec::new(), Vec::new());
+    for source in sources {
+        let bytes = match &source.path {
+            Some(path) => file(path)?,
+            None => stdin()?,
+        };
+        let key = &source.key;
+        if bytes.len() > LARGEST_SECRET {
+            let message = format!("the secret `{key}` is larger than 64 KiB");
+            return Err(HostError::bad_input("secret-size", message, "Check that it is the right file."));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| {
+            HostError::bad_input(
+                "secret-text",
+                format!("the secret `{key}` is no text"),
+                "Check that it is the right file.",
+            )
+        })?;
+        let secret = Secret::new(text);
+        let trimmed = secret.expose().trim();
+        if trimmed.is_empty() {
+            let message = format!("the secret `{key}` is empty");
+            return Err(HostError::bad_input("secret-empty", message, "Put the secret into the file."));
+        }
+        if trimmed.len() != secret.expose().trim_end_matches(['\r', '\n']).len() {
+            notes.push(format!("note: white space around the secret `{key}` was taken off"));
+        } else if trimmed.len() != secret.expose().len() {
+            notes.push(format!("note: the line end after the secret `{key}` was taken off"));
+        }
+        read.push((key.clone(), Secret::new(trimmed)));
+    }
+    Ok((read, notes))
+}
+
+/// Headers as people capture them: a JSON object of names and values, a JSON list of pairs, or lines `Name: value`.
+pub(super) fn headers(bytes: &[u8]) -> Result<Vec<(String, String)>, HostError> {
+    let wrong = |reason: &str| {
+        HostError::bad_input(
+            "headers",
+            format!("the headers cannot be read: {reason}"),
+            "Give a JSON object {\"name\": \"value\"}, a JSON list [[\"name\", \"value\"]], or lines `Name: value`.",
+        )
+    };
+    let text = std::str::from_utf8(bytes).map_err(|_| wrong("they are no text"))?;
+    match serde_json::from_str::<Value>(text) {
+        Ok(Value::Object(members)) => {
+            let mut headers = Vec::new();
+            for (name, value) in members {
+                match value {
+                    Value::String(value) => headers.push((name, value)),
+                    Value::Array(values) => {
+                        for value in values {
+                            let value = value.as_str().ok_or_else(|| wrong("a value is no text"))?;
+                            headers.push((name.clone(), value.to_owned()));
+                        }
+                    }
+                    _ => return Err(wrong("a value is no text")),
+                }
+            }
+            Ok(headers)
+        }
+        Ok(Value::Array(pairs)) => pairs
+            .iter()
+            .map(|pair| match pair.as_array().map(Vec::as_slice) {
+                Some([Value::String(name), Value::String(value)]) => Ok((name.clone(), value.clone())),
+                _ => Err(wrong("an entry is no pair of texts")),
+            })
+            .collect(),
+        Ok(_) => Err(wrong("this JSON is neither an object nor a list")),
+        Err(_) => text
+            .lines()
+            .filter(|line| !line.trim().is_empty() && !is_start_line(line))
+            .map(|line| {
+                let (name, value) = line.split_once(':').ok_or_else(|| wrong("a line has no colon"))?;
+                Ok((name.trim().to_owned(), value.trim().to_owned()))
+            })
+            .collect(),
+    }
+}
+
+fn is_start_line(line: &str) -> bool {
+    line.starts_with("HTTP/") || line.trim_end().ends_with(" HTTP/1.1") || line.trim_end().ends_with(" HTTP/1.0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_never_comes_from_the_arguments_and_is_not_repeated() {
+        for text in ["token=canary", "token=", "canary", "token=@", "=@file"] {
+            let error = secret_source(text).unwrap_err();
+            assert!(!error.contains("canary"));
+        }
+        assert!(secret_source("token=@file").is_ok());
+        assert!(secret_source("token=-").is_ok());
+    }
+
+    #[test]
+    fn white_space_around_a_secret_is_taken_off_with_a_note() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        for (content, notes) in [("abc", 0), ("abc\n", 1), (" abc \r\n", 1)] {
+            std::fs::write(&path, content).unwrap();
+            let source = secret_source(&format!("token=@{}", path.display())).unwrap();
+            let (read, said) = secrets(&[source]).unwrap();
+            assert_eq!(read[0].1.expose(), "abc");
+            assert_eq!(said.len(), notes, "{content:?}");
+        }
+        std::fs::write(&path, " \n").unwrap();
+        assert!(secrets(&[secret_source(&format!("token=@{}", path.display())).unwrap()]).is_err());
+    }
+
+    #[test]
+    fn headers_are_read_in_every_usual_form() {
+        let expected = vec![("A".to_owned(), "1".to_owned()), ("B".to_owned(), "x: y".to_owned())];
+        let forms = [
+            "{\"A\": \"1\", \"B\": \"x: y\"}",
+            "[[\"A\", \"1\"], [\"B\", \"x: y\"]]",
+            "POST /x HTTP/1.1\r\nA: 1\r\nB: x: y\r\n\r\n",
+        ];
+        for form in forms {
+            assert_eq!(headers(form.as_bytes()).unwrap(), expected, "{form}");
+        }
+        for bad in ["3", "[1]", "{\"A\": 1}", "no colon"] {
+            assert!(headers(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}

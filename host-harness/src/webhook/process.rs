@@ -1,0 +1,89 @@
+//! Reads stored deliveries into events, after they were acknowledged, until each is done or reported.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, watch};
+
+use crate::engine::Flows;
+use crate::engine::flow::Retry;
+use crate::host::{Host, HostError, off_thread};
+use crate::store::StoreError;
+
+/// How many deliveries are read at once.
+const AT_ONCE: usize = 8;
+/// How often reading a delivery is tried.
+const ATTEMPTS: u32 = 6;
+
+/// Reads deliveries until `stop` says so. `stored` tells of new ones, `started` is told of new runs.
+pub(crate) async fn process(
+    host: Arc<Host>,
+    flows: Arc<Flows>,
+    stored: Arc<Notify>,
+    started: Arc<Notify>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let busy: Arc<Mutex<HashSet<String>>> = Arc::default();
+    let slots = Arc::new(Semaphore::new(AT_ONCE));
+    while !*stop.borrow() {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        let is_busy = |id: &str| busy.lock().unwrap_or_else(PoisonError::into_inner).contains(id);
+        let next = off_thread(|| host.store().pending_deliveries(host.clock().now_ms(), 1, &is_busy));
+        let id = match next.map(|mut ids| ids.pop()) {
+            Ok(Some(id)) => id,
+            Ok(None) | Err(_) => {
+                drop(slot);
+                let wait = until_due(&host, off_thread(|| host.store().next_delivery_due()));
+                tokio::select! {
+                    () = stored.notified() => {}
+                    () = host.clock().sleep(wait) => {}
+                    _ = stop.changed() => {}
+                }
+                continue;
+            }
+        };
+        busy.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+        let (host, flows, busy, started, stored) =
+            (Arc::clone(&host), Arc::clone(&flows), Arc::clone(&busy), Arc::clone(&started), Arc::clone(&stored));
+        tokio::spawn(async move {
+            match one(&host, &flows, &id).await {
+                Ok(0) => {}
+                Ok(_) => started.notify_one(),
+                Err(error) => tracing::error!(delivery = id, %error, "the store failed while a delivery was read"),
+            }
+            busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            drop(slot);
+            stored.notify_one();
+        });
+    }
+    // What is being read comes to its end; what is not begun waits on disk.
+    let _ = slots.acquire_many(AT_ONCE as u32).await;
+}
+
+/// How long to sleep until something is due: at most ten seconds, in case another process adds work.
+pub(crate) fn until_due(host: &Host, due: Result<Option<u64>, StoreError>) -> Duration {
+    let at_most = Duration::from_secs(10);
+    match due {
+        Ok(Some(due)) => Duration::from_millis(due.saturating_sub(host.clock().now_ms()).max(10)).min(at_most),
+        _ => at_most,
+    }
+}
+
+async fn one(host: &Arc<Host>, flows: &Flows, id: &str) -> Result<usize, HostError> {
+    let Some(delivery) = off_thread(|| host.store().delivery(id))? else { return Ok(0) };
+    let error = match host.process_delivery(&delivery, &|flow| flows.definition(flow)).await {
+        Ok(processed) => return Ok(processed.fresh),
+        Err(error) => error,
+    };
+    let failures = delivery.attempts + 1;
+    let passes = matches!(error.kind(), "transient" | "other");
+    let again = (passes && failures < ATTEMPTS).then(|| {
+        let asked = error.to_json().get("retry-after-ms").and_then(serde_json::Value::as_u64).unwrap_or(0);
+        let wait = Retry::default().wait(failures, Duration::from_millis(asked), 0.5);
+        host.clock().now_ms().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+    });
+    tracing::warn!(delivery = id, %error, again = again.is_some(), "a delivery could not be read");
+    off_thread(|| host.store().delivery_failed(&delivery, &error.to_json(), again, host.clock().now_ms()))?;
+    Ok(0)
+}

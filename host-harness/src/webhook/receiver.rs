@@ -1,0 +1,313 @@
+//! The HTTP receiver: prove, store, acknowledge. Reading what was stored comes after, in `process`.
+//!
+//! Whatever goes wrong inside the host is answered 503, which services repeat; a final 4xx is only for what will not
+//! be right the next time either.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use http_body_util::BodyExt as _;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use super::proof::{self, Incoming, Refusal, Stripped};
+use crate::clock::new_id;
+use crate::host::{Host, HostError, hashed, off_thread};
+use crate::plugin::contract::event::{Delivery, Proof, Registration, Verdict};
+use crate::plugin::{CallError, Plugin};
+use crate::store::{Endpoint, Kept, StoredConnection, StoredDelivery};
+
+/// The largest body: 25 MiB.
+const LARGEST_BODY: usize = 25 << 20;
+/// How long a body may take.
+const SLOWEST_BODY: Duration = Duration::from_secs(30);
+/// How many deliveries are taken in at once.
+const AT_ONCE: usize = 128;
+/// How much of bodies is held in memory at once, in KiB: 256 MiB.
+const BODIES_KIB: usize = 256 << 10;
+/// Headers that are never passed on: they may hold credentials of somebody.
+const NEVER_PASSED_ON: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+
+/// What the routes share.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    host: Arc<Host>,
+    stored: Arc<Notify>,
+    slots: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
+}
+
+/// The routes. `stored` is told of every new delivery.
+pub(crate) fn routes(host: Arc<Host>, stored: Arc<Notify>) -> Router {
+    let receiver = Receiver {
+        host,
+        stored,
+        slots: Arc::new(Semaphore::new(AT_ONCE)),
+        memory: Arc::new(Semaphore::new(BODIES_KIB)),
+    };
+    Router::new()
+        .route("/hooks/{token}", post(at_token))
+        .route("/hooks/{token}/{last}", post(below_token))
+        .route("/healthz", get(async || "ok\n"))
+        .with_state(Arc::new(receiver))
+}
+
+async fn at_token(
+    State(receiver): State<Arc<Receiver>>,
+    Path(token): Path<String>,
+    request: Request<Body>,
+) -> Response {
+    let last = token.clone();
+    receiver.deliver(&token, &last, request).await
+}
+
+async fn below_token(
+    State(receiver): State<Arc<Receiver>>,
+    Path((token, last)): Path<(String, String)>,
+    request: Request<Body>,
+) -> Response {
+    receiver.deliver(&token, &last, request).await
+}
+
+fn come_back() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "30")], "come back later\n").into_response()
+}
+
+fn internal(connection: &str, error: &HostError) -> Response {
+    tracing::error!(connection, %error, "a delivery could not be taken in; the sender was asked to come back");
+    come_back()
+}
+
+impl Receiver {
+    async fn deliver(&self, token: &str, last: &str, request: Request<Body>) -> Response {
+        let Ok(_slot) = self.slots.try_acquire() else { return come_back() };
+        // The address is checked before the body is read: strangers cost no memory.
+        let endpoint = match off_thread(|| self.host.store().endpoint_by_token_hash(&hashed(token.as_bytes()))) {
+            Ok(Some(endpoint)) => endpoint,
+            Ok(None) => return (StatusCode::NOT_FOUND, "there is nothing here\n").into_response(),
+            Err(error) => return internal("", &error.into()),
+        };
+        let (parts, body) = request.into_parts();
+        let (body, _memory) = match tokio::time::timeout(SLOWEST_BODY, self.read(&parts.headers, body)).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(refused)) => return refused,
+            Err(_) => {
+                let close = [(header::CONNECTION, "close")];
+                return (StatusCode::REQUEST_TIMEOUT, close, "the body took too long\n").into_response();
+            }
+        };
+        match self.take_in(&endpoint, token, last, &parts.uri, &parts.headers, body).await {
+            Ok(response) => response,
+            Err(error) => internal(&endpoint.connection, &error),
+        }
+    }
+
+    async fn read(
+        &self,
+        headers: &HeaderMap,
+        mut body: Body,
+    ) -> Result<(Vec<u8>, Vec<OwnedSemaphorePermit>), Response> {
+        let too_large = || {
+            (StatusCode::PAYLOAD_TOO_LARGE, [(header::CONNECTION, "close")], "the body is too large\n").into_response()
+        };
+        let announced =
+            headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        if announced.is_some_and(|length| length > LARGEST_BODY) {
+            return Err(too_large());
+        }
+        let (mut bytes, mut permits) = (Vec::new(), Vec::new());
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else {
+                return Err((StatusCode::BAD_REQUEST, "the body broke off\n").into_response());
+            };
+            let Ok(data) = frame.into_data() else { continue };
+            if bytes.len() + data.len() > LARGEST_BODY {
+                return Err(too_large());
+            }
+            let kib = u32::try_from(data.len().div_ceil(1024)).unwrap_or(u32::MAX);
+            let permit = Arc::clone(&self.memory).try_acquire_many_owned(kib).map_err(|_| come_back())?;
+            permits.push(permit);
+            bytes.extend_from_slice(&data);
+        }
+        Ok((bytes, permits))
+    }
+
+    async fn take_in(
+        &self,
+        endpoint: &Endpoint,
+        token: &str,
+        last: &str,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<Response, HostError> {
+        let host = &self.host;
+        let Some(connection) = off_thread(|| host.store().connection_by_id(&endpoint.connection))? else {
+            return Ok((StatusCode::NOT_FOUND, "there is nothing here\n").into_response());
+        };
+        let headers: Vec<(String, Vec<u8>)> =
+            headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
+        let url = format!("{}/hooks/{token}", endpoint.public_url);
+        let query = uri.query().unwrap_or_default();
+        let incoming = Incoming { url: &url, last_segment: last, query, headers: &headers, body: &body };
+        let registrations = host.registrations_of(&connection.id)?;
+        let plugin = host.plugin_of(&connection).await?;
+        let mut refusal = None;
+        for registration in strongest_first(&registrations) {
+            let proved = self.prove(&connection, &plugin, registration, &incoming).await?;
+            match proved {
+                Ok(stripped) => {
+                    let id_header = plugin.manifest().deliveries.id_header.as_deref();
+                    let delivery = self.delivery(&connection, registration, &incoming, &stripped, id_header);
+                    return self.acknowledge(&connection, &plugin, delivery).await;
+                }
+                Err(reason) => refusal = refusal.or(Some(reason)),
+            }
+        }
+        let reason = refusal.unwrap_or_else(|| "nothing is registered for this connection".to_owned());
+        tracing::warn!(connection = connection.name, reason, "a delivery was refused");
+        off_thread(|| host.store().count_refused(&connection.id, host.clock().now_ms()))?;
+        Ok((StatusCode::UNAUTHORIZED, "the delivery is not proved\n").into_response())
+    }
+
+    /// Proves by exactly what was registered. The inner error is the reason of a refusal.
+    async fn prove(
+        &self,
+        connection: &StoredConnection,
+        plugin: &Plugin,
+        registration: &Registration,
+        incoming: &Incoming<'_>,
+    ) -> Result<Result<Stripped, String>, HostError> {
+        if matches!(registration.proof, Proof::Authenticate) {
+            let delivery = self.delivery(connection, registration, incoming, &Stripped::default(), None);
+            // The connector looks at what proves it, so here nothing is left out.
+            let delivery = Delivery { headers: text_headers(incoming, &[]), ..contract(&delivery) };
+            return match plugin.authenticate(&delivery, registration).await {
+                Ok(Verdict::Genuine) => Ok(Ok(Stripped::default())),
+                Ok(Verdict::Forged(reason)) => Ok(Err(reason)),
+                Err(error) => Err(error.into()),
+            };
+        }
+        let secret = self.host.proof_secret(connection, &registration.proof)?;
+        let secret = secret.as_ref().map(|secret| secret.expose().as_bytes());
+        match proof::prove(&registration.proof, incoming, secret, self.host.clock().now_ms()) {
+            Ok(stripped) => Ok(Ok(stripped)),
+            // Ours to put right: the sender shall come back.
+            Err(Refusal::NoSecret) => Err(HostError::other(
+                "secret-missing",
+                Refusal::NoSecret.to_string(),
+                "Run `harness subscribe` again, so that the registration is made anew.",
+            )),
+            Err(refusal) => Ok(Err(refusal.to_string())),
+        }
+    }
+
+    fn delivery(
+        &self,
+        connection: &StoredConnection,
+        registration: &Registration,
+        incoming: &Incoming<'_>,
+        stripped: &Stripped,
+        id_header: Option<&str>,
+    ) -> StoredDelivery {
+        let host = &self.host;
+        let mut left_out: Vec<&str> = NEVER_PASSED_ON.to_vec();
+        left_out.extend(stripped.headers.iter().map(String::as_str));
+        let headers: Vec<(String, String)> =
+            text_headers(incoming, &left_out).into_iter().map(|one| (one.name, one.value)).collect();
+        let service_id = id_header.and_then(|wanted| {
+            headers.iter().find(|(name, value)| name.eq_ignore_ascii_case(wanted) && !value.is_empty())
+        });
+        StoredDelivery {
+            id: new_id(&**host.clock()),
+            connection: connection.id.clone(),
+            registration: registration.id.clone(),
+            service_id: service_id.map(|(_, value)| value.clone()),
+            method: "POST".into(),
+            query: without(incoming.query, &stripped.query),
+            headers,
+            body: incoming.body.to_vec(),
+            sha256: hashed(incoming.body),
+            received_at_ms: host.clock().now_ms(),
+            attempts: 0,
+        }
+    }
+
+    async fn acknowledge(
+        &self,
+        connection: &StoredConnection,
+        plugin: &Plugin,
+        delivery: StoredDelivery,
+    ) -> Result<Response, HostError> {
+        if plugin.manifest().deliveries.handshake {
+            let answer =
+                plugin.answer(&contract(&delivery)).await.map_err(|error: CallError| HostError::from(error))?;
+            if let Some(reply) = answer {
+                return Ok(handshake(reply));
+            }
+        }
+        let kept = off_thread(|| self.host.store().keep_delivery(&delivery))?;
+        // From here on the delivery is on disk: only now may the sender forget it.
+        match kept {
+            Kept::New => {
+                tracing::info!(connection = connection.name, delivery = delivery.id, "a delivery was taken in");
+                self.stored.notify_one();
+            }
+            Kept::Again => tracing::info!(connection = connection.name, "a delivery came again and starts nothing"),
+            Kept::Differs => {
+                tracing::warn!(
+                    connection = connection.name,
+                    "a delivery came again with another body; the first one counts"
+                );
+            }
+        }
+        Ok((StatusCode::OK, "taken in\n").into_response())
+    }
+}
+
+/// Several registrations may share one callback: one that proves more is never passed over for one that proves nothing.
+fn strongest_first(registrations: &[Registration]) -> Vec<&Registration> {
+    let proving: Vec<_> = registrations.iter().filter(|one| !matches!(one.proof, Proof::None)).collect();
+    if proving.is_empty() { registrations.iter().take(1).collect() } else { proving }
+}
+
+fn contract(delivery: &StoredDelivery) -> Delivery {
+    crate::host::contract_delivery(delivery)
+}
+
+fn text_headers(incoming: &Incoming<'_>, left_out: &[&str]) -> Vec<crate::plugin::contract::event::Header> {
+    incoming
+        .headers
+        .iter()
+        .filter(|(name, _)| !left_out.iter().any(|one| name.eq_ignore_ascii_case(one)))
+        .filter_map(|(name, value)| {
+            let value = std::str::from_utf8(value).ok()?.to_owned();
+            Some(crate::plugin::contract::event::Header { name: name.clone(), value })
+        })
+        .collect()
+}
+
+fn without(query: &str, left_out: &[String]) -> String {
+    if left_out.is_empty() {
+        return query.to_owned();
+    }
+    let kept =
+        url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| !left_out.iter().any(|one| one == name));
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish()
+}
+
+fn handshake(reply: crate::plugin::contract::event::Reply) -> Response {
+    let mut response = Response::new(Body::from(reply.body));
+    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+    for one in reply.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(one.name), HeaderValue::try_from(one.value)) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}
