@@ -3,7 +3,7 @@
 use super::answer::{self, Answer};
 use super::path;
 use super::site::Site;
-use crate::contract::{Aside, Call, Error, Failure, FailureClass, Notice, Scope, Severity};
+use crate::contract::{Aside, Call, Error, Failure, FailureClass, Scope};
 use crate::host::{Host, Request};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -131,11 +131,6 @@ impl<'a> Client<'a> {
         let answers = self.host.send(requests);
         let now_ms = self.host.now_ms();
         asks.iter().zip(answers).map(|(ask, answer)| answer::interpret(ask, answer, now_ms)).collect()
-    }
-
-    /// Something a person should hear of, though the call goes well.
-    pub(crate) fn notice(&mut self, severity: Severity, code: &str, message: impl Into<String>) {
-        self.aside.notices.push(Notice { severity, code: format!("jira.{code}"), message: message.into() });
     }
 
     /// Leaves a note for later calls; the last one counts.
