@@ -61,8 +61,9 @@ impl Origin {
         }
         let url = Url::parse(text).map_err(|_| refuse("it is not a URL"))?;
         let secure = match url.scheme() {
-            "https" => true,
-            "http" => false,
+            // The parser also takes `https:host`, which other readers understand differently.
+            "https" if text.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("https://")) => true,
+            "http" if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("http://")) => false,
             _ => return Err(refuse("its scheme is neither https nor http")),
         };
         let host = match url.host() {

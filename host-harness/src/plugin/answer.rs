@@ -189,7 +189,10 @@ impl Answer for connection::Health {
     }
 
     fn explain_denial(&mut self, reason: &str) {
-        if self.findings.iter().all(|finding| finding.outcome == connection::Outcome::Passed) {
+        let trouble = |finding: &connection::Finding| {
+            matches!(finding.outcome, connection::Outcome::Failed | connection::Outcome::Unknown)
+        };
+        if !self.findings.iter().any(trouble) {
             return;
         }
         self.findings.push(connection::Finding {

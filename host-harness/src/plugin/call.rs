@@ -379,6 +379,16 @@ fn tell_guard<T: Answer>(access: &Access, record: &CallRecord, result: &Result<T
     }
 }
 
+/// Whether a connector would report so that it could not reach what it wanted to reach.
+fn may_come_of_denial(error: &Error) -> bool {
+    match error {
+        Error::Permanent(failure) | Error::PermanentUncertain(failure) => {
+            matches!(failure.class, FailureClass::Unavailable | FailureClass::Protocol)
+        }
+        Error::Transient(_) | Error::ExecutionFailed => true,
+    }
+}
+
 /// The last word on a call: what the host held back explains a failure better than what the
 /// connector could see of it, and a fault remembers whether a write may have left.
 fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord) -> Result<T, CallError> {
@@ -397,11 +407,11 @@ fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord) -> Resul
             Some(reason) if record.account_held => {
                 Err(HostFault::new(FaultKind::AccountHeld, reason.to_owned()).into())
             }
-            Some(reason) => {
+            Some(reason) if may_come_of_denial(&error) => {
                 let detail = format!("the host refused to send a request of the connector: {reason}");
                 Err(HostFault::new(FaultKind::EgressDenied, detail).into())
             }
-            None => Err(CallError::Connector(error)),
+            _ => Err(CallError::Connector(error)),
         },
         Err(CallError::Connector(error)) => Err(CallError::Connector(error)),
         Err(CallError::Host(mut fault)) => {
@@ -416,3 +426,7 @@ impl std::fmt::Debug for Plugin {
         write!(f, "Plugin({:?})", self.0.manifest)
     }
 }
+
+#[cfg(test)]
+#[path = "call_test.rs"]
+mod tests;

@@ -23,6 +23,8 @@ use crate::store::{Store, StoreError};
 const TURN: Duration = Duration::from_millis(500);
 /// How long to wait before asking for another process's lease again.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
+/// How long a process whose turn is over leaves the lease to others.
+const REST: Duration = Duration::from_millis(50);
 
 /// What is known of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -86,6 +88,8 @@ struct Local {
     /// Whether something about the credential has to be written even though it was accepted.
     note_success: bool,
     closed: bool,
+    /// With nothing in flight: until when the lease is left to others.
+    rests_until: Duration,
 }
 
 impl LockoutGuard {
@@ -153,6 +157,12 @@ impl LockoutGuard {
     fn try_admit(&self, account: &str, credential: &str, patience: Duration) -> Result<Tried, NotAdmitted> {
         let mut accounts = self.0.lock();
         let now = self.0.clock.monotonic();
+        if let Some(local) = accounts.get(account).filter(|local| local.in_flight == 0) {
+            if now < local.rests_until {
+                return Ok(Tried::BusyElsewhere);
+            }
+            accounts.remove(account);
+        }
         if let Some(local) = accounts.get_mut(account) {
             let turn_over = now.saturating_sub(local.since) > TURN;
             if local.closed || turn_over || local.credential != credential || local.in_flight >= local.allowed {
@@ -175,6 +185,7 @@ impl LockoutGuard {
                     since: now,
                     note_success: true,
                     closed: false,
+                    rests_until: Duration::ZERO,
                 };
                 accounts.insert(account.to_owned(), local);
                 Ok(Tried::Admitted(self.admission(account, credential)))
@@ -253,7 +264,12 @@ impl Drop for Admission {
         let Some(local) = accounts.get_mut(&self.account) else { return };
         local.in_flight -= 1;
         if local.in_flight == 0 {
-            accounts.remove(&self.account);
+            let now = shared.clock.monotonic();
+            if now.saturating_sub(local.since) > TURN {
+                local.rests_until = now + REST;
+            } else {
+                accounts.remove(&self.account);
+            }
             // Under the lock, so that a new turn of this process begins after it. If the store fails
             // here, the lease runs out by itself.
             if let Err(error) = rows::give_back(&shared.store, &self.account, &shared.holder) {

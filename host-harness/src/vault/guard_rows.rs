@@ -1,6 +1,6 @@
 //! What the lockout guard keeps in the store.
 
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::clock::EpochMs;
 use crate::store::{Store, StoreError};
@@ -125,11 +125,11 @@ pub(super) fn worst(store: &Store, account: &str) -> Result<(u32, Option<String>
 
 /// How often this credential was refused since it was last accepted, and why.
 pub(super) fn of_credential(store: &Store, account: &str, credential: &str) -> Result<(u32, String), StoreError> {
-    store.write(|transaction| failures(transaction, account, credential))
+    store.read(|connection| failures(connection, account, credential))
 }
 
-fn failures(transaction: &Transaction<'_>, account: &str, credential: &str) -> Result<(u32, String), StoreError> {
-    let row: Option<(u32, Option<String>)> = transaction
+fn failures(connection: &Connection, account: &str, credential: &str) -> Result<(u32, String), StoreError> {
+    let row: Option<(u32, Option<String>)> = connection
         .query_row(
             "SELECT failures, reason FROM guard WHERE account = ?1 AND credential = ?2",
             (account, credential),

@@ -1,1 +1,149 @@
+use std::fs;
 
+use super::*;
+use crate::clock::SystemClock;
+
+struct Home {
+    folder: tempfile::TempDir,
+    store: Arc<Store>,
+}
+
+impl Home {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(&folder.path().join("harness.db")).unwrap());
+        Self { folder, store }
+    }
+
+    fn open(&self) -> Result<Vault, VaultError> {
+        Vault::open(&self.folder.path().join("vault.key"), self.store.clone(), SystemClock::shared())
+    }
+
+    fn sealed(&self, owner: &str) -> Vec<u8> {
+        let query = "SELECT sealed FROM secret WHERE owner = ?1";
+        self.store.read(|c| c.query_row(query, [owner], |row| row.get(0)).map_err(StoreError::from)).unwrap()
+    }
+
+    fn set_sealed(&self, owner: &str, sealed: &[u8]) {
+        self.store
+            .write(|t| {
+                t.execute("UPDATE secret SET sealed = ?2 WHERE owner = ?1", (owner, sealed)).map_err(StoreError::from)
+            })
+            .unwrap();
+    }
+}
+
+fn fake(text: &str) -> Secret {
+    Secret::new(text)
+}
+
+#[test]
+fn a_secret_comes_back_as_it_was_put_and_is_gone_when_removed() {
+    let home = Home::new();
+    let vault = home.open().unwrap();
+    vault.put(Space::Connection, "c1", "token", &fake("not-a-real-token")).unwrap();
+    vault.put(Space::Connection, "c1", "token", &fake("not-a-real-token-2")).unwrap();
+    let again = home.open().unwrap();
+    assert_eq!(again.get(Space::Connection, "c1", "token").unwrap(), Some(fake("not-a-real-token-2")));
+    assert_eq!(again.get(Space::Registration, "c1", "token").unwrap(), None);
+    again.remove_all(Space::Connection, "c1").unwrap();
+    assert_eq!(again.get(Space::Connection, "c1", "token").unwrap(), None);
+}
+
+#[test]
+fn nothing_of_a_secret_is_in_the_database_or_in_what_is_printed() {
+    let home = Home::new();
+    let vault = home.open().unwrap();
+    let secret = fake("canary-canary-canary");
+    vault.put(Space::Connection, "c1", "token", &secret).unwrap();
+    assert!(!home.sealed("c1").windows(6).any(|window| window == b"canary"));
+    assert!(!format!("{secret:?} {vault:?}").contains("canary"));
+}
+
+#[test]
+fn k4_every_changed_byte_is_noticed() {
+    let home = Home::new();
+    let vault = home.open().unwrap();
+    vault.put(Space::Connection, "c1", "token", &fake("not-a-real-token")).unwrap();
+    let sealed = home.sealed("c1");
+    for at in 0..sealed.len() {
+        for bit in 0..8 {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1 << bit;
+            home.set_sealed("c1", &changed);
+            assert!(matches!(vault.get(Space::Connection, "c1", "token"), Err(VaultError::Damaged { .. })));
+        }
+    }
+    for length in 0..sealed.len() {
+        home.set_sealed("c1", &sealed[..length]);
+        assert!(vault.get(Space::Connection, "c1", "token").is_err());
+    }
+}
+
+#[test]
+fn k4_a_secret_moved_to_another_connection_does_not_open() {
+    let home = Home::new();
+    let vault = home.open().unwrap();
+    vault.put(Space::Connection, "c1", "token", &fake("not-a-real-token-1")).unwrap();
+    vault.put(Space::Connection, "c2", "token", &fake("not-a-real-token-2")).unwrap();
+    let (first, second) = (home.sealed("c1"), home.sealed("c2"));
+    home.set_sealed("c1", &second);
+    home.set_sealed("c2", &first);
+    for owner in ["c1", "c2"] {
+        assert!(matches!(vault.get(Space::Connection, owner, "token"), Err(VaultError::Damaged { .. })));
+    }
+}
+
+#[test]
+fn k4_a_missing_or_foreign_key_fails_closed_and_says_what_to_do() {
+    let home = Home::new();
+    let key = home.folder.path().join("vault.key");
+    home.open().unwrap().put(Space::Connection, "c1", "token", &fake("not-a-real-token")).unwrap();
+    let right = fs::read(&key).unwrap();
+
+    fs::remove_file(&key).unwrap();
+    assert!(matches!(home.open(), Err(VaultError::KeyMissing { .. })));
+    assert!(!key.exists());
+
+    write_private(&key, "00".repeat(32).as_bytes());
+    assert!(matches!(home.open(), Err(VaultError::KeyWrong { .. })));
+    write_private(&key, b"not a key");
+    assert!(matches!(home.open(), Err(VaultError::KeyMalformed { .. })));
+
+    write_private(&key, &right);
+    assert!(home.open().is_ok());
+}
+
+#[cfg(unix)]
+#[test]
+fn the_key_file_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new();
+    home.open().unwrap();
+    let key = home.folder.path().join("vault.key");
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(matches!(home.open(), Err(VaultError::KeyMalformed { .. })));
+}
+
+#[test]
+fn every_sealing_draws_another_nonce() {
+    let home = Home::new();
+    let vault = home.open().unwrap();
+    let mut nonces = std::collections::HashSet::new();
+    let place = Place { space: "connection", owner: "c1", name: "token" };
+    for _ in 0..100_000 {
+        let sealed = vault.key.seal(&place, &fake("x"), &vault.clock).unwrap();
+        assert!(nonces.insert(sealed[1..13].to_vec()));
+    }
+}
+
+fn write_private(path: &Path, bytes: &[u8]) {
+    let _ = fs::remove_file(path);
+    fs::write(path, bytes).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
