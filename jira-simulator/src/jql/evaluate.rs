@@ -81,7 +81,8 @@ fn check_operand(
                     let named = jira.projects.iter().position(|project| {
                         [project.id, project.key, project.name].iter().any(|name| name.eq_ignore_ascii_case(text))
                     });
-                    named.is_some_and(|project| jira.may_browse(project, account))
+                    // Nobody's search is answered with an empty list, not with a refusal.
+                    named.is_some_and(|project| account.is_none() || jira.may_browse(project, account))
                 }
                 Subject::Key => {
                     if jira.issue(text).is_none_or(|issue| !jira.may_browse(issue.project, account))

@@ -33,8 +33,6 @@ pub(super) fn types(call: &Call<'_>, name: &str) -> Routed {
             let mut body = render::issue_type(call.jira, *kind, call.api);
             if let Some(body) = body.as_object_mut() {
                 body.remove("avatarId");
-                let name = body["name"].clone();
-                body.insert("untranslatedName".to_owned(), name);
             }
             body
         })

@@ -23,7 +23,6 @@ pub(super) fn server_info(call: &Call<'_>) -> Routed {
             "serverTime": jira_time(jira.now()),
             "scmInfo": "0000000000000000000000000000000000000000",
             "serverTitle": "Jira",
-            "defaultLocale": {"locale": "en_US"},
             "serverTimeZone": crate::clock::ZONE,
         })));
     }
