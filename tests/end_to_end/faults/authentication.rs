@@ -66,7 +66,7 @@ fn a1_a_revoked_token_costs_at_most_two_failures_however_many_flows_use_it() {
     drop(serving);
 
     stage.jira.control("POST", "/accounts/admin/restore-token", &Value::Null);
-    let healed = stage.host.run(&["connection", "check", "c1"]).code == 0
+    let healed = stage.host.run(&["connection", "check", "c1", "--release"]).code == 0
         && stage.run_as("c2", "get-issue", &json!({"issue": "DEMO-1"})).code == 0;
     figure(
         "A1",
@@ -103,7 +103,7 @@ fn a3_an_answer_to_a_stranger_is_never_taken_for_the_accounts_own() {
     let heal = || {
         stage.jira.clear_faults();
         stage.jira.control("POST", "/accounts/admin/restore-token", &Value::Null);
-        let healed = stage.host.run(&["connection", "check", "demo"]);
+        let healed = stage.host.run(&["connection", "check", "demo", "--release"]);
         assert_eq!(healed.code, 0, "{healed:#?}");
     };
     for (card, input) in &runs {

@@ -153,7 +153,7 @@ fn fail(stage: &Stage, token: &str) {
 
 #[test]
 fn k1_no_canary_comes_to_light() {
-    let stage = Stage { jira: crate::simulator::Jira::start(), host: Harness::new() };
+    let stage = Stage { jira: crate::simulator::Jira::start(), host: Harness::new().loud() };
     let token = stage.jira.account("admin").token;
     let mut lists = Vec::new();
     let (signing, callback) = live(&stage, &mut lists);
