@@ -1,209 +1,190 @@
-//! A second connector, of another service with another proof, through the whole host: nothing in
-//! the host was made for the first one.
+//! A second connector, for a service that is not Jira, through the whole host: a connection, action
+//! cards in one call and in many, webhooks with another proof and a handshake, and polling.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+mod service;
 
-use hmac::{Hmac, Mac as _};
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use sha2::Sha256;
 
 use crate::built;
-use crate::harness::{Harness, Outcome, Serving, free_address};
+use crate::harness::{Harness, Outcome, Serving};
 use crate::http;
-use crate::service::{Reply, Request, Service};
 use crate::simulator::{eventually, text};
+use service::{Beacon, KEY};
 
-const KEY: &str = "fake-beacon-key-20b1";
+/// A green beacon answers every red one; a red one that faded is noted by another green one.
+const FLOWS: [(&str, &str); 2] = [
+    (
+        "flows/answer.yaml",
+        r#"
+name: answer-red
+on:
+  event: beacon-lit
+  connection: harbour
+  filter: { colours: [red] }
+steps:
+  - id: answer
+    action: light-beacon
+    connection: harbour
+    input: { name: "answer to ${{ event.beacon }}", colour: green }
+"#,
+    ),
+    (
+        "flows/note.yaml",
+        r#"
+name: note-faded
+on:
+  event: beacon-faded
+  connection: harbour
+steps:
+  - id: note
+    action: light-beacon
+    connection: harbour
+    input: { name: "in memory of ${{ event.beacon }}", colour: green }
+"#,
+    ),
+];
 
-/// What a Beacon holds.
-#[derive(Default)]
-struct State {
-    beacons: Vec<Value>,
-    by_key: HashMap<String, Value>,
-    hooks: Vec<Value>,
-    signals: Vec<Value>,
+struct Harbour {
+    beacon: Beacon,
+    host: Harness,
 }
 
-/// The imaginary status-signal service.
-struct Beacon {
-    service: Service,
-    state: Arc<Mutex<State>>,
-}
-
-impl Beacon {
-    fn start() -> Self {
-        let state = Arc::<Mutex<State>>::default();
-        let kept = Arc::clone(&state);
-        let service = Service::start(move |request| {
-            if request.header("x-beacon-key") != Some(KEY) {
-                return Reply::json(401, &json!({"message": "That key is not known."}));
-            }
-            answer(&mut kept.lock().expect("no answer panicked"), request)
-        });
-        Self { service, state }
+impl Harbour {
+    fn new() -> Self {
+        let harbour = Self { beacon: Beacon::start(), host: Harness::new() };
+        let added = harbour.connect("harbour", KEY);
+        assert_eq!(added.code, 0, "{added:#?}");
+        harbour
     }
 
-    fn hooks(&self) -> Vec<Value> {
-        self.state.lock().expect("no answer panicked").hooks.clone()
+    fn connect(&self, name: &str, key: &str) -> Outcome {
+        let key = self.host.file(&format!("{name}.key"), key);
+        let component = built::component("guest_beacon");
+        let (component, base) = (component.to_string_lossy(), format!("base-url={}", self.beacon.url()));
+        let key = format!("key=@{}", key.display());
+        let arguments = ["connection", "add", name, "--connector", &component, "--method", "api-key"];
+        self.host.run(&[&arguments[..], &["--set", &base, "--secret", &key, "--allow-private"]].concat())
     }
 
-    /// Delivers a signal to the first webhook, signed at the given time.
-    fn deliver(&self, id: &str, signal: &Value, at: u64) -> u16 {
-        let hook = self.hooks().first().cloned().expect("a webhook is registered");
-        let body = signal.to_string();
-        let mut mac = Hmac::<Sha256>::new_from_slice(text(&hook["secret"]).as_bytes()).expect("any key will do");
-        mac.update(format!("{at}.{body}").as_bytes());
-        let signature = format!("t={at},v1={}", hex::encode(mac.finalize().into_bytes()));
-        let headers = [("beacon-delivery", id), ("beacon-signature", &signature)];
-        let headers: Vec<_> = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        http::send("POST", &text(&hook["url"]), &headers, body.as_bytes()).status
+    fn run(&self, card: &str, input: &Value, more: &[&str]) -> Outcome {
+        let input = input.to_string();
+        self.host.run(&[&["run", card, "--connection", "harbour", "--input", &input], more].concat())
     }
-}
 
-fn answer(state: &mut State, request: &Request) -> Reply {
-    let (path, query) = request.target.split_once('?').unwrap_or((&request.target, ""));
-    match (request.method.as_str(), path) {
-        ("GET", "/account") => Reply::json(200, &json!({"workspace": "w1", "account": "a1", "name": "The keeper"})),
-        ("GET", "/colours") => Reply::json(200, &json!({"colours": ["red", "green"]})),
-        ("POST", "/beacons") => {
-            let key = request.header("idempotency-key").unwrap_or_default().to_owned();
-            if let Some(before) = state.by_key.get(&key) {
-                return Reply::json(200, before);
-            }
-            let mut beacon = request.json();
-            beacon["id"] = json!(format!("b{}", state.beacons.len() + 1));
-            state.beacons.push(beacon.clone());
-            if !key.is_empty() {
-                state.by_key.insert(key, beacon.clone());
-            }
-            Reply::json(201, &beacon)
-        }
-        ("GET", "/beacons") => {
-            let from = query.strip_prefix("after=").and_then(|after| after.parse::<usize>().ok()).unwrap_or(0);
-            let page: Vec<_> = state.beacons.iter().skip(from).take(2).collect();
-            let next = (from + 2 < state.beacons.len()).then(|| (from + 2).to_string());
-            Reply::json(200, &json!({"beacons": page, "next": next}))
-        }
-        ("GET", "/hooks") => Reply::json(200, &json!({"hooks": state.hooks})),
-        ("POST", "/hooks") => {
-            let mut hook = request.json();
-            hook["id"] = json!(format!("h{}", state.hooks.len() + 1));
-            state.hooks.push(hook.clone());
-            Reply::json(201, &hook)
-        }
-        ("PATCH", path) if path.starts_with("/hooks/") => {
-            let change = request.json();
-            for hook in state.hooks.iter_mut().filter(|hook| path.ends_with(&text(&hook["id"]))) {
-                hook["url"] = change["url"].clone();
-                hook["secret"] = change["secret"].clone();
-            }
-            Reply::json(200, &change)
-        }
-        ("DELETE", path) if path.starts_with("/hooks/") => {
-            state.hooks.retain(|hook| !path.ends_with(&text(&hook["id"])));
-            Reply::json(200, &json!({}))
-        }
-        ("GET", "/signals") => {
-            let since = query.strip_prefix("since=").and_then(|since| since.parse::<usize>().ok());
-            let since = since.unwrap_or(state.signals.len());
-            let news = state.signals.iter().skip(since).collect::<Vec<_>>();
-            Reply::json(200, &json!({"signals": news, "next": state.signals.len(), "more": false}))
-        }
-        (method, path) => Reply::json(404, &json!({"message": format!("no route {method} {path}")})),
+    fn light(&self, name: &str, colour: &str) -> Value {
+        self.run("light-beacon", &json!({"name": name, "colour": colour}), &[]).expect(0)
     }
-}
 
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
+    fn serve(&self) -> Serving {
+        for (name, flow) in FLOWS {
+            self.host.file(name, flow);
+        }
+        let serving = self.host.serve(&["--flows", "flows"]);
+        eventually("the webhook", || Some(()).filter(|()| self.beacon.hooks().len() == 1));
+        serving
+    }
 
-fn connect(host: &Harness, beacon: &Beacon, key: &str) -> Outcome {
-    let component = built::component("guest_beacon");
-    let (base, key) = (format!("base-url={}", beacon.service.url()), format!("key=@{}", host.file("key", key).display()));
-    host.run(&[
-        "connection", "add", "lights", "--connector", &component.to_string_lossy(), "--method", "api-key", "--set",
-        &base, "--secret", &key, "--allow-private",
-    ])
-}
-
-fn run(host: &Harness, card: &str, input: &Value, more: &[&str]) -> Outcome {
-    let input = input.to_string();
-    let mut arguments = vec!["run", card, "--connection", "lights", "--input", &input];
-    arguments.extend(more);
-    host.run(&arguments)
+    fn lit(&self, name: &str) -> Option<Value> {
+        self.beacon.beacons().into_iter().find(|beacon| beacon["name"] == name)
+    }
 }
 
 #[test]
-fn its_connection_actions_and_options_work() {
-    let (host, beacon) = (Harness::new(), Beacon::start());
-    assert_eq!(connect(&host, &beacon, KEY).code, 0);
-    let colours = host.run(&["options", "light-beacon", "colour", "--connection", "lights"]).expect(0);
-    assert!(colours.to_string().contains("green"), "{colours:#}");
-    for (number, colour) in ["red", "green", "red", "red", "green"].into_iter().enumerate() {
-        run(&host, "light-beacon", &json!({"name": format!("B{number}"), "colour": colour}), &[]).expect(0);
+fn a_key_in_a_header_makes_a_connection_and_a_wrong_one_does_not() {
+    let harbour = Harbour::new();
+    let shown = harbour.host.run(&["connection", "show", "harbour"]).expect(0);
+    assert!(shown.to_string().contains("workspace-1"), "the identity is kept: {shown:#}");
+    assert_eq!(harbour.beacon.refused(), 0, "the host attached the key to every request");
+
+    let wrong = harbour.connect("stranger", "wrong-key");
+    assert_eq!(wrong.code, 3, "{wrong:#?}");
+    assert_eq!(harbour.beacon.refused(), 1, "asked once, and no more");
+}
+
+#[test]
+fn an_action_runs_with_options_errors_and_an_idempotency_key() {
+    let harbour = Harbour::new();
+    let listed = harbour.host.run(&["options", "light-beacon", "/colour", "--connection", "harbour", "--query", "re"]);
+    assert!(listed.expect(0).to_string().contains("green"), "{listed:#?}");
+
+    let input = json!({"name": "mole", "colour": "red"});
+    let once = harbour.run("light-beacon", &input, &["--idempotency-key", "key-1"]).expect(0);
+    let twice = harbour.run("light-beacon", &input, &["--idempotency-key", "key-1"]).expect(0);
+    assert_eq!(once, twice);
+    assert_eq!(harbour.beacon.beacons().len(), 1);
+
+    let refused = harbour.run("light-beacon", &json!({"name": "mole", "colour": "plaid"}), &[]);
+    assert_eq!(refused.fails(3, "beacon.input-refused")["fields"][0]["pointer"], "/colour");
+}
+
+#[test]
+fn an_action_of_several_calls_goes_on_with_its_state() {
+    let harbour = Harbour::new();
+    for (name, colour) in [("a", "red"), ("b", "green"), ("c", "red"), ("d", "red"), ("e", "green")] {
+        harbour.light(name, colour);
     }
-    let survey = run(&host, "survey", &json!({}), &[]).expect(0);
-    assert_eq!(survey, json!({"total": 5, "colours": {"red": 3, "green": 2}}), "three pages, one call of the card each");
-    let once = json!({"name": "Once", "colour": "red"});
-    let first = run(&host, "light-beacon", &once, &["--idempotency-key", "k1"]).expect(0);
-    assert_eq!(run(&host, "light-beacon", &once, &["--idempotency-key", "k1"]).expect(0), first);
+    let survey = harbour.run("survey", &json!({}), &[]).expect(0);
+    assert_eq!(survey, json!({"total": 5, "colours": {"red": 3, "green": 2}}));
+    let pages = harbour.beacon.calls().iter().filter(|call| call.starts_with("GET /beacons")).count();
+    assert_eq!(pages, 3);
 }
 
 #[test]
-fn its_key_is_guarded_as_any_other() {
-    let (host, beacon) = (Harness::new(), Beacon::start());
-    assert_eq!(connect(&host, &beacon, "fake-wrong-key").code, 3);
-    for _ in 0..5 {
-        assert_eq!(run(&host, "survey", &json!({}), &[]).code, 3);
-    }
-    let refused = beacon.service.requests().len();
-    assert!((1..=2).contains(&refused), "{refused} refusals on the wire");
-}
+fn a_webhook_with_a_handshake_and_a_signed_time_starts_a_flow() {
+    let harbour = Harbour::new();
+    let serving = harbour.serve();
+    let hook = harbour.beacon.hooks().remove(0);
+    assert!(text(&hook["url"]).starts_with(serving.url()));
+    assert!(text(&hook["secret"]).len() >= 32, "the placeholder became a secret");
 
-/// A host that serves one flow, which lights a green beacon for each red one; and the service.
-fn serving() -> (Harness, Beacon, Serving) {
-    let (host, beacon) = (Harness::new(), Beacon::start());
-    assert_eq!(connect(&host, &beacon, KEY).code, 0);
-    let flow = json!({
-        "name": "answer-red",
-        "on": {"event": "beacon-lit", "connection": "lights", "filter": {"colours": ["red"]}},
-        "steps": [{"id": "light", "action": "light-beacon", "connection": "lights", "input": {"name": "for ${{ event.beacon }}", "colour": "green"}}],
-    });
-    host.file("flows/answer.json", flow.to_string());
-    let serving = host.serve_at(&free_address(), &["--flows", "flows"]);
-    eventually("the webhook", || beacon.hooks().pop());
-    (host, beacon, serving)
+    let lit = harbour.light("mole", "red");
+    let name = format!("answer to {}", text(&lit["id"]));
+    eventually("the flow's answer", || harbour.lit(&name));
+    let lights = |beacon: &Value| text(&beacon["name"]).starts_with("answer to");
+    std::thread::sleep(Duration::from_millis(400));
+    assert_eq!(harbour.beacon.beacons().iter().filter(|beacon| lights(beacon)).count(), 1, "green ones are not wanted");
 }
 
 #[test]
-fn its_deliveries_are_proved_by_a_signed_time_and_run_a_flow() {
-    let (host, beacon, _serving) = serving();
-    let signal = |seq: u32, colour: &str| json!({"seq": seq, "kind": "lit", "beacon": format!("b{seq}"), "colour": colour, "at-ms": 1});
-    assert_eq!(beacon.deliver("d1", &signal(1, "red"), now()), 200);
-    assert_eq!(beacon.deliver("d1", &signal(1, "red"), now()), 200, "a duplicate");
-    assert_eq!(beacon.deliver("d2", &signal(2, "green"), now()), 200, "not wanted by the filter");
-    assert_eq!(beacon.deliver("d3", &signal(3, "red"), now() - 600), 401, "too old");
-    let unsigned = http::send("POST", &text(&beacon.hooks()[0]["url"]), &[], signal(4, "red").to_string().as_bytes());
-    assert_eq!(unsigned.status, 401);
-    let lit = eventually("the beacon", || beacon.state.lock().expect("no answer panicked").beacons.first().cloned());
-    assert_eq!(lit["name"], "for b1");
-    std::thread::sleep(std::time::Duration::from_millis(400));
-    assert_eq!(beacon.state.lock().expect("no answer panicked").beacons.len(), 1, "one delivery, one run");
-    assert_eq!(host.run(&["runs", "list"]).list().len(), 1);
+fn a_delivery_is_refused_where_its_signature_or_its_time_is_wrong() {
+    let harbour = Harbour::new();
+    let _serving = harbour.serve();
+    let hook = harbour.beacon.hooks().remove(0);
+    let (url, secret) = (text(&hook["url"]), text(&hook["secret"]));
+    let body = json!({"seq": 77, "kind": "lit", "beacon": "b77", "colour": "red", "at-ms": 0}).to_string();
+    let deliver = |id: &str, signature: Option<String>| {
+        let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        headers.push(("beacon-delivery".to_owned(), id.to_owned()));
+        headers.extend(signature.map(|signature| ("beacon-signature".to_owned(), signature)));
+        http::send("POST", &url, &headers, body.as_bytes()).status
+    };
+    let now = service::now();
+    let genuine = service::signature(&secret, now, &body);
+    let (_, code) = genuine.split_once(",v1=").expect("a time and a code");
+    assert_eq!(deliver("none", None), 401);
+    assert_eq!(deliver("other-secret", Some(service::signature("guess", now, &body))), 401);
+    assert_eq!(deliver("old", Some(service::signature(&secret, now - 301, &body))), 401);
+    assert_eq!(deliver("future", Some(service::signature(&secret, now + 400, &body))), 401);
+    assert_eq!(deliver("moved-time", Some(format!("t={},v1={code}", now + 1))), 401);
+    assert_eq!(deliver("two-times", Some(format!("t={now},t={},v1={code}", now + 1))), 401);
+    assert_eq!(deliver("other-version", Some(format!("t={now},v0={code}"))), 401);
+    assert!(harbour.beacon.beacons().is_empty());
+    assert_eq!(deliver("rolled", Some(format!("t={now},v1={},v1={code}", "0".repeat(64)))), 200);
+    eventually("the flow's answer", || harbour.lit("answer to b77"));
 }
 
 #[test]
-fn its_handshake_is_answered() {
-    let (_host, beacon, _serving) = serving();
-    let hook = beacon.hooks()[0].clone();
-    let challenge = json!({"type": "challenge", "challenge": "echo-me"}).to_string();
-    let at = now();
-    let mut mac = Hmac::<Sha256>::new_from_slice(text(&hook["secret"]).as_bytes()).expect("any key will do");
-    mac.update(format!("{at}.{challenge}").as_bytes());
-    let signature = format!("t={at},v1={}", hex::encode(mac.finalize().into_bytes()));
-    let headers = [("beacon-signature".to_owned(), signature), ("beacon-delivery".to_owned(), "c1".to_owned())];
-    let answer = http::send("POST", &text(&hook["url"]), &headers, challenge.as_bytes());
-    assert_eq!((answer.status, answer.json()), (200, json!({"challenge": "echo-me"})));
+fn a_poll_finds_what_no_webhook_brings() {
+    let harbour = Harbour::new();
+    let _serving = harbour.serve();
+    let polls = || harbour.beacon.calls().iter().filter(|call| call.starts_with("GET /signals")).count();
+    eventually("the first poll", || Some(()).filter(|()| polls() > 0));
+    harbour.beacon.fade("b9", "red");
+    eventually("the flow's note", || harbour.lit("in memory of b9"));
+    let seen = polls();
+    eventually("two more polls", || Some(()).filter(|()| polls() > seen + 1));
+    let notes = harbour.beacon.beacons().iter().filter(|beacon| beacon["name"] == "in memory of b9").count();
+    assert_eq!(notes, 1, "the cursor moved on");
 }

@@ -18,6 +18,7 @@ mod stage;
 mod beacon;
 mod commands;
 mod faults;
+mod hosts;
 mod imports;
 mod main_job;
 mod neutral_host;

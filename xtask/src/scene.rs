@@ -51,13 +51,7 @@ impl Scene {
         let folder = tempfile::Builder::new().prefix("jira-connector-").tempdir().context("no temporary folder")?;
         let path = folder.path().to_path_buf();
         let cast = Arc::new(Mutex::new(Cast { running: Vec::new(), folder: Some(folder) }));
-        let interrupted = Arc::clone(&cast);
-        ctrlc::set_handler(move || {
-            lock(&interrupted).end();
-            eprintln!("\nStopped; everything that was started is ended.");
-            std::process::exit(130);
-        })
-        .context("cannot listen for Ctrl-C")?;
+        end_when_interrupted(&cast)?;
         Ok(Self { cast, folder: path })
     }
 
@@ -128,6 +122,28 @@ impl Drop for Scene {
     fn drop(&mut self) {
         lock(&self.cast).end();
     }
+}
+
+/// Waits for a signal in a thread of its own.
+#[cfg(unix)]
+fn end_when_interrupted(cast: &Arc<Mutex<Cast>>) -> Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot take signals")?;
+    let cast = Arc::clone(cast);
+    thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            lock(&cast).end();
+            eprintln!("\nStopped; everything that was started is ended.");
+            std::process::exit(128 + signal);
+        }
+    });
+    Ok(())
+}
+
+/// Elsewhere Ctrl-C goes to every process of the console, so the others end too.
+#[cfg(not(unix))]
+fn end_when_interrupted(_: &Arc<Mutex<Cast>>) -> Result<()> {
+    Ok(())
 }
 
 fn lock(cast: &Mutex<Cast>) -> MutexGuard<'_, Cast> {

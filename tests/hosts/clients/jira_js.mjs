@@ -1,10 +1,15 @@
 // npm's `jira.js` client against a Jira: create, read, update, search, comment.
-// Environment: JIRA_BASE_URL, JIRA_EMAIL, JIRA_TOKEN. Exit 0 when everything held, 1 with a message otherwise.
+// Environment: BASE_URL, EMAIL, TOKEN. Prints one JSON line; exit 0 when everything held, 1 otherwise.
 import { Version3Client } from 'jira.js';
+
+function report(passed, detail) {
+  const name = 'create, read, update, search and comment an issue';
+  console.log(JSON.stringify({ host: 'jira.js', case: name, passed, detail }));
+}
 
 function must(held, what) {
   if (!held) {
-    console.error(`jira.js: ${what}`);
+    report(false, what);
     process.exit(1);
   }
 }
@@ -16,8 +21,8 @@ const text = (value) => ({
 });
 
 const jira = new Version3Client({
-  host: process.env.JIRA_BASE_URL,
-  authentication: { basic: { email: process.env.JIRA_EMAIL, apiToken: process.env.JIRA_TOKEN } },
+  host: process.env.BASE_URL,
+  authentication: { basic: { email: process.env.EMAIL, apiToken: process.env.TOKEN } },
 });
 
 try {
@@ -49,7 +54,7 @@ try {
     fields: ['summary'],
   });
   must(found.issues.length === 1 && found.issues[0].key === created.key, 'the search did not find the issue');
-  console.log(`jira.js: created, read, updated, searched and commented ${created.key}`);
+  report(true, created.key);
 } catch (error) {
   must(false, error.message ?? String(error));
 }

@@ -1,8 +1,9 @@
 """Python's `jira` client against a Jira: create, read, update, search, comment.
 
-Environment: JIRA_BASE_URL, JIRA_EMAIL, JIRA_TOKEN. Exit 0 when everything held, 1 with a message otherwise.
+Environment: BASE_URL, EMAIL, TOKEN. Prints one JSON line; exit 0 when everything held, 1 otherwise.
 """
 
+import json
 import os
 import sys
 
@@ -11,13 +12,19 @@ from jira import JIRA
 
 def must(held, what):
     if not held:
-        sys.exit(f"python jira: {what}")
+        report(False, what)
+        sys.exit(1)
+
+
+def report(passed, detail):
+    case = "create, read, update, search, comment and move an issue"
+    print(json.dumps({"host": "python-jira", "case": case, "passed": passed, "detail": detail}))
 
 
 def main():
     jira = JIRA(
-        server=os.environ["JIRA_BASE_URL"],
-        basic_auth=(os.environ["JIRA_EMAIL"], os.environ["JIRA_TOKEN"]),
+        server=os.environ["BASE_URL"],
+        basic_auth=(os.environ["EMAIL"], os.environ["TOKEN"]),
         max_retries=0,
     )
     must(jira.myself()["displayName"] == "Administrator", "myself is not the administrator")
@@ -46,8 +53,11 @@ def main():
     must("In Progress" in names, f"the transitions are {sorted(names)}")
     jira.transition_issue(issue, "In Progress")
     must(jira.issue(issue.key).fields.status.name == "In Progress", "the transition did not change the status")
-    print(f"python jira: created, read, updated, searched, commented and moved {issue.key}")
+    report(True, issue.key)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Exception as error:  # whatever the client makes of an answer it did not expect
+        must(False, f"{type(error).__name__}: {error}")

@@ -289,7 +289,8 @@ impl Event for Beacon {
             occurrences.extend(occurrence("beacon-faded", "faded", signal, &subscriptions)?);
         }
         let more = page["more"] == true;
-        Ok(Polled { occurrences, cursor: page["next"].to_string(), more, after_ms: 60_000, aside: aside() })
+        let after_ms = page["after-ms"].as_u64().unwrap_or(60_000);
+        Ok(Polled { occurrences, cursor: page["next"].to_string(), more, after_ms, aside: aside() })
     }
 }
 
