@@ -122,11 +122,7 @@ impl event::Guest for Component {
         })
     }
 
-    fn poll(
-        _: types::Call,
-        _: Vec<event::Subscription>,
-        _: Option<String>,
-    ) -> Result<event::Polled, types::Error> {
+    fn poll(_: types::Call, _: Vec<event::Subscription>, _: Option<String>) -> Result<event::Polled, types::Error> {
         Err(error_out(crate::event::not_polled()))
     }
 }

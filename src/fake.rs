@@ -21,7 +21,10 @@ impl Script {
 
     /// `METHOD path?query` of every request, without the site.
     pub(crate) fn lines(&self) -> Vec<String> {
-        self.asked.iter().map(|r| format!("{} {}", r.method, r.url.trim_start_matches(SITE.trim_end_matches('/')))).collect()
+        self.asked
+            .iter()
+            .map(|r| format!("{} {}", r.method, r.url.trim_start_matches(SITE.trim_end_matches('/'))))
+            .collect()
     }
 
     /// The JSON body of a request.
@@ -36,7 +39,8 @@ impl Host for Script {
         requests
             .into_iter()
             .map(|request| {
-                let answer = self.answers.pop_front().unwrap_or_else(|| panic!("no answer is scripted for {request:?}"));
+                let answer =
+                    self.answers.pop_front().unwrap_or_else(|| panic!("no answer is scripted for {request:?}"));
                 self.asked.push(request);
                 answer
             })

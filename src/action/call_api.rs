@@ -13,9 +13,26 @@ use std::collections::BTreeMap;
 pub(crate) struct CallApi;
 
 /// Headers that a person may set. All others are the host's or the connector's.
-const ALLOWED: &[&str] = &["accept", "accept-language", "if-match", "if-none-match", "x-experimentalapi", "x-atlassian-token", "x-force-accept-language"];
+const ALLOWED: &[&str] = &[
+    "accept",
+    "accept-language",
+    "if-match",
+    "if-none-match",
+    "x-experimentalapi",
+    "x-atlassian-token",
+    "x-force-accept-language",
+];
 /// Headers of the answer that are handed on.
-const SHOWN: &[&str] = &["content-type", "etag", "last-modified", "link", "location", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+const SHOWN: &[&str] = &[
+    "content-type",
+    "etag",
+    "last-modified",
+    "link",
+    "location",
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+];
 
 /// What to call.
 #[derive(Deserialize, JsonSchema)]
@@ -159,7 +176,11 @@ fn header(name: &str, value: &str) -> Result<(String, String), Error> {
     if ALLOWED.contains(&lower.as_str()) && plain {
         return Ok((lower, value.to_owned()));
     }
-    Err(refused(&crate::field::pointer("/headers", name), "Headers", &format!("The header {name:?} can't be set here.")))
+    Err(refused(
+        &crate::field::pointer("/headers", name),
+        "Headers",
+        &format!("The header {name:?} can't be set here."),
+    ))
 }
 
 fn refused(pointer: &str, name: &str, message: &str) -> Error {

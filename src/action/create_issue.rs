@@ -78,9 +78,11 @@ impl Action for CreateIssue {
     fn run(client: &mut Client<'_>, input: Input, _: Option<Value>) -> Result<Progress<Output>, Error> {
         let project = input.project.trim();
         let issue_type = input.issue_type.trim();
-        for (text, pointer, name) in
-            [(project, "/project", "Project"), (issue_type, "/issue-type", "Issue type"), (input.summary.trim(), "/summary", "Summary")]
-        {
+        for (text, pointer, name) in [
+            (project, "/project", "Project"),
+            (issue_type, "/issue-type", "Issue type"),
+            (input.summary.trim(), "/summary", "Summary"),
+        ] {
             if text.is_empty() {
                 let (message, remedy) = (format!("{name} is empty."), format!("Fill in {name}."));
                 return Err(Failure::input("field-required", pointer, name, message, remedy).permanent());
@@ -135,8 +137,7 @@ impl Action for CreateIssue {
 fn unnamed(status: u16) -> Error {
     let message = "Jira answered that it created an issue, but not which.";
     let remedy = "Look in Jira whether the issue is there before it is created again.";
-    let mut failure =
-        Failure::new(crate::contract::FailureClass::Protocol, "answer-invalid", message, remedy);
+    let mut failure = Failure::new(crate::contract::FailureClass::Protocol, "answer-invalid", message, remedy);
     failure.status = Some(status);
     failure.uncertain()
 }

@@ -53,7 +53,9 @@ fn types_of_project(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page
     let project = query.input.get("project").and_then(Value::as_str).map(str::trim).unwrap_or_default();
     if project.is_empty() {
         let message = "Which issue types there are depends on the project.";
-        return Err(Failure::input("field-required", "/project", "Project", message, "Choose a project first.").permanent());
+        return Err(
+            Failure::input("field-required", "/project", "Project", message, "Choose a project first.").permanent()
+        );
     }
     let types = meta::types(client, project)?;
     Ok((choices(&types, &query.text), None))

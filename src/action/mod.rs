@@ -52,11 +52,7 @@ pub(crate) trait Action {
     fn sample() -> (Value, Value);
 
     /// Runs the card, or goes on with it.
-    fn run(
-        client: &mut Client<'_>,
-        input: Self::Input,
-        state: Option<Value>,
-    ) -> Result<Progress<Self::Output>, Error>;
+    fn run(client: &mut Client<'_>, input: Self::Input, state: Option<Value>) -> Result<Progress<Self::Output>, Error>;
 
     /// What a field may hold.
     fn options(_: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page, Error> {
@@ -69,6 +65,8 @@ pub(crate) trait Action {
     }
 }
 
+/// Input and output schema once some inputs are known.
+type Narrow = fn(&mut Client<'_>, &Value) -> Result<(Value, Value), Error>;
 type Run = fn(&mut Client<'_>, Value, Option<Value>) -> Result<Step, Error>;
 
 /// A card as the catalog lists it.
@@ -76,7 +74,7 @@ pub(crate) struct Card {
     pub(crate) id: &'static str,
     pub(crate) entry: fn() -> Value,
     pub(crate) options: fn(&mut Client<'_>, &ChoiceQuery) -> Result<Page, Error>,
-    pub(crate) schema: fn(&mut Client<'_>, &Value) -> Result<(Value, Value), Error>,
+    pub(crate) schema: Narrow,
     run: Run,
 }
 
@@ -120,7 +118,7 @@ fn entry<A: Action>() -> Value {
         "title": A::TITLE,
         "description": A::DESCRIPTION,
         "input": shape::of::<A::Input>(),
-        "output": shape::of::<A::Output>(),
+        "output": shape::output::<A::Output>(),
         "options": A::OPTIONS,
         "dynamic": A::DYNAMIC,
         "sample": { "input": input, "output": output },
@@ -134,7 +132,7 @@ fn entry<A: Action>() -> Value {
 }
 
 fn schema<A: Action>(client: &mut Client<'_>, input: &Value) -> Result<(Value, Value), Error> {
-    Ok((A::narrow(client, input, shape::of::<A::Input>())?, shape::of::<A::Output>()))
+    Ok((A::narrow(client, input, shape::of::<A::Input>())?, shape::output::<A::Output>()))
 }
 
 fn run<A: Action>(client: &mut Client<'_>, input: Value, state: Option<Value>) -> Result<Step, Error> {
@@ -143,8 +141,13 @@ fn run<A: Action>(client: &mut Client<'_>, input: Value, state: Option<Value>) -
         Progress::More(more) => Ok(Step::More(more)),
         Progress::Done(output) => serde_json::to_value(output).map(Step::Done).map_err(|fault| {
             let message = format!("The card's output could not be written: {fault}.");
-            Failure::new(FailureClass::Protocol, "output-invalid", message, "Report this to the connector's maintainer.")
-                .uncertain()
+            Failure::new(
+                FailureClass::Protocol,
+                "output-invalid",
+                message,
+                "Report this to the connector's maintainer.",
+            )
+            .uncertain()
         }),
     }
 }

@@ -124,7 +124,8 @@ fn page(client: &mut Client<'_>, input: &Input, token: Option<&str>) -> Result<(
         let remedy = "Try again; if it stays so, report it to the connector's maintainer.";
         return Err(Failure::new(FailureClass::Protocol, "answer-invalid", message, remedy).permanent());
     };
-    let next = body.get("nextPageToken").and_then(Value::as_str).filter(|next| !next.is_empty() && Some(*next) != token);
+    let next =
+        body.get("nextPageToken").and_then(Value::as_str).filter(|next| !next.is_empty() && Some(*next) != token);
     let last = body.get("isLast").and_then(Value::as_bool).unwrap_or(false);
     Ok((issues.clone(), next.filter(|_| !last).map(str::to_owned)))
 }
@@ -134,7 +135,11 @@ fn at_jql(error: Error) -> Error {
     match error {
         Error::Permanent(mut failure) if failure.class == FailureClass::Input && failure.fields.is_empty() => {
             let message = failure.message.clone();
-            failure.fields.push(crate::contract::FieldFailure { pointer: "/jql".to_owned(), name: "JQL".to_owned(), message });
+            failure.fields.push(crate::contract::FieldFailure {
+                pointer: "/jql".to_owned(),
+                name: "JQL".to_owned(),
+                message,
+            });
             Error::Permanent(failure)
         }
         other => other,

@@ -99,7 +99,10 @@ impl Action for UpdateIssue {
             let id = field::id_of(name, known.as_deref(), &pointer)?;
             places.insert(id.clone(), FieldPlace { pointer, name: name.clone() });
             // Labels, components and the like are emptied by an empty list; Jira takes null for the rest.
-            let listed = known.iter().flatten().any(|field| field.id == id && field.kind == "array" && field.custom != "gh-sprint");
+            let listed = known
+                .iter()
+                .flatten()
+                .any(|field| field.id == id && field.kind == "array" && field.custom != "gh-sprint");
             let listed = listed || matches!(id.as_str(), "labels" | "components" | "fixVersions" | "versions");
             fields.insert(id, if listed { json!([]) } else { Value::Null });
         }

@@ -31,8 +31,15 @@ fn cards_and_fields_have_their_agreed_ids() {
     assert_eq!(
         ids,
         [
-            "create-issue", "update-issue", "get-issue", "search-issues", "add-comment", "call-api", "issue-created",
-            "issue-updated", "issue-deleted"
+            "create-issue",
+            "update-issue",
+            "get-issue",
+            "search-issues",
+            "add-comment",
+            "call-api",
+            "issue-created",
+            "issue-updated",
+            "issue-deleted"
         ]
     );
     let form = &manifest["auth-methods"][0]["form"];

@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn a_form_becomes_settings_and_one_credentialed_origin() {
-        let prepared = prepare(&json!({ "site": "Demo", "email": " administrator@example.test " })).expect("a good form");
+        let prepared =
+            prepare(&json!({ "site": "Demo", "email": " administrator@example.test " })).expect("a good form");
         assert_eq!(prepared.settings["site"], "https://demo.atlassian.net/");
         assert_eq!(prepared.settings["email"], "administrator@example.test");
         assert_eq!(prepared.origins.len(), 1);

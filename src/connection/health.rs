@@ -110,7 +110,8 @@ impl Report {
         if failure.status.is_some() && failure.class != FailureClass::Protocol {
             self.reachable(client);
         }
-        if failure.class == FailureClass::Protocol && failure.status.is_some_and(|status| (200..300).contains(&status)) {
+        if failure.class == FailureClass::Protocol && failure.status.is_some_and(|status| (200..300).contains(&status))
+        {
             self.anonymous();
             return;
         }
@@ -135,7 +136,9 @@ impl Report {
     fn deployment(&mut self, server: Result<Answer, Error>) {
         let info = match server {
             Ok(answer) => answer.body,
-            Err(error) => return self.error(&error, Outcome::Unknown, "Deployment and version could not be found out: "),
+            Err(error) => {
+                return self.error(&error, Outcome::Unknown, "Deployment and version could not be found out: ");
+            }
         };
         let version = info.get("version").and_then(Value::as_str).unwrap_or("of unknown version").to_owned();
         // The kind decides, not the number: Cloud counts its versions apart.
@@ -179,7 +182,9 @@ impl Report {
             self.add(
                 Outcome::Warning,
                 "identity-differs",
-                format!("The token works, but it belongs to {name}, whose e-mail address is another than the given one."),
+                format!(
+                    "The token works, but it belongs to {name}, whose e-mail address is another than the given one."
+                ),
                 "Check that this is the account you mean.",
                 Responsible::User,
             );
@@ -191,7 +196,9 @@ impl Report {
     fn administer(&mut self, permissions: Result<Answer, Error>) {
         let body = match permissions {
             Ok(answer) => answer.body,
-            Err(error) => return self.error(&error, Outcome::Unknown, "Whether the account administers Jira is not known: "),
+            Err(error) => {
+                return self.error(&error, Outcome::Unknown, "Whether the account administers Jira is not known: ");
+            }
         };
         match body.pointer("/permissions/ADMINISTER/havePermission").and_then(Value::as_bool) {
             Some(true) => {
@@ -242,3 +249,6 @@ impl Report {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,8 +15,7 @@ struct Method {
 }
 
 /// Every auth method. Adding one adds a file and a line here.
-const METHODS: &[Method] =
-    &[Method { id: api_token::ID, entry: api_token::entry, prepare: api_token::prepare }];
+const METHODS: &[Method] = &[Method { id: api_token::ID, entry: api_token::entry, prepare: api_token::prepare }];
 
 /// The manifest's `auth-methods`.
 pub(crate) fn entries() -> Vec<Value> {

@@ -36,7 +36,9 @@ enum Kind {
     Code(String),
     Table,
     Row,
-    Cell { header: bool },
+    Cell {
+        header: bool,
+    },
     /// A block that is laid flat: its content goes to the block around it.
     Flat,
 }
@@ -199,7 +201,8 @@ impl Builder {
             return;
         }
         // ADF lets code go with a link and with nothing else.
-        let mut marks: Vec<Value> = self.marks.iter().flatten().filter(|mark| mark["type"] == "link").take(1).cloned().collect();
+        let mut marks: Vec<Value> =
+            self.marks.iter().flatten().filter(|mark| mark["type"] == "link").take(1).cloned().collect();
         marks.insert(0, json!({ "type": "code" }));
         push_text(&mut self.top().inline, code, marks);
     }
@@ -234,7 +237,8 @@ impl Builder {
                 }
             }
             Kind::List(start) => {
-                let at_root = self.frames.iter().all(|frame| matches!(frame.kind, Kind::Root | Kind::Item | Kind::List(_)));
+                let at_root =
+                    self.frames.iter().all(|frame| matches!(frame.kind, Kind::Root | Kind::Item | Kind::List(_)));
                 let list = self.list(frame.blocks, start, at_root);
                 self.top().blocks.extend(list);
             }
@@ -351,7 +355,8 @@ fn without_tasks(block: Value) -> Value {
             let nested = without_tasks(child.clone());
             match items.last_mut().and_then(|item: &mut Value| item["content"].as_array_mut()) {
                 Some(content) => content.push(nested),
-                None => items.push(json!({ "type": "listItem", "content": [{ "type": "paragraph", "content": [] }, nested] })),
+                None => items
+                    .push(json!({ "type": "listItem", "content": [{ "type": "paragraph", "content": [] }, nested] })),
             }
         } else {
             let sign = if child["attrs"]["state"] == "DONE" { "[x] " } else { "[ ] " };
@@ -437,7 +442,8 @@ fn push_text(inline: &mut Vec<Value>, text: &str, marks: Vec<Value>) {
 
 /// Without blanks and breaks at both ends.
 fn trimmed(mut inline: Vec<Value>) -> Vec<Value> {
-    let blank = |node: &Value| node["type"] == "hardBreak" || node["text"].as_str().is_some_and(|text| text.trim().is_empty());
+    let blank =
+        |node: &Value| node["type"] == "hardBreak" || node["text"].as_str().is_some_and(|text| text.trim().is_empty());
     while inline.first().is_some_and(blank) {
         inline.remove(0);
     }

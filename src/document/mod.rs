@@ -64,7 +64,8 @@ impl JsonSchema for RichText {
 impl RichText {
     /// Whether an object is a text rather than a value of another kind.
     pub(crate) fn is_formatted(members: &Map<String, Value>) -> bool {
-        (members.contains_key("format") && members.contains_key("content")) || members.get("type") == Some(&json!("doc"))
+        (members.contains_key("format") && members.contains_key("content"))
+            || members.get("type") == Some(&json!("doc"))
     }
 
     /// As a document. `pointer` and `name` say where the text is in the input.
@@ -78,9 +79,19 @@ impl RichText {
             Value::Object(members) if members.get("type") == Some(&json!("doc")) => ("adf", &self.0),
             Value::Object(members) => match (members.get("format").and_then(Value::as_str), members.get("content")) {
                 (Some(format), Some(content)) => (format, content),
-                _ => return refuse(format!("{name} is neither text nor a document."), "Give a string, or format and content."),
+                _ => {
+                    return refuse(
+                        format!("{name} is neither text nor a document."),
+                        "Give a string, or format and content.",
+                    );
+                }
             },
-            _ => return refuse(format!("{name} is neither text nor a document."), "Give a string, or format and content."),
+            _ => {
+                return refuse(
+                    format!("{name} is neither text nor a document."),
+                    "Give a string, or format and content.",
+                );
+            }
         };
         match (format, content) {
             ("markdown" | "plain", Value::String(text)) if too_long(text) => {

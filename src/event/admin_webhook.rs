@@ -39,16 +39,29 @@ impl Hook {
     pub(super) fn read(value: &Value) -> Option<Self> {
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let id = text("self").trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
-        let id = if id.is_empty() { value.get("id").map(|id| id.to_string().replace('"', "")).unwrap_or_default() } else { id };
+        let id = if id.is_empty() {
+            value.get("id").map(|id| id.to_string().replace('"', "")).unwrap_or_default()
+        } else {
+            id
+        };
         let filters = value.get("filters").and_then(Value::as_object);
         (!id.is_empty()).then(|| Self {
             id,
             name: text("name"),
             url: text("url"),
-            events: value.get("events").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
+            events: value
+                .get("events")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
             enabled: value.get("enabled").and_then(Value::as_bool).unwrap_or(true),
             exclude_body: value.get("excludeBody").and_then(Value::as_bool).unwrap_or(false),
-            filtered: filters.is_some_and(|filters| filters.values().any(|jql| jql.as_str().is_some_and(|jql| !jql.trim().is_empty()))),
+            filtered: filters.is_some_and(|filters| {
+                filters.values().any(|jql| jql.as_str().is_some_and(|jql| !jql.trim().is_empty()))
+            }),
             signed: value.get("isSigned").and_then(Value::as_bool),
             updated_at_ms: value.get("lastUpdated").and_then(Value::as_u64),
         })
@@ -63,7 +76,8 @@ impl Hook {
 
     /// As somebody else's, with what speaks for removing it.
     pub(super) fn foreign(&self, all: &[Hook], our_host: &str, now_ms: u64) -> ForeignRegistration {
-        let doubled = all.iter().any(|other| other.id < self.id && other.url == self.url && other.events == self.events);
+        let doubled =
+            all.iter().any(|other| other.id < self.id && other.url == self.url && other.events == self.events);
         let host = self.host();
         let hint = if !self.enabled {
             "It is disabled and does not count."
@@ -96,9 +110,15 @@ pub(super) fn list() -> Ask {
 /// a permission, whatever the status says.
 pub(super) fn read(answer: Result<Answer, Error>) -> Result<Vec<Hook>, Error> {
     let answer = answer.map_err(|error| match error {
-        Error::Permanent(failure) if matches!(failure.status, Some(401 | 403 | 404)) && !failure.code.contains("captcha") => {
+        Error::Permanent(failure)
+            if matches!(failure.status, Some(401 | 403 | 404)) && !failure.code.contains("captcha") =>
+        {
             let refused = failure.class == FailureClass::Credential && failure.message.contains("as to a stranger");
-            if refused || failure.class == FailureClass::Scope { Error::Permanent(failure) } else { not_allowed(failure.status) }
+            if refused || failure.class == FailureClass::Scope {
+                Error::Permanent(failure)
+            } else {
+                not_allowed(failure.status)
+            }
         }
         other => other,
     })?;

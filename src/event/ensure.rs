@@ -98,7 +98,9 @@ impl<'h> Plan<'h> {
     fn make(request: &EnsureRequest, events: BTreeSet<String>, hooks: &'h [Hook]) -> Self {
         let mut ours: Vec<&Hook> = hooks.iter().filter(|hook| is_ours(hook, request)).collect();
         // The one we know of comes first, then one that already leads here.
-        ours.sort_by_key(|hook| (!is_known(hook, request), hook.url != request.callback, !hook.enabled, hook.id.clone()));
+        ours.sort_by_key(|hook| {
+            (!is_known(hook, request), hook.url != request.callback, !hook.enabled, hook.id.clone())
+        });
         if events.is_empty() || ours.is_empty() {
             return Self { events, keep: None, remove: ours };
         }
@@ -137,7 +139,8 @@ impl<'h> Plan<'h> {
     }
 
     fn removal(&self, hook: &Hook) -> PlannedChange {
-        let reason = if self.events.is_empty() { "Nothing is wanted any more." } else { "It doubles another one of ours." };
+        let reason =
+            if self.events.is_empty() { "Nothing is wanted any more." } else { "It doubles another one of ours." };
         PlannedChange { change: Change::Removed, registration: hook.id.clone(), reason: reason.to_owned() }
     }
 
@@ -272,7 +275,10 @@ fn full(used: u32, foreign: &[crate::contract::event::ForeignRegistration]) -> E
         hinted
     };
     let message = format!("The site has {used} active webhooks and may have {LIMIT}; none was registered.");
-    let remedy = format!("Remove or disable one that nobody needs, in Jira under System, WebHooks. Look first at: {}", candidates.join("; "));
+    let remedy = format!(
+        "Remove or disable one that nobody needs, in Jira under System, WebHooks. Look first at: {}",
+        candidates.join("; ")
+    );
     let mut failure = Failure::new(FailureClass::Limit, "webhook-limit", message, remedy).by(Responsible::ServiceAdmin);
     failure.extra = json!({ "used": used, "limit": LIMIT, "candidates": by_age.iter().take(20).map(|hook| hook.id.clone()).collect::<Vec<String>>() });
     failure.permanent()

@@ -99,8 +99,7 @@ impl Event for IssueUpdated {
 
     fn read(body: &Value) -> Option<Payload> {
         let changelog = body.get("changelog");
-        let items: Vec<&Value> =
-            changelog.and_then(|log| log.get("items")?.as_array()).into_iter().flatten().collect();
+        let items: Vec<&Value> = changelog.and_then(|log| log.get("items")?.as_array()).into_iter().flatten().collect();
         let suffix = match issue::text(changelog.and_then(|log| log.get("id"))) {
             Some(id) => format!("changelog:{id}"),
             None => format!("change:{}", digest(body)),
@@ -114,8 +113,7 @@ impl Event for IssueUpdated {
     }
 
     fn passes(filter: &Filter, payload: &Payload) -> bool {
-        let issue =
-            IssueFilter { projects: filter.projects.clone(), issue_types: filter.issue_types.clone() };
+        let issue = IssueFilter { projects: filter.projects.clone(), issue_types: filter.issue_types.clone() };
         let changed = |wanted: &String| {
             let wanted = wanted.trim();
             let same = |change: &Change| {

@@ -51,6 +51,8 @@ pub(crate) trait Event {
     fn options(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page, Error>;
 }
 
+type Read = fn(&Value, &[Subscription], &mut Aside) -> Result<Option<Occurrence>, Error>;
+
 /// A card as the catalog lists it.
 pub(crate) struct Card {
     pub(crate) id: &'static str,
@@ -59,7 +61,7 @@ pub(crate) struct Card {
     pub(crate) options: fn(&mut Client<'_>, &ChoiceQuery) -> Result<Page, Error>,
     pub(crate) filter: fn() -> Value,
     pub(crate) output: fn() -> Value,
-    read: fn(&Value, &[Subscription], &mut Aside) -> Result<Option<Occurrence>, Error>,
+    read: Read,
 }
 
 /// Every event card.
@@ -80,7 +82,7 @@ const fn card<E: Event>() -> Card {
         entry: entry::<E>,
         options: E::options,
         filter: shape::of::<E::Filter>,
-        output: shape::of::<E::Payload>,
+        output: shape::output::<E::Payload>,
         read: read::<E>,
     }
 }
@@ -92,7 +94,7 @@ fn entry<E: Event>() -> Value {
         "title": E::TITLE,
         "description": E::DESCRIPTION,
         "filter": shape::of::<E::Filter>(),
-        "output": shape::of::<E::Payload>(),
+        "output": shape::output::<E::Payload>(),
         "options": ["/projects", "/issue-types"],
         "sample": { "input": { "projects": ["DEMO"] }, "output": E::sample() },
         "sources": ["delivery"]

@@ -31,9 +31,10 @@ pub(super) fn is_rich(field: &Field) -> bool {
 fn list(client: &mut Client<'_>, field: &Field, value: &Value, pointer: &str) -> Result<Value, Error> {
     match value {
         Value::Array(items) => {
-            let items = items.iter().enumerate().map(|(at, item)| {
-                one(client, field, &field.items, item, &format!("{pointer}/{at}"))
-            });
+            let items = items
+                .iter()
+                .enumerate()
+                .map(|(at, item)| one(client, field, &field.items, item, &format!("{pointer}/{at}")));
             items.collect::<Result<Vec<_>, _>>().map(Value::Array)
         }
         // A sprint field says it is a list and takes one number.
@@ -51,7 +52,10 @@ fn one(client: &mut Client<'_>, field: &Field, kind: &str, value: &Value, pointe
         ("date", Value::String(text)) => date(field, text, pointer),
         ("user", Value::String(text)) => user::reference(client, text, pointer, &field.name),
         ("option-with-child", _) => cascade(field, value, pointer),
-        ("option" | "priority" | "resolution" | "securitylevel" | "version" | "component" | "status" | "issuetype", _)
+        (
+            "option" | "priority" | "resolution" | "securitylevel" | "version" | "component" | "status" | "issuetype",
+            _,
+        )
         | ("project" | "group", _) => pick(field, kind, value, pointer),
         ("issuelink", Value::String(text)) => {
             let by_id = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -59,7 +63,9 @@ fn one(client: &mut Client<'_>, field: &Field, kind: &str, value: &Value, pointe
         }
         ("string", Value::Number(number)) => Ok(json!(number.to_string())),
         ("string", Value::String(_)) | ("datetime", Value::String(_)) => Ok(value.clone()),
-        ("string" | "date" | "datetime" | "user" | "issuelink", _) => Err(wrong(field, pointer, "is written as a string")),
+        ("string" | "date" | "datetime" | "user" | "issuelink", _) => {
+            Err(wrong(field, pointer, "is written as a string"))
+        }
         _ => Ok(value.clone()),
     }
 }
@@ -69,7 +75,10 @@ fn number(field: &Field, value: &Value, pointer: &str) -> Result<Value, Error> {
         Value::Number(_) => return Ok(value.clone()),
         Value::String(text) => {
             let text = text.trim();
-            text.parse::<i64>().map(Value::from).ok().or_else(|| text.parse::<f64>().ok().filter(|n| n.is_finite()).map(Value::from))
+            text.parse::<i64>()
+                .map(Value::from)
+                .ok()
+                .or_else(|| text.parse::<f64>().ok().filter(|n| n.is_finite()).map(Value::from))
         }
         _ => None,
     };
@@ -111,7 +120,9 @@ fn matching<'v>(allowed: &'v [Value], text: &str) -> Option<&'v Value> {
     // The name a person reads comes before an id that happens to look the same.
     exact("value").or_else(|| exact("name")).or_else(|| exact("key")).or_else(|| exact("id")).or_else(|| {
         let lower = text.to_lowercase();
-        allowed.iter().find(|value| ["value", "name", "key"].iter().any(|name| of(value, name).to_lowercase() == lower && !lower.is_empty()))
+        allowed.iter().find(|value| {
+            ["value", "name", "key"].iter().any(|name| of(value, name).to_lowercase() == lower && !lower.is_empty())
+        })
     })
 }
 
@@ -146,7 +157,8 @@ fn cascade(field: &Field, value: &Value, pointer: &str) -> Result<Value, Error> 
             None => json!({ "value": parent }),
         });
     }
-    let found = matching(&field.allowed, &parent).ok_or_else(|| not_allowed(field, &field.allowed, &parent, pointer))?;
+    let found =
+        matching(&field.allowed, &parent).ok_or_else(|| not_allowed(field, &field.allowed, &parent, pointer))?;
     let mut encoded = reference(found);
     if let Some(child) = child {
         let children = found.get("children").and_then(Value::as_array).cloned().unwrap_or_default();

@@ -91,7 +91,8 @@ pub(crate) fn for_create(client: &mut Client<'_>, project: &str, issue_type: &st
 
 /// The fields that can be changed in an issue. `issue` is an encoded path segment.
 pub(crate) fn for_edit(client: &mut Client<'_>, issue: &str) -> Result<Vec<Field>, Error> {
-    let answer = client.send(&Ask::new("GET", format!("rest/api/3/issue/{issue}/editmeta"), "issue/{issue}/editmeta"))?;
+    let answer =
+        client.send(&Ask::new("GET", format!("rest/api/3/issue/{issue}/editmeta"), "issue/{issue}/editmeta"))?;
     let fields = answer.body.get("fields").and_then(Value::as_object).cloned().unwrap_or_default();
     Ok(fields.iter().filter_map(|(id, field)| Field::read(Some(id), field)).collect())
 }

@@ -109,8 +109,23 @@ pub(crate) fn id_of(name: &str, known: Option<&[Field]>, pointer: &str) -> Resul
 /// Whether a text is the id of a field, as far as can be seen without asking.
 pub(crate) fn is_id(name: &str) -> bool {
     const SYSTEM: &[&str] = &[
-        "assignee", "components", "description", "duedate", "environment", "fixVersions", "issuetype", "labels",
-        "parent", "priority", "project", "reporter", "resolution", "security", "summary", "timetracking", "versions",
+        "assignee",
+        "components",
+        "description",
+        "duedate",
+        "environment",
+        "fixVersions",
+        "issuetype",
+        "labels",
+        "parent",
+        "priority",
+        "project",
+        "reporter",
+        "resolution",
+        "security",
+        "summary",
+        "timetracking",
+        "versions",
     ];
     SYSTEM.contains(&name)
         || name.strip_prefix("customfield_").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))

@@ -34,7 +34,8 @@ fn judge(ask: &Ask, response: Response, now_ms: u64) -> Result<Answer, Error> {
         200..=299 => read_body(ask, response),
         300..=399 => Err(redirected(&response)),
         429 => {
-            let failure = status(&response, FailureClass::Limit, "rate-limited", "Jira asks for a pause.", "Wait and try again.");
+            let failure =
+                status(&response, FailureClass::Limit, "rate-limited", "Jira asks for a pause.", "Wait and try again.");
             let wait = wait::asked(&response, now_ms).unwrap_or(wait::DEFAULT_MS);
             Err(failure.transient(wait, wait::scope(&response, &ask.endpoint, ask.object.as_deref())))
         }
@@ -154,10 +155,13 @@ fn lost(ask: &Ask, fault: &SendError) -> Error {
     let unavailable = FailureClass::Unavailable;
     let sentence = |rest: &str| format!("Jira could not be asked: {fault}.{rest}");
     match fault {
-        SendError::Invalid(_) => {
-            failure(FailureClass::Protocol, "request-invalid", sentence(""), "Report this to the connector's maintainer.")
-                .permanent()
-        }
+        SendError::Invalid(_) => failure(
+            FailureClass::Protocol,
+            "request-invalid",
+            sentence(""),
+            "Report this to the connector's maintainer.",
+        )
+        .permanent(),
         SendError::Denied => {
             let remedy = "Ask the operator whether the address is allowed, and look at the host's log for the reason.";
             failure(unavailable, "egress-denied", sentence(""), remedy).permanent()
@@ -170,12 +174,15 @@ fn lost(ask: &Ask, fault: &SendError) -> Error {
             let remedy = "Check the site's address, and the host's name resolution.";
             failure(unavailable, "unreachable", sentence(""), remedy).transient(0, Scope::Tenant)
         }
-        SendError::Refused => {
-            failure(unavailable, "unreachable", sentence(""), "Check that Jira runs, and try again.").transient(0, Scope::Tenant)
-        }
+        SendError::Refused => failure(unavailable, "unreachable", sentence(""), "Check that Jira runs, and try again.")
+            .transient(0, Scope::Tenant),
         SendError::TooLarge { status, .. } => {
-            let mut failure =
-                failure(FailureClass::Limit, "answer-too-large", sentence(""), "Ask for less: fewer fields, smaller pages.");
+            let mut failure = failure(
+                FailureClass::Limit,
+                "answer-too-large",
+                sentence(""),
+                "Ask for less: fewer fields, smaller pages.",
+            );
             failure.status = Some(*status).filter(|status| *status > 0);
             failure.who = Responsible::User;
             if ask.effect == Effect::Read { failure.permanent() } else { unsure(ask, failure) }
@@ -191,3 +198,6 @@ fn lost(ask: &Ask, fault: &SendError) -> Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,8 @@ pub(crate) fn read(ask: &Ask, response: &Response) -> Failure {
         failure.code = format!("jira.{code}");
         failure.remedy = remedy;
         if said.is_empty() {
-            failure.message = failure.fields.iter().map(|f| sentence(&f.name, &f.message)).collect::<Vec<_>>().join(" ");
+            failure.message =
+                failure.fields.iter().map(|f| sentence(&f.name, &f.message)).collect::<Vec<_>>().join(" ");
         }
     }
     failure
@@ -40,7 +41,8 @@ fn by_status(response: &Response, body: &Value, said: &str) -> Failure {
     let text = String::from_utf8_lossy(&response.body);
     match response.status {
         400 | 422 => {
-            let failure = Failure::new(FailureClass::Input, "input-refused", or("Jira refused the input."), "Correct the input.");
+            let failure =
+                Failure::new(FailureClass::Input, "input-refused", or("Jira refused the input."), "Correct the input.");
             match jql_trouble(said) {
                 Some((code, remedy)) => Failure { code: format!("jira.{code}"), remedy: remedy.to_owned(), ..failure },
                 None => failure,
@@ -90,12 +92,9 @@ fn by_status(response: &Response, body: &Value, said: &str) -> Failure {
             or("Jira has removed this part of its API."),
             "Use a newer version of the connector; in a raw call, use the path that replaces it.",
         ),
-        413 => Failure::new(
-            FailureClass::Limit,
-            "too-large",
-            or("What was sent is larger than Jira takes."),
-            "Send less.",
-        ),
+        413 => {
+            Failure::new(FailureClass::Limit, "too-large", or("What was sent is larger than Jira takes."), "Send less.")
+        }
         other => {
             let message = match body {
                 Value::Null => format!("Jira refused the request with status {other}."),
@@ -152,7 +151,8 @@ fn field_trouble(message: &str, name: &str) -> (&'static str, String) {
     if lower.contains("required") || lower.contains("must specify") {
         ("field-required", format!("Fill in {name}."))
     } else if lower.contains("not on the appropriate screen") {
-        let remedy = format!("Leave {name} out, or ask a Jira administrator to put it on the screen of this issue type.");
+        let remedy =
+            format!("Leave {name} out, or ask a Jira administrator to put it on the screen of this issue type.");
         ("field-not-on-screen", remedy)
     } else {
         ("field-refused", format!("Correct {name}."))
@@ -162,8 +162,13 @@ fn field_trouble(message: &str, name: &str) -> (&'static str, String) {
 fn jql_trouble(said: &str) -> Option<(&'static str, &'static str)> {
     let lower = said.to_ascii_lowercase();
     if lower.contains("unbounded jql") {
-        return Some(("jql-unbounded", "Narrow the query with a condition, such as project = DEMO or created >= -30d."));
+        return Some((
+            "jql-unbounded",
+            "Narrow the query with a condition, such as project = DEMO or created >= -30d.",
+        ));
     }
-    let jql = lower.contains("jql") || lower.contains("does not exist for the field") || lower.contains("does not exist or you do not have permission to view it");
+    let jql = lower.contains("jql")
+        || lower.contains("does not exist for the field")
+        || lower.contains("does not exist or you do not have permission to view it");
     jql.then_some(("jql-refused", "Correct the JQL; Jira's issue search shows where it goes wrong."))
 }

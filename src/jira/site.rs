@@ -9,8 +9,28 @@ const CLOUD: &str = "atlassian.net";
 
 /// First parts of paths inside Jira: what a person pastes from a browser, not a context path.
 const PAGES: &[&str] = &[
-    "jira", "browse", "secure", "projects", "wiki", "login", "login.jsp", "issues", "rest", "servicedesk", "plugins",
-    "people", "helpcenter", "dashboards", "dashboard", "o", "admin", "settings", "_edge", "software", "home", "core",
+    "jira",
+    "browse",
+    "secure",
+    "projects",
+    "wiki",
+    "login",
+    "login.jsp",
+    "issues",
+    "rest",
+    "servicedesk",
+    "plugins",
+    "people",
+    "helpcenter",
+    "dashboards",
+    "dashboard",
+    "o",
+    "admin",
+    "settings",
+    "_edge",
+    "software",
+    "home",
+    "core",
 ];
 
 /// The base of a Jira, such as `https://demo.atlassian.net/` or `https://example.test:8443/jira/`.
@@ -262,11 +282,25 @@ mod tests {
     #[test]
     fn any_written_form_of_a_cloud_site_is_the_same_site() {
         for typed in [
-            "demo", "DEMO", "  demo ", "demo.atlassian.net", "Demo.Atlassian.NET.", "https://demo.atlassian.net",
-            "https://demo.atlassian.net/", "HTTPS://DEMO.ATLASSIAN.NET", "\"demo.atlassian.net\"", "http://demo.atlassian.net",
-            "https://demo.atlassian.net/jira/software/projects/X?y#z", "https://demo.atlassian.net/browse/DEMO-1",
-            "demo.atlassian.net/wiki/home", "https://demo.atlassian.net:443/secure/Dashboard.jspa", "<demo>",
-            "https://demo.atlassian.net:8443/", "\u{201c}demo\u{201d}", "demo.atlassian.net#x", "demo.atlassian.net?x=y",
+            "demo",
+            "DEMO",
+            "  demo ",
+            "demo.atlassian.net",
+            "Demo.Atlassian.NET.",
+            "https://demo.atlassian.net",
+            "https://demo.atlassian.net/",
+            "HTTPS://DEMO.ATLASSIAN.NET",
+            "\"demo.atlassian.net\"",
+            "http://demo.atlassian.net",
+            "https://demo.atlassian.net/jira/software/projects/X?y#z",
+            "https://demo.atlassian.net/browse/DEMO-1",
+            "demo.atlassian.net/wiki/home",
+            "https://demo.atlassian.net:443/secure/Dashboard.jspa",
+            "<demo>",
+            "https://demo.atlassian.net:8443/",
+            "\u{201c}demo\u{201d}",
+            "demo.atlassian.net#x",
+            "demo.atlassian.net?x=y",
         ] {
             assert_eq!(base(typed), "https://demo.atlassian.net/", "{typed}");
         }
@@ -297,12 +331,34 @@ mod tests {
     #[test]
     fn what_is_no_site_or_could_deceive_is_refused() {
         for typed in [
-            "", "  ", "ftp://demo.atlassian.net", "javascript:alert(1)", "file:///etc/passwd", "https://",
-            "https://user@demo.atlassian.net", "https://user:word@demo.atlassian.net", "demo.atlassian.net@evil.test",
-            "https://demo.atlassian.net\\@evil.test", "dem\u{43e}.atlassian.net", "xn--dem-tma.atlassian.net", "de mo",
-            "demo\n.atlassian.net", "https://demo..net", "-demo", "https://example.test:0/", "https://example.test:99999/",
-            "https://[::1", "https://[::1]x", "https://0x7f.1/", "https://2130706433/", "https://127.1/", "//demo.atlassian.net",
-            "atlassian.net", "https://example.test/%2e%2e/x", "https://example.test/../x", "demo\u{200b}",
+            "",
+            "  ",
+            "ftp://demo.atlassian.net",
+            "javascript:alert(1)",
+            "file:///etc/passwd",
+            "https://",
+            "https://user@demo.atlassian.net",
+            "https://user:word@demo.atlassian.net",
+            "demo.atlassian.net@evil.test",
+            "https://demo.atlassian.net\\@evil.test",
+            "dem\u{43e}.atlassian.net",
+            "xn--dem-tma.atlassian.net",
+            "de mo",
+            "demo\n.atlassian.net",
+            "https://demo..net",
+            "-demo",
+            "https://example.test:0/",
+            "https://example.test:99999/",
+            "https://[::1",
+            "https://[::1]x",
+            "https://0x7f.1/",
+            "https://2130706433/",
+            "https://127.1/",
+            "//demo.atlassian.net",
+            "atlassian.net",
+            "https://example.test/%2e%2e/x",
+            "https://example.test/../x",
+            "demo\u{200b}",
         ] {
             assert!(understand(typed).is_err(), "{typed:?} became {}", base(typed));
         }

@@ -20,9 +20,7 @@ fn types() -> crate::fake::Scripted {
 }
 
 fn fields() -> crate::fake::Scripted {
-    let field = |id: &str, name: &str, schema: Value, allowed: Value| {
-        json!({ "fieldId": id, "key": id, "name": name, "required": false, "schema": schema, "allowedValues": allowed })
-    };
+    let field = |id: &str, name: &str, schema: Value, allowed: Value| json!({ "fieldId": id, "key": id, "name": name, "required": false, "schema": schema, "allowedValues": allowed });
     let options = json!([
         { "id": "1", "value": "Red", "children": [{ "id": "11", "value": "Dark" }] },
         { "id": "2", "value": "Blue" }
@@ -30,13 +28,28 @@ fn fields() -> crate::fake::Scripted {
     let custom = |name: &str| format!("com.atlassian.jira.plugin.system.customfieldtypes:{name}");
     let list = json!([
         field("customfield_1", "Colour", json!({ "type": "option", "custom": custom("select") }), options.clone()),
-        field("customfield_2", "Colours", json!({ "type": "array", "items": "option", "custom": custom("multiselect") }), options.clone()),
+        field(
+            "customfield_2",
+            "Colours",
+            json!({ "type": "array", "items": "option", "custom": custom("multiselect") }),
+            options.clone()
+        ),
         field("customfield_3", "Notes", json!({ "type": "string", "custom": custom("textarea") }), Value::Null),
         field("customfield_4", "Points", json!({ "type": "number", "custom": custom("float") }), Value::Null),
-        field("customfield_5", "Shade", json!({ "type": "option-with-child", "custom": custom("cascadingselect") }), options),
+        field(
+            "customfield_5",
+            "Shade",
+            json!({ "type": "option-with-child", "custom": custom("cascadingselect") }),
+            options
+        ),
         field("customfield_6", "Helper", json!({ "type": "user", "custom": custom("userpicker") }), Value::Null),
         field("customfield_7", "Due by", json!({ "type": "date", "custom": custom("datepicker") }), Value::Null),
-        field("components", "Components", json!({ "type": "array", "items": "component", "system": "components" }), json!([{ "id": "7", "name": "Door" }]))
+        field(
+            "components",
+            "Components",
+            json!({ "type": "array", "items": "component", "system": "components" }),
+            json!([{ "id": "7", "name": "Door" }])
+        )
     ]);
     json_answer(200, &json!({ "startAt": 0, "maxResults": 200, "total": 8, "fields": list }))
 }
@@ -130,7 +143,8 @@ fn a_refused_field_is_named_as_the_person_named_it() {
         "customfield_1": "Field 'customfield_1' cannot be set. It is not on the appropriate screen, or unknown."
     } });
     let mut host = Script::new([types(), fields(), json_answer(400, &refusal)]);
-    let error = invoke(&mut host, &call(), "create-issue", input(json!({ "Colour": "Red" })), None).expect_err("refused");
+    let error =
+        invoke(&mut host, &call(), "create-issue", input(json!({ "Colour": "Red" })), None).expect_err("refused");
     let failure = error.failure();
     assert_eq!(failure.status, Some(400));
     let named: Vec<_> = failure.fields.iter().map(|f| (f.pointer.as_str(), f.name.as_str())).collect();
