@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use tokio::time::Instant;
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime_wasi_http::FieldMapError;
 
 use super::answer::Answer;
 use super::bindings::{Connector, ConnectorPre};
@@ -325,7 +327,7 @@ fn fault_of(error: &wasmtime::Error, memory_refused: bool) -> HostFault {
     let (kind, detail) =
         if text.contains("fuel allocated for hostcalls") || text.contains("too much data is being copied") {
             (FaultKind::FloodedHost, "the connector handed the host more data than a call may".to_owned())
-        } else if is_flood(&text) {
+        } else if is_flood(error, &text) {
             (FaultKind::FloodedHost, "the connector asked the host for more than a call may have".to_owned())
         } else if memory_refused {
             (FaultKind::OutOfMemory, "the connector wanted more memory than a call may have".to_owned())
@@ -345,10 +347,11 @@ fn fault_of(error: &wasmtime::Error, memory_refused: bool) -> HostFault {
     HostFault::new(kind, detail)
 }
 
-fn is_flood(text: &str) -> bool {
-    ["TotalSizeTooBig", "TooManyFields", "table has no free keys", "random bytes are more", "write exceeded budget"]
-        .iter()
-        .any(|sign| text.contains(sign))
+/// Whether it is a bound of the host's own functions that was reached.
+fn is_flood(error: &wasmtime::Error, text: &str) -> bool {
+    error.downcast_ref::<FieldMapError>().is_some()
+        || matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full))
+        || ["random bytes are more", "write exceeded budget"].iter().any(|sign| text.contains(sign))
 }
 
 /// Tells the guard what the connector made of the service's answers: a refusal that was about a

@@ -125,7 +125,11 @@ impl Bench {
     }
 
     async fn hostile() -> Option<Self> {
-        let limits = Limits { time: Duration::from_secs(2), quarantine: Duration::ZERO, ..Limits::default() };
+        Self::hostile_within(Duration::from_secs(20)).await
+    }
+
+    async fn hostile_within(time: Duration) -> Option<Self> {
+        let limits = Limits { time, quarantine: Duration::ZERO, ..Limits::default() };
         Self::load("guest_hostile.wasm", limits).await
     }
 
@@ -241,7 +245,7 @@ async fn futures_join<T>(calls: Vec<impl Future<Output = T>>) -> Vec<T> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s1_a_spinning_guest_is_stopped_in_time_and_its_neighbours_go_on() {
-    let Some(bench) = Bench::hostile().await else { return };
+    let Some(bench) = Bench::hostile_within(Duration::from_secs(2)).await else { return };
     let begun = std::time::Instant::now();
     let neighbours = async {
         for _ in 0..20 {
@@ -274,7 +278,8 @@ async fn s2_memory_beyond_the_limit_is_not_given() {
 async fn s3_deep_recursion_is_a_fault_of_the_guest_alone() {
     let Some(bench) = Bench::hostile().await else { return };
     for _ in 0..100 {
-        assert_eq!(bench.fault("recurse", json!({})).await, FaultKind::StackOverflow);
+        // A guest with a stack of its own in linear memory runs off its end: a crash like any other.
+        assert!(matches!(bench.fault("recurse", json!({})).await, FaultKind::StackOverflow | FaultKind::Trap));
     }
 }
 
