@@ -17,6 +17,8 @@ use crate::webhook;
 
 /// How often it is checked whether what is registered at the services is still as wanted.
 const DRIFT: Duration = Duration::from_secs(600);
+/// After how long a registration that failed in passing is tried again, at the soonest.
+const SOONEST: Duration = Duration::from_secs(10);
 /// The shortest wait between two polls.
 const SHORTEST_POLL: Duration = Duration::from_secs(1);
 /// How often it is looked for connections that need polling.
@@ -91,11 +93,11 @@ pub async fn serve(
 
     let work = async {
         subscribe_flows(&host, &flows).await?;
-        ensure_all(&host, &public_url).await;
+        let mut again = ensure_all(&host, &public_url).await;
         ready(address, &public_url, flows.all().len());
         loop {
-            host.clock().sleep(DRIFT).await;
-            ensure_all(&host, &public_url).await;
+            host.clock().sleep(again).await;
+            again = ensure_all(&host, &public_url).await;
         }
     };
     let outcome: Result<(), HostError> = tokio::select! {
@@ -172,13 +174,15 @@ async fn subscribe_flows(host: &Arc<Host>, flows: &Flows) -> Result<(), HostErro
     Ok(())
 }
 
-/// Sees to the registrations of every connection that has, or had, subscriptions. Troubles are told and tried again.
-async fn ensure_all(host: &Arc<Host>, public_url: &str) {
+/// Sees to the registrations of every connection that has, or had, subscriptions. Troubles are told, and tried again
+/// after the wait that it answers with.
+async fn ensure_all(host: &Arc<Host>, public_url: &str) -> Duration {
+    let mut again = DRIFT;
     let connections = match off_thread(|| host.store().connections()) {
         Ok(connections) => connections,
         Err(error) => {
             tracing::error!(%error, "the store could not be read");
-            return;
+            return again;
         }
     };
     for connection in connections {
@@ -195,12 +199,17 @@ async fn ensure_all(host: &Arc<Host>, public_url: &str) {
                 tracing::info!(connection = connection.name, registrations = ensured.registrations.len(), "registered");
             }
             Err(error) => {
+                if error.kind() == "transient" {
+                    let asked = error.to_json().get("retry-after-ms").and_then(|it| it.as_u64()).unwrap_or(0);
+                    again = again.min(Duration::from_millis(asked).max(SOONEST));
+                }
                 let remedy =
                     error.to_json().get("remedy").and_then(|it| it.as_str().map(str::to_owned)).unwrap_or_default();
                 tracing::error!(connection = connection.name, %error, remedy, "deliveries could not be registered; tried again later");
             }
         }
     }
+    again
 }
 
 /// Polls each connection that has subscriptions which are not delivered, in its own rhythm.
