@@ -58,7 +58,7 @@ impl Shot {
 
         let headers = Fields::new();
         let append = |name: &str, value: &[u8]| {
-            headers.append(&name.to_owned(), &value.to_vec()).map_err(|error| ("header", error.to_string()))
+            headers.append(name, value).map_err(|error| ("header", error.to_string()))
         };
         for (name, value) in &self.headers {
             append(name, value.as_bytes())?;
