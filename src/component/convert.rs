@@ -265,6 +265,7 @@ pub(super) fn ensured_out(ensured: contract::event::Ensured) -> event::Ensured {
                 proof: proof(),
                 expires_at_ms: None,
                 state: registration.state.to_string(),
+                extra: "{}".to_owned(),
             })
             .collect(),
         changes: ensured
@@ -317,5 +318,6 @@ pub(super) fn occurrence_out(occurrence: contract::event::Occurrence) -> event::
         subscriptions: occurrence.subscriptions,
         time_ms: occurrence.time_ms,
         payload: occurrence.payload.to_string(),
+        extra: "{}".to_owned(),
     }
 }

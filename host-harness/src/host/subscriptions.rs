@@ -246,7 +246,7 @@ pub(crate) fn is_delivered(plugin: &Plugin, card: &str) -> bool {
 }
 
 pub(crate) fn contract_subscription(one: StoredSubscription) -> event::Subscription {
-    event::Subscription { id: one.id, card: one.card, filter: one.filter }
+    event::Subscription { id: one.id, card: one.card, filter: one.filter, extra: "{}".into() }
 }
 
 fn public_base(url: &str) -> Result<String, HostError> {

@@ -412,6 +412,7 @@ async fn k3_the_signing_secret_appears_once_at_the_pointer_and_nowhere_else() {
             id: "s1".into(),
             card: "rumour".into(),
             filter: json!({"requests": requests}).to_string(),
+            extra: "{}".into(),
         }],
         known: vec![],
         callback: "https://host.example.test/hooks/t".into(),

@@ -34,17 +34,18 @@ struct Mirror {
     proof: Proof,
     expires_at_ms: Option<u64>,
     state: String,
+    extra: String,
 }
 
 impl Mirror {
     fn from_contract(registration: &Registration) -> Self {
-        let Registration { id, callback, covers, proof, expires_at_ms, state } = registration.clone();
-        Self { id, callback, covers, proof, expires_at_ms, state }
+        let Registration { id, callback, covers, proof, expires_at_ms, state, extra } = registration.clone();
+        Self { id, callback, covers, proof, expires_at_ms, state, extra }
     }
 
     fn into_contract(self) -> Registration {
-        let Self { id, callback, covers, proof, expires_at_ms, state } = self;
-        Registration { id, callback, covers, proof, expires_at_ms, state }
+        let Self { id, callback, covers, proof, expires_at_ms, state, extra } = self;
+        Registration { id, callback, covers, proof, expires_at_ms, state, extra }
     }
 }
 
@@ -222,6 +223,7 @@ mod tests {
             proof,
             expires_at_ms: Some(1_800_000_000_000),
             state: r#"{"x":1}"#.into(),
+            extra: "{}".into(),
         };
         let text = registration_to_json(&registration);
         let read = registration_from_json(&text).unwrap();

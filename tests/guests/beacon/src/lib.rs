@@ -269,6 +269,7 @@ impl Event for Beacon {
             status: 200,
             headers: vec![Header { name: "content-type".to_owned(), value: "application/json".to_owned() }],
             body: json!({"challenge": body["challenge"]}).to_string().into_bytes(),
+            extra: "{}".to_owned(),
         }))
     }
 
@@ -316,6 +317,7 @@ fn registration(id: String, wish: &EnsureRequest) -> Registration {
         proof,
         expires_at_ms: None,
         state: "{}".to_owned(),
+        extra: "{}".to_owned(),
     }
 }
 
@@ -334,6 +336,7 @@ fn occurrence(card: &str, kind: &str, signal: &Value, all: &[Subscription]) -> R
         subscriptions: wanting,
         time_ms: signal["at-ms"].as_u64(),
         payload: json!({"beacon": signal["beacon"], "colour": signal["colour"]}).to_string(),
+        extra: "{}".to_owned(),
     }))
 }
 

@@ -199,6 +199,7 @@ impl Event for Hostile {
             proof,
             expires_at_ms: None,
             state: "{}".to_owned(),
+            extra: "{}".to_owned(),
         };
         let registrations = if wish.wanted.is_empty() { vec![] } else { vec![registration] };
         Ok(Ensured { registrations, changes, foreign: vec![], allowances: vec![], aside: aside() })
@@ -221,6 +222,7 @@ impl Event for Hostile {
             status: wish["status"].as_u64().unwrap_or(200) as u16,
             headers: headers.into_iter().map(|(name, value)| Header { name, value }).collect(),
             body: vec![b'x'; wish["bytes"].as_u64().unwrap_or(0) as usize],
+            extra: "{}".to_owned(),
         }))
     }
 
@@ -255,6 +257,7 @@ fn rumours(wish: &Value, given: &str, subscriptions: &[Subscription]) -> Vec<Occ
         subscriptions: names,
         time_ms: Some(u64::MAX),
         payload: search(wish, given).to_string(),
+        extra: "{}".to_owned(),
     };
     vec![rumour; wish["times"].as_u64().unwrap_or(1) as usize]
 }
