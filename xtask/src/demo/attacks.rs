@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::Stage;
-use super::flow::{Run, runs};
+use super::flow::{Run, eventually, runs};
 use super::story::{Step, Story};
 
 /// How many calls are made with the revoked token.
@@ -68,21 +68,9 @@ fn forge(stage: &Stage<'_>, step: &mut Step, run: &Run) -> Result<()> {
 fn genuine(stage: &Stage<'_>, run: &Run) -> Result<(Vec<(String, String)>, String)> {
     let request = stage.jira.observe(&format!("/webhooks/deliveries/{}/request", run.delivery))?;
     let own = ["host", "content-length", "connection", "transfer-encoding", "accept-encoding"];
-    let mut headers = Vec::new();
-    match &request["headers"] {
-        Value::Object(members) => {
-            for (name, value) in members {
-                headers.push((name.clone(), value.as_str().unwrap_or_default().to_owned()));
-            }
-        }
-        Value::Array(pairs) => {
-            for pair in pairs {
-                let part = |index: usize| pair[index].as_str().unwrap_or_default().to_owned();
-                headers.push((part(0), part(1)));
-            }
-        }
-        other => anyhow::bail!("the simulator shows no headers of the delivery: {other}"),
-    }
+    let sent = request["headers"].as_object().context("the simulator shows no headers of the delivery")?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut headers: Vec<_> = sent.iter().map(|(name, value)| (name.clone(), text(value))).collect();
     headers.retain(|(name, _)| !own.contains(&name.to_ascii_lowercase().as_str()));
     let body = request["body"].as_str().context("the simulator shows no body of the delivery")?;
     Ok((headers, body.to_owned()))
@@ -92,6 +80,15 @@ fn deliver_again(stage: &Stage<'_>, step: &mut Step, run: &Run) -> Result<()> {
     let before = runs(stage)?.len();
     stage.jira.make(&format!("/webhooks/deliveries/{}/redeliver", run.delivery))?.json()?;
     step.proved("Jira sent the same delivery again, with its true signature");
+    eventually(step, "waiting for the host's answer", || {
+        let deliveries = stage.jira.observe("/webhooks/deliveries")?;
+        let mut all = deliveries.as_array().into_iter().flatten();
+        let attempts = all.find(|one| one["identifier"] == *run.delivery).map(|one| one["attempts"].clone());
+        let attempts = attempts.as_ref().and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let last = attempts.last().filter(|_| attempts.len() > 1);
+        Ok(last.and_then(|attempt| attempt["status"].as_u64()).filter(|status| *status == 200))
+    })?;
+    step.proved("the host took it with 200, so that Jira stops repeating it");
     nothing_started(stage, step, before)
 }
 

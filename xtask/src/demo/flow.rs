@@ -4,7 +4,6 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::fs;
-use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -101,7 +100,12 @@ fn connect(stage: &Stage<'_>, step: &mut Step) -> Result<()> {
         "token=-",
         "--allow-private",
     ];
-    stage.harness.call_with(step, &arguments, &account.token)?.done()?;
+    let added = stage.harness.call_with(step, &arguments, &account.token)?.done()?;
+    for finding in added["health"]["findings"].as_array().into_iter().flatten() {
+        let text = |name: &str| finding[name].as_str().unwrap_or_default();
+        step.shows(&format!("{:8} {}", text("outcome"), text("message")));
+    }
+    ensure!(added["health"]["proven"] == true, "the connection is not proven: {added}");
     let shown = stage.harness.call(step, &["connection", "show", "demo"])?.done()?;
     ensure!(!shown.to_string().contains(&account.token), "the token is shown with the connection");
     step.proved(&format!("signed in as {} and proved by Jira's own answer", account.email));
@@ -111,18 +115,23 @@ fn connect(stage: &Stage<'_>, step: &mut Step) -> Result<()> {
 
 fn check_quota(stage: &Stage<'_>, step: &mut Step) -> Result<()> {
     let quota = stage.harness.call(step, &["quota", "--connection", "demo"])?.done()?;
-    step.shows(&quota.to_string());
+    for limit in quota["limits"].as_array().into_iter().flatten() {
+        step.shows(&format!("{}: {} of {} used", limit["name"], limit["used"], limit["limit"]));
+    }
+    ensure!(quota["standing"] == "fine", "the standing is {}", quota["standing"]);
     step.proved("there is room, counted at Jira and not guessed");
     Ok(())
 }
 
 fn serve(stage: &Stage<'_>, step: &mut Step) -> Result<()> {
-    for line in flow_text(stage)?.lines().filter(|line| !line.trim_start().starts_with('#')) {
+    let text = flow_text(stage)?;
+    let comment = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    for line in text.lines().filter(|line| !comment(line)) {
         step.shows(line);
     }
-    let listen = free_address()?;
-    let url = format!("http://{listen}");
-    stage.harness.serve(step, &["serve", "--listen", &listen, "--public-url", &url, "--flows", FLOWS])?;
+    let ready = stage.harness.serve(step, &["serve", "--listen", "127.0.0.1:0", "--flows", FLOWS])?;
+    let ready: Value = serde_json::from_str(&ready.greeting).context("`harness serve` printed an unexpected line")?;
+    step.shows(&format!("reached at {}", ready["public-url"]));
     let account = stage.jira.administrator()?;
     let hooks = eventually(step, "waiting for the webhook", || {
         let hooks = stage.jira.jira(account, "/rest/webhooks/1.0/webhook")?.json()?;
@@ -155,8 +164,8 @@ fn create(stage: &Stage<'_>, step: &mut Step) -> Result<String> {
 fn delivered(stage: &Stage<'_>, step: &mut Step) -> Result<(String, String)> {
     let delivery = eventually(step, "waiting for Jira's delivery", || {
         let deliveries = stage.jira.observe("/webhooks/deliveries")?;
-        let list = deliveries.as_array().or_else(|| deliveries["deliveries"].as_array());
-        Ok(list.and_then(|list| list.iter().find(|delivery| delivery["state"] == "delivered").cloned()))
+        let mut list = deliveries.as_array().into_iter().flatten();
+        Ok(list.find(|delivery| delivery["state"] == "delivered").cloned())
     })?;
     let text = |name: &str| {
         delivery[name].as_str().map(str::to_owned).with_context(|| format!("the delivery has no {name}: {delivery}"))
@@ -171,9 +180,9 @@ fn flow_ran(stage: &Stage<'_>, step: &mut Step, issue: &str) -> Result<()> {
         let runs = runs(stage)?;
         Ok(runs.into_iter().find(is_over))
     })?;
-    let id = run["id"].as_str().map_or_else(|| run["id"].to_string(), str::to_owned);
     step.command(&["harness"], &["runs", "list"]);
-    let shown = stage.harness.call(step, &["runs", "show", &id])?.done()?;
+    let id = run["id"].as_str().context("the run has no id")?;
+    let shown = stage.harness.call(step, &["runs", "show", id])?.done()?;
     let state = run["state"].as_str().unwrap_or_default();
     ensure!(state == "done", "the run ended as {state}: {shown}");
     ensure!(shown.to_string().contains(issue), "the run is not about {issue}: {shown}");
@@ -199,13 +208,8 @@ fn read_back(stage: &Stage<'_>, step: &mut Step, issue: &str) -> Result<()> {
 
 /// All flow runs the host knows.
 pub(super) fn runs(stage: &Stage<'_>) -> Result<Vec<Value>> {
-    let mut listed = stage.harness.quietly(&["runs", "list"], "")?.done()?;
-    match listed.take() {
+    match stage.harness.quietly(&["runs", "list"], "")?.done()? {
         Value::Array(runs) => Ok(runs),
-        Value::Object(mut members) => match members.remove("runs") {
-            Some(Value::Array(runs)) => Ok(runs),
-            _ => bail!("`harness runs list --json` gave no list"),
-        },
         other => bail!("`harness runs list --json` gave {other}"),
     }
 }
@@ -217,12 +221,6 @@ fn is_over(run: &Value) -> bool {
 fn flow_text(stage: &Stage<'_>) -> Result<String> {
     let path = stage.workspace.root().join(FLOWS).join("triage-new-bugs.yaml");
     fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
-}
-
-/// An address on loopback that was free a moment ago.
-fn free_address() -> Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("no free port on loopback")?;
-    Ok(listener.local_addr()?.to_string())
 }
 
 /// Asks again and again until there is an answer.

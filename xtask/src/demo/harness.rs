@@ -41,7 +41,7 @@ impl Reply {
         let (message, remedy) = (error["message"].as_str(), error["remedy"].as_str());
         let code = self.code.map_or_else(|| "a signal".to_owned(), |code| format!("exit code {code}"));
         match (message, remedy) {
-            (Some(message), Some(remedy)) => format!("{message} {remedy} ({code})"),
+            (Some(message), Some(remedy)) => format!("{message}. {remedy} ({code})").replace("..", "."),
             (Some(message), None) => format!("{message} ({code})"),
             _ => format!("{code}: {}", self.stderr.trim()),
         }
