@@ -82,7 +82,7 @@ fn a_connection_is_added_listed_shown_checked_and_removed() {
     let stage = Stage::new();
     let added = stage.connect("demo", "admin", &[]);
     let report = added.expect(0);
-    assert!(report["findings"].as_array().is_some_and(|findings| findings.len() > 2), "no health report: {report:#}");
+    assert!(report["health"]["findings"].as_array().is_some_and(|findings| findings.len() > 2), "no health report: {report:#}");
     let listed = stage.host.run(&["connection", "list"]).list();
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0]["name"], "demo");

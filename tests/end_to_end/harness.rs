@@ -61,6 +61,8 @@ impl Outcome {
 pub(crate) struct Harness {
     folder: TempDir,
     program: PathBuf,
+    /// What `HARNESS_LOG` is set to.
+    log: Option<&'static str>,
     /// Everything every command printed, for tests that search it.
     said: Arc<Mutex<String>>,
 }
@@ -77,7 +79,13 @@ impl Harness {
     /// An empty home.
     pub(crate) fn fresh() -> Self {
         let folder = tempfile::Builder::new().prefix("harness-").tempdir().expect("a temporary folder");
-        Self { folder, program: built::program("harness"), said: Arc::default() }
+        Self { folder, program: built::program("harness"), log: None, said: Arc::default() }
+    }
+
+    /// The same, telling all it can tell on stderr.
+    pub(crate) fn loud(mut self) -> Self {
+        self.log = Some("trace");
+        self
     }
 
     /// Where the host keeps its data.
@@ -96,8 +104,11 @@ impl Harness {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--home").arg(self.home()).args(arguments).current_dir(self.folder.path());
-        for name in ["HARNESS_HOME", "HARNESS_KEY_FILE", "RUST_LOG", "HTTP_PROXY", "http_proxy"] {
+        for name in ["HARNESS_HOME", "HARNESS_KEY_FILE", "HARNESS_LOG", "RUST_LOG", "HTTP_PROXY", "http_proxy"] {
             command.env_remove(name);
+        }
+        if let Some(level) = self.log {
+            command.env("HARNESS_LOG", level);
         }
         command
     }

@@ -1,5 +1,6 @@
 //! Plain HTTP, as anybody on the network could speak it.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -19,14 +20,12 @@ impl Answer {
     }
 }
 
-fn agent() -> Agent {
-    Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .proxy(None)
-        .timeout_global(Some(Duration::from_secs(60)))
-        .build()
-        .new_agent()
+fn agent() -> &'static Agent {
+    static AGENT: OnceLock<Agent> = OnceLock::new();
+    AGENT.get_or_init(|| {
+        let config = Agent::config_builder().http_status_as_error(false).max_redirects(0).proxy(None);
+        config.timeout_global(Some(Duration::from_secs(60))).build().new_agent()
+    })
 }
 
 /// Sends one request and reads the whole answer.

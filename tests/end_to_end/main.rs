@@ -10,6 +10,8 @@ mod built;
 mod figure;
 mod harness;
 mod http;
+mod runtime;
+mod service;
 mod simulator;
 mod stage;
 

@@ -1,21 +1,14 @@
 //! A simulated Jira of a test's own, and its controls.
 
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jira_simulator::{AccountAccess, Config, Running, Simulator};
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
 
 use crate::http::{self, Answer};
-
-/// One runtime for all simulators of the test process.
-fn runtime() -> &'static Runtime {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| Runtime::new().expect("a runtime can be started"))
-}
+use crate::runtime::wait_for;
 
 /// A Jira Cloud on loopback. Dropping it stops it.
 pub(crate) struct Jira {
@@ -24,7 +17,7 @@ pub(crate) struct Jira {
 
 impl Jira {
     pub(crate) fn start() -> Self {
-        let running = runtime().block_on(Simulator::start(Config::default())).expect("the simulator starts");
+        let running = wait_for(Simulator::start(Config::default())).expect("the simulator starts");
         Self { running }
     }
 
@@ -150,14 +143,14 @@ pub(crate) fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Asks again and again, for at most 20 seconds, until there is an answer.
+/// Asks again and again, for at most a minute, until there is an answer.
 pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(started.elapsed() < Duration::from_secs(20), "waited 20 s for {what}");
+        assert!(started.elapsed() < Duration::from_secs(60), "waited a minute for {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

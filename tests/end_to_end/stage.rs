@@ -34,9 +34,14 @@ impl Stage {
 
     /// Adds a connection with any token.
     pub(crate) fn connect_with(&self, name: &str, email: &str, token: &str, more: &[&str]) -> Outcome {
+        self.connect_at(name, self.jira.url(), email, token, more)
+    }
+
+    /// Adds a connection to any site.
+    pub(crate) fn connect_at(&self, name: &str, site: &str, email: &str, token: &str, more: &[&str]) -> Outcome {
         let token = self.host.file(&format!("{name}.token"), token);
         let connector = built::connector();
-        let (connector, site) = (connector.to_string_lossy(), format!("site={}", self.jira.url()));
+        let (connector, site) = (connector.to_string_lossy(), format!("site={site}"));
         let (email, token) = (format!("email={email}"), format!("token=@{}", token.display()));
         let mut arguments = vec!["connection", "add", name, "--connector", &connector, "--method", "api-token"];
         arguments.extend(["--set", &site, "--set", &email, "--secret", &token, "--allow-private"]);

@@ -1,0 +1,188 @@
+//! K1: no secret comes to light anywhere, in any form.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
+use serde_json::{Value, json};
+
+use super::tee::Tee;
+use crate::figure::figure;
+use crate::harness::Harness;
+use crate::http;
+use crate::main_job::{finished_runs, webhooks};
+use crate::simulator::{eventually, text};
+use crate::stage::Stage;
+
+/// What is searched for: every form in which a secret may come to light.
+struct Canary {
+    name: &'static str,
+    forms: Vec<Vec<u8>>,
+}
+
+impl Canary {
+    fn new(name: &'static str, secret: &str) -> Self {
+        assert!(secret.len() >= 16, "{name} is too short to be searched for");
+        let mut forms = vec![secret.as_bytes().to_vec(), hex::encode(secret).into_bytes()];
+        forms.push(hex::encode_upper(secret).into_bytes());
+        let percent = |all: bool| {
+            let write = |byte: u8| {
+                if !all && byte.is_ascii_alphanumeric() { (byte as char).to_string() } else { format!("%{byte:02X}") }
+            };
+            secret.bytes().map(write).collect::<String>().into_bytes()
+        };
+        forms.extend([percent(false), percent(true)]);
+        forms.push(secret.bytes().rev().collect());
+        // In base 64 a text looks different by where it begins; the ends depend on what is beside it.
+        for lead in 0..3 {
+            let padded = ["\0".repeat(lead).into_bytes(), secret.as_bytes().to_vec()].concat();
+            for engine in [STANDARD_NO_PAD.encode(&padded), URL_SAFE.encode(&padded)] {
+                let body = engine.trim_end_matches('=');
+                forms.push(body.as_bytes()[4 * usize::from(lead > 0)..body.len() - 2].to_vec());
+            }
+        }
+        Self { name, forms }
+    }
+
+    fn is_in(&self, bytes: &[u8]) -> bool {
+        self.forms.iter().any(|form| bytes.windows(form.len()).any(|window| window == form))
+    }
+}
+
+/// Searches all files of a folder, but not those it must be in.
+fn search_files(folder: &Path, canaries: &[Canary], found: &mut Vec<String>) -> usize {
+    let mut searched = 0;
+    for entry in std::fs::read_dir(folder).expect("the folder can be read").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            searched += search_files(&path, canaries, found);
+        } else if path.file_name().is_some_and(|name| name != "vault.key") {
+            search(&path.display().to_string(), &std::fs::read(&path).unwrap_or_default(), canaries, found);
+            searched += 1;
+        }
+    }
+    searched
+}
+
+fn search(place: &str, bytes: &[u8], canaries: &[Canary], found: &mut Vec<String>) {
+    found.extend(canaries.iter().filter(|canary| canary.is_in(bytes)).map(|canary| format!("{} in {place}", canary.name)));
+}
+
+/// What other users of the machine see of a process.
+fn process_list(id: u32) -> Vec<u8> {
+    ["cmdline", "environ", "comm"].iter().flat_map(|name| std::fs::read(format!("/proc/{id}/{name}")).unwrap_or_default()).collect()
+}
+
+const FLOW: &str = r#"
+name: answer
+on: { event: issue-created, connection: demo }
+steps:
+  - id: comment
+    action: add-comment
+    connection: demo
+    input: { issue: '${{ event.issue.key }}', body: seen }
+  - id: fail
+    action: get-issue
+    connection: demo
+    input: { issue: NOPE-1 }
+"#;
+
+/// Lets a host do all it does, with a tap on its wire; answers with what the tap learnt.
+fn live(stage: &Stage, lists: &mut Vec<u8>) -> (String, String) {
+    let tee = Tee::before(stage);
+    let added = tee.connect(stage);
+    assert_eq!(added.code, 0, "{added:#?}");
+    stage.host.file("flows/answer.yaml", FLOW);
+    let serving = stage.host.serve(&["--flows", "flows"]);
+    let hook = eventually("the webhook", || webhooks(stage).pop());
+    let running = stage.host.start(&["run", "get-issue", "--connection", "demo", "--input", r#"{"issue":"DEMO-1"}"#]);
+    lists.extend(process_list(running.id()));
+    lists.extend(process_list(serving.id()));
+    running.finish();
+    stage.task("Canary");
+    eventually("the run", || finished_runs(stage).pop());
+    let callback = text(&hook["url"]);
+    for (url, body) in [(callback.clone(), "forged"), (format!("{callback}x"), "lost"), (format!("{callback}?a=b"), "{}")] {
+        http::send("POST", &url, &[("x-hub-signature".to_owned(), "sha256=00".to_owned())], body.as_bytes());
+    }
+    for arguments in [
+        &["connection", "list"][..],
+        &["connection", "show", "demo"],
+        &["connection", "check", "demo"],
+        &["subscriptions"],
+        &["quota", "--connection", "demo"],
+        &["runs", "list"],
+        &["events", "list"],
+        &["options", "create-issue", "project", "--connection", "demo"],
+    ] {
+        stage.host.run(arguments);
+        stage.host.run_plain(arguments, "");
+    }
+    for run in stage.host.run(&["runs", "list"]).list() {
+        stage.host.run(&["runs", "show", &text(&run["id"])]);
+    }
+    for event in stage.host.run(&["events", "list"]).list() {
+        stage.host.run(&["events", "show", &text(&event["id"])]);
+    }
+    assert!(tee.carried().contains(&callback), "the tap sees registrations");
+    (tee.secret(), callback)
+}
+
+/// Lets everything fail that handles secrets.
+fn fail(stage: &Stage, token: &str) {
+    stage.jira.control("POST", "/accounts/admin/revoke-token", &Value::Null);
+    for _ in 0..3 {
+        stage.run("get-issue", &json!({"issue": "DEMO-1"}));
+    }
+    let email = stage.jira.account("admin").email;
+    stage.connect_with("dead", &email, token, &[]);
+    stage.connect_with("broken", &email, &format!("{token}\r\nx: y"), &[]);
+    stage.connect_with("demo", &email, token, &[]);
+    let connector = crate::built::connector().to_string_lossy().into_owned();
+    let visible = format!("token={token}");
+    // Whoever writes a token into the command line has shown it already: the host must not repeat it.
+    stage.host.run(&["connection", "add", "argv", "--connector", &connector, "--method", "api-token", "--set", &visible]);
+    stage.host.run(&["connection", "add", "argv", "--connector", &connector, "--method", "api-token", "--secret", &visible]);
+    stage.host.run_with(&["connection", "add", "stdin", "--connector", &connector, "--method", "api-token", "--secret", "token=-", "--set", "nonsense=1"], token);
+    let key_file = stage.host.home().join("vault.key");
+    let key = std::fs::read(&key_file).expect("the key file is there");
+    std::fs::remove_file(&key_file).expect("the key file can be removed");
+    assert_ne!(stage.host.run(&["connection", "check", "demo"]).code, 0, "without its key the vault stays closed");
+    std::fs::write(&key_file, key).expect("the key file can be put back");
+}
+
+#[test]
+fn k1_no_canary_comes_to_light() {
+    let stage = Stage { jira: crate::simulator::Jira::start(), host: Harness::new().loud() };
+    let token = stage.jira.account("admin").token;
+    let mut lists = Vec::new();
+    let (signing, callback) = live(&stage, &mut lists);
+    fail(&stage, &token);
+    let capability = callback.rsplit('/').next().expect("a callback has a last segment").to_owned();
+    let credential = STANDARD.encode(format!("{}:{token}", stage.jira.account("admin").email));
+    let canaries = [
+        Canary::new("the token", &token),
+        Canary::new("the header's value", &credential),
+        Canary::new("the signing secret", &signing),
+        Canary::new("the callback's token", &capability),
+    ];
+    for canary in &canaries {
+        assert!(canary.is_in(format!("<{}>", String::from_utf8_lossy(&canary.forms[0])).as_bytes()));
+    }
+    let encoded = STANDARD.encode(format!("somebody@example.test:{token}"));
+    assert!(canaries[0].is_in(encoded.as_bytes()), "a token inside a Basic credential is found");
+
+    let mut found = Vec::new();
+    let said = stage.host.said();
+    assert!(said.len() > 10_000, "there is something to search");
+    search("what was printed and logged", said.as_bytes(), &canaries, &mut found);
+    search("the process list", &lists, &canaries, &mut found);
+    let files = search_files(&stage.host.home(), &canaries, &mut found);
+    figure(
+        "K1",
+        "token, Basic credential, signing secret, callback token: in all output, logs, database, cache, process list; also base 64, hex, percent",
+        "0 hits",
+        format!("{} hits in {} kB of output and {files} files{}", found.len(), said.len() / 1024, found.iter().map(|one| format!("; {one}")).collect::<String>()),
+        found.is_empty() && files >= 2 && !lists.is_empty(),
+    );
+}

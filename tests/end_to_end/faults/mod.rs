@@ -1,0 +1,12 @@
+//! The numbered fault and security tests, one file per group. Each records its figure for the table
+//! of `cargo xtask test --faults`.
+
+mod authentication;
+mod canary;
+mod cell;
+mod guest_secrets;
+mod network;
+mod sandbox;
+mod sandbox_floods;
+mod tee;
+mod webhooks;
