@@ -60,7 +60,9 @@ fn s4_a_flood_is_refused_and_the_hosts_memory_stays_flat() {
             // The host refused the request itself, or handed out far less than was asked for.
             Ok(answer) if answer["answers"][0]["refused"].is_string() => {}
             Ok(answer) if answer["started"].as_u64().is_some_and(|started| started <= 10_000) => {}
-            Ok(answer) => let_through.push(format!("{card}: {}", answer.to_string().chars().take(80).collect::<String>())),
+            Ok(answer) => {
+                let_through.push(format!("{card}: {}", answer.to_string().chars().take(80).collect::<String>()))
+            }
         }
     }
     let grown = resident().saturating_sub(before);
@@ -69,7 +71,13 @@ fn s4_a_flood_is_refused_and_the_hosts_memory_stays_flat() {
         "S4",
         "a guest floods the host: headers, paths, bodies, requests, timers, randomness, notices, outputs",
         "all refused; memory flat",
-        format!("{} of {} refused{}; memory +{} MiB", all.len() - let_through.len(), all.len(), if let_through.is_empty() { String::new() } else { format!(" (let through: {let_through:?})") }, grown >> 20),
+        format!(
+            "{} of {} refused{}; memory +{} MiB",
+            all.len() - let_through.len(),
+            all.len(),
+            if let_through.is_empty() { String::new() } else { format!(" (let through: {let_through:?})") },
+            grown >> 20
+        ),
         let_through.is_empty() && grown <= limit,
     );
     assert!(go("send", &json!({"request": {"path": "/"}})).is_ok(), "and the host still works");
