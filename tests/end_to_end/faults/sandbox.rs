@@ -30,8 +30,7 @@ fn p99(mut times: Vec<Duration>) -> Duration {
 
 /// How long calls of a well-behaved card take that each ask a service which needs 50 ms.
 fn neighbours(plugin: &Plugin, service: &Service) -> Vec<Duration> {
-    let access =
-        with_token(host_harness::egress::Network::new().expect("TLS"), vec![pinned(&service.url())], true, "x");
+    let access = with_token(host_harness::egress::Network::new().expect("TLS"), vec![pinned(&service.url())], true, "x");
     let mut times = Vec::new();
     for _ in 0..25 {
         let wave: Vec<_> = (0..4)
@@ -110,19 +109,8 @@ pub(super) fn hostile_home(service: &Service) -> Harness {
     let token = host.file("token", "fake-token-of-the-hostile-guest");
     let token = format!("token=@{}", token.display());
     let added = host.run(&[
-        "connection",
-        "add",
-        "hostile",
-        "--connector",
-        &component.to_string_lossy(),
-        "--method",
-        "token",
-        "--set",
-        &base,
-        "--secret",
-        &token,
-        "--allow-private",
-        "--no-check",
+        "connection", "add", "hostile", "--connector", &component.to_string_lossy(), "--method", "token", "--set",
+        &base, "--secret", &token, "--allow-private", "--no-check",
     ]);
     assert_eq!(added.code, 0, "{added:#?}");
     host
@@ -147,13 +135,7 @@ fn s2_a_guest_that_wants_all_memory_gets_its_share_and_no_more() {
         "S2",
         "a guest takes memory up to 4 GiB; 10,001 instances in one component",
         "denied; host's memory ≤ limit + 10 %",
-        format!(
-            "guest got {} MiB of {}; host +{} MiB; instances: {}",
-            got.unwrap_or(0) >> 20,
-            limit >> 20,
-            grown >> 20,
-            if denied { "denied" } else { "NOT denied" }
-        ),
+        format!("guest got {} MiB of {}; host +{} MiB; instances: {}", got.unwrap_or(0) >> 20, limit >> 20, grown >> 20, if denied { "denied" } else { "NOT denied" }),
         got.is_none_or(|got| got <= limit) && grown > limit / 4 && grown <= limit + limit / 10 && denied,
     );
 }
@@ -161,9 +143,8 @@ fn s2_a_guest_that_wants_all_memory_gets_its_share_and_no_more() {
 #[test]
 fn s3_endless_recursion_is_a_trap_each_time_and_the_host_lives() {
     let plugin = hostile(patient());
-    let trapped = (0..1000)
-        .filter(|_| fault(&run(&plugin, "c", "recurse", &json!({}))) == Some(FaultKind::StackOverflow))
-        .count();
+    let trapped =
+        (0..1000).filter(|_| fault(&run(&plugin, "c", "recurse", &json!({}))) == Some(FaultKind::StackOverflow)).count();
     let alive = run(&plugin, "c", "remember", &json!({"text": "still here"})).is_ok();
     figure(
         "S3",
@@ -229,12 +210,7 @@ fn s6_a_component_that_asks_for_more_is_not_even_instantiated() {
         "S6",
         "components ask for files, sockets, environment, stdout and more",
         "all refused; the connector's import list is exact",
-        format!(
-            "{} of {asked} refused{}; import list {}",
-            asked - let_in.len(),
-            if let_in.is_empty() { String::new() } else { format!(" (let in: {let_in:?})") },
-            if exact { "exact" } else { "NOT as agreed" }
-        ),
+        format!("{} of {asked} refused{}; import list {}", asked - let_in.len(), if let_in.is_empty() { String::new() } else { format!(" (let in: {let_in:?})") }, if exact { "exact" } else { "NOT as agreed" }),
         asked >= 7 && let_in.is_empty() && exact,
     );
 }
@@ -260,11 +236,5 @@ fn s7_nothing_of_one_connection_is_found_by_the_next() {
             assert!(seen["found"]["bytes-read"].as_u64().is_some_and(|read| read > 100_000), "{seen}");
         }
     }
-    figure(
-        "S7",
-        "connections A and B take turns in one component",
-        "0 hits in 1,000",
-        format!("{hits} hits in 1000"),
-        hits == 0,
-    );
+    figure("S7", "connections A and B take turns in one component", "0 hits in 1,000", format!("{hits} hits in 1000"), hits == 0);
 }

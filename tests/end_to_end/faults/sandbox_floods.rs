@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::cell::{call, hostile, patient, pinned, run_with, with_token};
 use crate::figure::figure;
+use crate::harness::free_address;
 use crate::runtime::wait_for;
 use crate::service::{Reply, Service};
 
@@ -45,7 +46,14 @@ fn s4_a_flood_is_refused_and_the_hosts_memory_stays_flat() {
     let service = Service::start(|_| Reply::json(200, &json!({})));
     let access = with_token(Network::new().expect("TLS"), vec![pinned(&service.url())], true, "fake-token");
     let call = call("flood", &json!({"base-url": service.url()}));
-    let go = |card: &str, input: &Value| wait_for(run_with(&plugin, &access, &call, card, input));
+    // Nobody listens there: a flood of requests shall not fall on another test.
+    let nowhere = format!("http://{}/", free_address());
+    let access_to_nobody = with_token(Network::new().expect("TLS"), vec![pinned(&nowhere)], true, "fake-token");
+    let call_to_nobody = super::cell::call("flood", &json!({"base-url": nowhere}));
+    let go = |card: &str, input: &Value| match card {
+        "flood-requests" => wait_for(run_with(&plugin, &access_to_nobody, &call_to_nobody, card, input)),
+        _ => wait_for(run_with(&plugin, &access, &call, card, input)),
+    };
     assert!(go("send", &json!({"request": {"path": "/"}})).is_ok(), "one request is no flood");
     // The first calls make the host's own pools and buffers.
     for (card, input) in floods() {
@@ -60,9 +68,7 @@ fn s4_a_flood_is_refused_and_the_hosts_memory_stays_flat() {
             // The host refused the request itself, or handed out far less than was asked for.
             Ok(answer) if answer["answers"][0]["refused"].is_string() => {}
             Ok(answer) if answer["started"].as_u64().is_some_and(|started| started <= 10_000) => {}
-            Ok(answer) => {
-                let_through.push(format!("{card}: {}", answer.to_string().chars().take(80).collect::<String>()))
-            }
+            Ok(answer) => let_through.push(format!("{card}: {}", answer.to_string().chars().take(80).collect::<String>())),
         }
     }
     let grown = resident().saturating_sub(before);
@@ -71,13 +77,7 @@ fn s4_a_flood_is_refused_and_the_hosts_memory_stays_flat() {
         "S4",
         "a guest floods the host: headers, paths, bodies, requests, timers, randomness, notices, outputs",
         "all refused; memory flat",
-        format!(
-            "{} of {} refused{}; memory +{} MiB",
-            all.len() - let_through.len(),
-            all.len(),
-            if let_through.is_empty() { String::new() } else { format!(" (let through: {let_through:?})") },
-            grown >> 20
-        ),
+        format!("{} of {} refused{}; memory +{} MiB", all.len() - let_through.len(), all.len(), if let_through.is_empty() { String::new() } else { format!(" (let through: {let_through:?})") }, grown >> 20),
         let_through.is_empty() && grown <= limit,
     );
     assert!(go("send", &json!({"request": {"path": "/"}})).is_ok(), "and the host still works");
