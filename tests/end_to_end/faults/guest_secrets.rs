@@ -17,7 +17,12 @@ const SIGNING: &str = "fake-canary-signing-secret-03be";
 /// An empty wish for registrations, with one subscription whose filter is given.
 fn wish(filter: &Value, placeholder: &str) -> EnsureRequest {
     EnsureRequest {
-        wanted: vec![Subscription { id: "s".to_owned(), card: "rumour".to_owned(), filter: filter.to_string() }],
+        wanted: vec![Subscription {
+            id: "s".to_owned(),
+            card: "rumour".to_owned(),
+            filter: filter.to_string(),
+            extra: "{}".to_owned(),
+        }],
         known: Vec::new(),
         callback: "https://hooks.example.test/hooks/fake".to_owned(),
         owner: "host/c".to_owned(),

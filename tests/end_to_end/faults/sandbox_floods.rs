@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::cell::{call, hostile, patient, pinned, run_with, with_token};
 use crate::figure::figure;
+use crate::harness::free_address;
 use crate::runtime::wait_for;
 use crate::service::{Reply, Service};
 
@@ -45,7 +46,14 @@ fn s4_a_flood_is_refused_and_the_hosts_memory_stays_flat() {
     let service = Service::start(|_| Reply::json(200, &json!({})));
     let access = with_token(Network::new().expect("TLS"), vec![pinned(&service.url())], true, "fake-token");
     let call = call("flood", &json!({"base-url": service.url()}));
-    let go = |card: &str, input: &Value| wait_for(run_with(&plugin, &access, &call, card, input));
+    // Nobody listens there: a flood of requests shall not fall on another test.
+    let nowhere = format!("http://{}/", free_address());
+    let access_to_nobody = with_token(Network::new().expect("TLS"), vec![pinned(&nowhere)], true, "fake-token");
+    let call_to_nobody = super::cell::call("flood", &json!({"base-url": nowhere}));
+    let go = |card: &str, input: &Value| match card {
+        "flood-requests" => wait_for(run_with(&plugin, &access_to_nobody, &call_to_nobody, card, input)),
+        _ => wait_for(run_with(&plugin, &access, &call, card, input)),
+    };
     assert!(go("send", &json!({"request": {"path": "/"}})).is_ok(), "one request is no flood");
     // The first calls make the host's own pools and buffers.
     for (card, input) in floods() {
