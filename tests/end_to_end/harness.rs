@@ -263,11 +263,6 @@ impl Serving {
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
-
-    /// What it logged so far.
-    pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
 }
 
 impl Drop for Serving {
@@ -275,6 +270,9 @@ impl Drop for Serving {
         // It may have ended by itself; then there is nothing to end.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("serve said:\n{}", std::fs::read_to_string(&self.log).unwrap_or_default());
+        }
     }
 }
 
