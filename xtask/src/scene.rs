@@ -132,7 +132,9 @@ fn end_when_interrupted(cast: &Arc<Mutex<Cast>>) -> Result<()> {
     let cast = Arc::clone(cast);
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            lock(&cast).end();
+            // Locked until the exit: or the story would go on to tell that its processes died.
+            let mut cast = lock(&cast);
+            cast.end();
             eprintln!("\nStopped; everything that was started is ended.");
             std::process::exit(128 + signal);
         }
