@@ -58,7 +58,7 @@ fn every_refusal_of_a_read_has_its_code() {
         trouble("half a body", json!({"truncate_body_to": 40}), 4, "jira.answer-truncated"),
         trouble("another kind of body", json!({"status": 200, "headers": {"content-type": "text/plain"}, "body": "fine"}), 3, "jira.answer-invalid"),
         trouble("a redirect", json!({"status": 302, "headers": {"location": "https://elsewhere.example.test/"}, "body": ""}), 3, "jira.redirected"),
-        trouble("a connection cut at once", json!({"cut": "before-commit"}), 4, "jira.unreachable"),
+        trouble("a connection cut at once", json!({"cut": "before-commit"}), 4, "jira.connection-broken"),
     ];
     let mut wrong = Vec::new();
     for trouble in &troubles {

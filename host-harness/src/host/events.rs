@@ -43,7 +43,12 @@ impl Host {
         let plugin = self.load(component).await?;
         let cards = plugin.manifest().cards.iter().filter(|card| card.kind == CardKind::Event);
         let subscriptions: Vec<_> = cards
-            .map(|card| event::Subscription { id: card.id.clone(), card: card.id.clone(), filter: "{}".into(), extra: "{}".into() })
+            .map(|card| event::Subscription {
+                id: card.id.clone(),
+                card: card.id.clone(),
+                filter: "{}".into(),
+                extra: "{}".into(),
+            })
             .collect();
         let delivery = event::Delivery {
             id: "captured".into(),

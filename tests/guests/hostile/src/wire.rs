@@ -57,9 +57,8 @@ impl Shot {
         let unnamed = |at: &'static str| move |()| (at, "not acceptable".to_owned());
 
         let headers = Fields::new();
-        let append = |name: &str, value: &[u8]| {
-            headers.append(name, value).map_err(|error| ("header", error.to_string()))
-        };
+        let append =
+            |name: &str, value: &[u8]| headers.append(name, value).map_err(|error| ("header", error.to_string()));
         for (name, value) in &self.headers {
             append(name, value.as_bytes())?;
         }
