@@ -14,6 +14,7 @@ use crate::built;
 
 /// How a command ended.
 #[derive(Debug)]
+#[expect(dead_code, reason = "`command` is there for whoever reads a failed assertion")]
 pub(crate) struct Outcome {
     pub(crate) command: String,
     pub(crate) code: i32,

@@ -39,9 +39,6 @@ fn create(stage: &Stage, count: usize) {
 /// How many runs are over.
 fn over(stage: &Stage) -> usize {
     let database = rusqlite::Connection::open(stage.host.home().join("harness.db")).expect("the database opens");
-    let mut st = database.prepare("SELECT state, count(*), max(failure) FROM run GROUP BY state").unwrap();
-    let rows: Vec<(String, i64, Option<String>)> = st.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).unwrap().flatten().collect();
-    eprintln!("DBG {rows:?}");
     let sql = "SELECT count(*) FROM run WHERE state IN ('done', 'failed', 'uncertain', 'skipped')";
     database.query_row(sql, [], |row| row.get::<_, i64>(0)).map_or(0, |count| count as usize)
 }
