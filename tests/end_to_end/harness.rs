@@ -14,6 +14,7 @@ use crate::built;
 
 /// How a command ended.
 #[derive(Debug)]
+#[expect(dead_code, reason = "`command` is there for whoever reads a failed assertion")]
 pub(crate) struct Outcome {
     pub(crate) command: String,
     pub(crate) code: i32,
@@ -263,11 +264,6 @@ impl Serving {
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
-
-    /// What it logged so far.
-    pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
 }
 
 impl Drop for Serving {
@@ -275,6 +271,9 @@ impl Drop for Serving {
         // It may have ended by itself; then there is nothing to end.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("serve said:\n{}", std::fs::read_to_string(&self.log).unwrap_or_default());
+        }
     }
 }
 

@@ -131,11 +131,6 @@ impl Captured {
         let framing = |name: &str| matches!(name, "host" | "content-length" | "connection" | "transfer-encoding");
         self.headers.iter().filter(|(name, _)| !framing(&name.to_lowercase())).cloned().collect()
     }
-
-    /// The value of a header, in any case.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
-    }
 }
 
 /// A JSON string as text, anything else as JSON.

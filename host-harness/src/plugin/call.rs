@@ -38,6 +38,8 @@ struct Caller<'a> {
     shared: &'a Shared,
     pre: &'a ConnectorPre<Guest>,
     digest: &'a str,
+    /// Whether a held account keeps the guest from running at all, or only its requests from leaving.
+    held_waits: bool,
 }
 
 impl Plugin {
@@ -57,7 +59,7 @@ impl Plugin {
         pre: &ConnectorPre<Guest>,
         digest: &str,
     ) -> Result<String, CallError> {
-        let caller = Caller { shared, pre, digest };
+        let caller = Caller { shared, pre, digest, held_waits: true };
         let description = caller
             .run(None, None, async |store, connector| {
                 connector.workflow_connector_catalog().call_describe(store, None).await
@@ -82,7 +84,7 @@ impl Plugin {
     }
 
     fn caller(&self) -> Caller<'_> {
-        Caller { shared: &self.0.shared, pre: &self.0.pre, digest: &self.0.digest }
+        Caller { shared: &self.0.shared, pre: &self.0.pre, digest: &self.0.digest, held_waits: true }
     }
 
     /// What the connector can do; for a connection also what its deployment lacks.
@@ -215,7 +217,9 @@ impl Plugin {
         let run = async |store: &mut Store<Guest>, connector: &Connector| {
             connector.workflow_connector_event().call_receive(store, call, delivery, subscriptions).await
         };
-        self.caller().run(access, None, run).await
+        // What was acknowledged must be read whatever has become of the credential: most deliveries
+        // hold all there is to know, and those that do not are stopped at their first request.
+        Caller { held_waits: false, ..self.caller() }.run(access, None, run).await
     }
 
     /// What happened since the cursor.
@@ -292,7 +296,8 @@ impl Caller<'_> {
             let detail = "the connector failed several times in a row and is set aside for a while";
             return Err(HostFault::new(FaultKind::Quarantined, detail));
         }
-        let Some(authority) = access.and_then(|access| access.authority.as_ref()) else { return Ok(()) };
+        let authority = access.and_then(|access| access.authority.as_ref());
+        let Some(authority) = authority.filter(|_| self.held_waits) else { return Ok(()) };
         match authority.guard.held(&authority.account, authority.credential.fingerprint()) {
             Ok(None) => Ok(()),
             Ok(Some(reason)) => Err(held(&reason)),
