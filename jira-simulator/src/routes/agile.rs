@@ -39,7 +39,7 @@ pub(super) fn boards(call: &Call<'_>) -> Routed {
         .into_iter()
         .filter(|board| {
             let location = &board["location"];
-            wanted.is_none_or(|wanted| location["projectKey"] == wanted || location["projectId"].to_string() == wanted)
+            wanted.is_none_or(|wanted| location["projectKey"] == wanted || is_number(&location["projectId"], wanted))
         })
         .collect();
     let values: Vec<&Value> = all.iter().skip(start).take(most).collect();
@@ -53,9 +53,14 @@ pub(super) fn board(call: &Call<'_>, id: &str) -> Routed {
     call.account()?;
     visible_boards(call)
         .into_iter()
-        .find(|board| board["id"].to_string() == id)
+        .find(|board| is_number(&board["id"], id))
         .map(Answer::ok)
         .ok_or_else(|| Refusal::new(404, "The requested board cannot be viewed because it either does not exist or you do not have permission to view it."))
+}
+
+/// Whether a number of an answer is the one that a path or query spells.
+fn is_number(value: &Value, spelled: &str) -> bool {
+    spelled.parse().is_ok_and(|number: u64| value.as_u64() == Some(number))
 }
 
 pub(super) fn service_info(call: &Call<'_>) -> Routed {

@@ -12,11 +12,14 @@ use crate::state::value;
 /// Field id → Jira's sentence.
 pub(super) type Errors = BTreeMap<String, String>;
 
+/// Field id → what a body says of it.
+type Members = Map<String, Value>;
+
 /// Splits a body into its `fields` and `update` objects.
 ///
 /// # Errors
 /// 400 where they are not objects, or (Cloud) where the body has other members.
-pub(super) fn parts(call: &Call<'_>, body: &Value) -> Result<(Map<String, Value>, Map<String, Value>), Refusal> {
+pub(super) fn parts(call: &Call<'_>, body: &Value) -> Result<(Members, Members), Refusal> {
     const KNOWN: [&str; 5] = ["fields", "update", "properties", "transition", "historyMetadata"];
     let payload = || Refusal::new(400, "Invalid request payload. Refer to the REST API documentation and try again.");
     let body = body.as_object().ok_or_else(payload)?;
