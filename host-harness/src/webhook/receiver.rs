@@ -169,10 +169,40 @@ impl Receiver {
                 Err(reason) => refusal = refusal.or(Some(reason)),
             }
         }
+        if registrations.is_empty()
+            && let Some(reply) = self.early_handshake(&plugin, &incoming).await
+        {
+            return Ok(handshake(reply));
+        }
         let reason = refusal.unwrap_or_else(|| "nothing is registered for this connection".to_owned());
         tracing::warn!(connection = connection.name, reason, "a delivery was refused");
         off_thread(|| host.store().count_refused(&connection.id, host.clock().now_ms()))?;
         Ok((StatusCode::UNAUTHORIZED, "the delivery is not proved\n").into_response())
+    }
+
+    /// The reply to a handshake that a service sends before its registration exists: there is nothing
+    /// yet to prove it by but the token in the URL, which only that service was told. The connector
+    /// sees it without access to anything, and nothing of it is stored.
+    async fn early_handshake(
+        &self,
+        plugin: &Plugin,
+        incoming: &Incoming<'_>,
+    ) -> Option<crate::plugin::contract::event::Reply> {
+        if !plugin.manifest().deliveries.handshake {
+            return None;
+        }
+        let clock = self.host.clock();
+        let delivery = Delivery {
+            id: new_id(&**clock),
+            registration: String::new(),
+            method: "POST".into(),
+            query: incoming.query.to_owned(),
+            headers: text_headers(incoming, &NEVER_PASSED_ON),
+            body: incoming.body.to_vec(),
+            received_at_ms: clock.now_ms(),
+            extra: "{}".into(),
+        };
+        plugin.answer(&delivery).await.ok().flatten()
     }
 
     /// Proves by exactly what was registered. The inner error is the reason of a refusal.
