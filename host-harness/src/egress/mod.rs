@@ -5,6 +5,7 @@
 mod address;
 mod body;
 mod connect;
+mod echo;
 mod fault;
 mod network;
 mod origin;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Method, Request, Response, Uri};
 use tokio::sync::Semaphore;
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody};
 
 use super::body;
+use super::echo;
 use super::fault::SendFault;
 use super::network::Policy;
 use super::origin::Mismatch;
@@ -128,6 +129,9 @@ impl Sender {
         if parts.headers.keys().any(|name| self.is_forbidden(name) || name == TRAILER) {
             return Err(Refusal::Denied("it sets a header that only the host may set".into()));
         }
+        if self.substitution.is_some() {
+            parts.headers.remove(ACCEPT_ENCODING);
+        }
         let authority = access.authority.as_ref().filter(|_| credentialed);
         let body = self.body(&mut parts.headers, body, credentialed, access.policy.max_request_bytes).await?;
         let mut admission = None;
@@ -146,10 +150,33 @@ impl Sender {
         if let (Some(authority), Some(admission)) = (authority, admission) {
             self.judge(&authority.rejections, admission, &response)?;
         }
-        let (parts, body) = response.into_parts();
+        let (mut parts, body) = response.into_parts();
         bound_headers(&access.policy, &parts.headers)?;
         let between = options.between_bytes_timeout.unwrap_or(Duration::MAX).min(self.left()).min(YEAR);
-        Ok(Response::from_parts(parts, body::incoming(body, access.policy.max_response_bytes, between)))
+        let most = access.policy.max_response_bytes;
+        let mut body = body::incoming(body, most, between);
+        if let Some(substitution) = &self.substitution {
+            body = self.without_secret(&substitution.secret, &mut parts.headers, body, most).await?;
+        }
+        Ok(Response::from_parts(parts, body))
+    }
+
+    /// The body of an answer in a call that registers: read whole, so that no signing secret is in it.
+    async fn without_secret(
+        &self,
+        signing: &SigningSecret,
+        headers: &mut HeaderMap,
+        body: WasiBody,
+        most: u64,
+    ) -> Result<WasiBody, Refusal> {
+        let lost = |error| Refusal::Lost("its answer was not whole or too large".into(), error);
+        if echo::is_veiled(headers) {
+            let reason = "its answer is compressed, so that nobody can see whether a secret is in it";
+            return Err(Refusal::Lost(reason.into(), HttpError::HttpResponseContentCoding(None)));
+        }
+        let whole = tokio::time::timeout(self.left().saturating_sub(LAST_WORDS), body::collect(body, most)).await;
+        let whole = whole.unwrap_or(Err(HttpError::HttpResponseTimeout)).map_err(lost)?;
+        Ok(body::whole(echo::hide(signing, headers, whole)))
     }
 
     /// The body as it is sent: with the signing secret where that is due.

@@ -285,7 +285,7 @@ fn verdict(host: &Host, flow: &CompiledFlow, index: usize, step: &mut StoredStep
             if step.attempts >= retry.attempts {
                 return Ended::Bad("failed", failure);
             }
-            let asked = failure.get("retry-after-ms").and_then(Value::as_u64).unwrap_or(0);
+            let asked = error.retry_after_ms();
             let wait = retry.wait(step.attempts, Duration::from_millis(asked), draw(host));
             step.failure = Some(failure);
             let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);

@@ -200,7 +200,7 @@ async fn ensure_all(host: &Arc<Host>, public_url: &str) -> Duration {
             }
             Err(error) => {
                 if error.kind() == "transient" {
-                    let asked = error.to_json().get("retry-after-ms").and_then(|it| it.as_u64()).unwrap_or(0);
+                    let asked = error.retry_after_ms();
                     again = again.min(Duration::from_millis(asked).max(SOONEST));
                 }
                 let remedy =
@@ -235,7 +235,7 @@ async fn poll_all(host: Arc<Host>, flows: Arc<Flows>, started: Arc<Notify>, mut 
                 }
                 Err(error) => {
                     tracing::warn!(connection = name, %error, "polling failed; tried again later");
-                    let asked = error.to_json().get("retry-after-ms").and_then(|it| it.as_u64()).unwrap_or(0);
+                    let asked = error.retry_after_ms();
                     Duration::from_millis(asked).max(Duration::from_secs(60))
                 }
             };

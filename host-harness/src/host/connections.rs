@@ -155,18 +155,12 @@ impl Host {
             ));
         }
         let form = input::form(&method.form, &new.fields)?;
-        let mut whole = form.clone();
-        for (key, secret) in &new.secrets {
-            if whole.insert(key.clone(), Value::String(secret.expose().to_owned())).is_some() {
-                return Err(HostError::bad_input("form-twice", format!("`{key}` is given twice"), "Give it once."));
-            }
-        }
-        let whole = Value::Object(whole);
+        let whole = input::Filled::new(&form, &new.secrets)?;
         let remedy = format!(
             "Give fields with --set key=value and secrets with --secret key=@FILE; `harness inspect {}` shows the form.",
             new.component.display()
         );
-        input::check(&method.form, &whole, &format!("the form of `{}`", method.id), &remedy, &names)?;
+        input::check(&method.form, whole.value(), &format!("the form of `{}`", method.id), &remedy, &names)?;
         Ok((Value::Object(form), new.secrets.iter().map(|(key, secret)| (key.clone(), secret.clone())).collect()))
     }
 

@@ -4,9 +4,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::authorize::CredentialError;
-use crate::plugin::CallError;
 use crate::plugin::contract::types;
 use crate::plugin::contract_json;
+use crate::plugin::{CallError, FaultKind};
 use crate::store::StoreError;
 use crate::vault::VaultError;
 
@@ -66,6 +66,17 @@ impl HostError {
         Self::Other(Problem { who: "operator", ..Problem::new(code, message, remedy) })
     }
 
+    /// How a call of a connection failed, with commands in the remedy that name the connection.
+    pub(crate) fn of_call(error: &CallError, connection: &str) -> Self {
+        let mut told = error.to_error();
+        if let (CallError::Host(_), types::Error::Permanent(failure) | types::Error::PermanentUncertain(failure)) =
+            (error, &mut told)
+        {
+            failure.remedy = failure.remedy.replace(" NAME", &format!(" {connection}"));
+        }
+        Self::Answer(Box::new(told))
+    }
+
     /// One of `bad-input`, `permanent`, `transient`, `uncertain`, `other`.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -77,6 +88,23 @@ impl HostError {
                 types::Error::ExecutionFailed => "other",
             },
             Self::Other(_) => "other",
+        }
+    }
+
+    /// Whether the account of the connection is held by the lockout guard.
+    pub(crate) fn is_held_account(&self) -> bool {
+        let Self::Answer(error) = self else { return false };
+        failure_of(error).is_some_and(|failure| failure.code == FaultKind::AccountHeld.code())
+    }
+
+    /// How long the service asked to be left alone; 0 where it did not.
+    pub(crate) fn retry_after_ms(&self) -> u64 {
+        match self {
+            Self::Answer(error) => match &**error {
+                types::Error::Transient(backoff) => backoff.retry_after_ms,
+                _ => 0,
+            },
+            _ => 0,
         }
     }
 

@@ -2,8 +2,10 @@
 
 use jsonschema::error::ValidationErrorKind as Kind;
 use serde_json::{Map, Value};
+use zeroize::Zeroize as _;
 
 use super::error::{FieldProblem, HostError, Problem};
+use crate::vault::Secret;
 
 /// The most problems that are told at once.
 const MOST_PROBLEMS: usize = 20;
@@ -51,6 +53,39 @@ pub(super) fn check(
         .collect();
     let message = format!("{what} is not valid: {}", told.join("; "));
     Err(HostError::BadInput(Problem { fields, ..Problem::new("input-invalid", message, remedy) }))
+}
+
+/// A form with its secrets in it, for as long as it is looked at; then they are overwritten.
+pub(super) struct Filled(Value, Vec<String>);
+
+impl Filled {
+    /// Puts the secrets into the form.
+    pub(super) fn new(form: &Map<String, Value>, secrets: &[(String, Secret)]) -> Result<Self, HostError> {
+        let mut filled = Self(Value::Object(form.clone()), vec![]);
+        for (key, secret) in secrets {
+            if filled.0.get(key).is_some() {
+                return Err(HostError::bad_input("form-twice", format!("`{key}` is given twice"), "Give it once."));
+            }
+            filled.0[key] = Value::String(secret.expose().to_owned());
+            filled.1.push(key.clone());
+        }
+        Ok(filled)
+    }
+
+    /// The form.
+    pub(super) fn value(&self) -> &Value {
+        &self.0
+    }
+}
+
+impl Drop for Filled {
+    fn drop(&mut self) {
+        for key in &self.1 {
+            if let Some(Value::String(secret)) = self.0.get_mut(key) {
+                secret.zeroize();
+            }
+        }
+    }
 }
 
 fn shortened(text: String) -> String {

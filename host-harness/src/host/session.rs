@@ -110,7 +110,7 @@ impl Host {
                 if let CallError::Connector(types::Error::Transient(backoff)) = &error {
                     self.hold(connection, backoff)?;
                 }
-                Err(error.into())
+                Err(HostError::of_call(&error, &connection.name))
             }
         }
     }

@@ -91,7 +91,17 @@ impl Host {
             extra: "{}".into(),
         };
         let call = self.call(&session, None)?;
+        // The service may challenge the callback, or deliver to it, before it answers here: the receiver is told, in
+        // whichever process it is.
+        let registering = matches!(ensuring, Ensuring::Apply(_));
+        if registering {
+            let until = self.clock.now_ms().saturating_add(call.deadline_ms);
+            off_thread(|| self.store.put_registering(id, until))?;
+        }
         let ensured = session.plugin.ensure(&session.access, &call, &request, Some(signing)).await;
+        if registering && ensured.is_err() {
+            off_thread(|| self.store.put_registering(id, 0))?;
+        }
         let ensured = self.settle(&session, ensured, |ensured| &ensured.aside)?;
         if !plan {
             let secret = token.as_ref().map_or("", |(_, token)| token.expose());
@@ -103,6 +113,10 @@ impl Host {
                 };
             }
             off_thread(|| self.store.put_registrations(id, &kept))?;
+            if registering {
+                // Not before the proofs are on disk: from here on every delivery is proved first.
+                off_thread(|| self.store.put_registering(id, 0))?;
+            }
             if let Some(one) = ensured.registrations.iter().find(|one| !proof::is_supported(&one.proof)) {
                 return Err(HostError::other(
                     "proof-unsupported",

@@ -9,6 +9,9 @@ use super::fault::{FaultKind, HostFault};
 use super::limits::Limits;
 use super::manifest::check_schema;
 
+/// How many times its limit a list of notices must have to be refused instead of cut.
+const FLOOD: usize = 10;
+
 /// A result of a contract function.
 pub(crate) trait Answer: Sized {
     /// The result, if the contract allows it; shortened where the contract lets the host forget.
@@ -67,9 +70,14 @@ fn shorten(text: &mut String, most: usize) {
 }
 
 /// Notices beyond the limit are dropped, long ones shortened; a memo that is too large is forgotten,
-/// as the contract lets a host do.
+/// as the contract lets a host do. Far more notices than a person reads are no slip but a flood.
 fn aside(aside: &mut Aside, limits: &Limits) -> Result<(), HostFault> {
     object("`extra`", &aside.extra, limits)?;
+    let length: usize = aside.notices.iter().map(|notice| notice.message.len() + notice.code.len()).sum();
+    if aside.notices.len() > limits.notices * FLOOD || length > limits.notices * limits.notice_length * FLOOD {
+        let detail = format!("the connector flooded the host with {} notices of {length} bytes", aside.notices.len());
+        return Err(HostFault::new(FaultKind::FloodedHost, detail));
+    }
     aside.notices.truncate(limits.notices);
     for notice in &mut aside.notices {
         shorten(&mut notice.message, limits.notice_length);

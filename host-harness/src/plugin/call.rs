@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use tokio::time::Instant;
-use wasmtime::component::ResourceTableError;
-use wasmtime::{Store, Trap, UpdateDeadline};
-use wasmtime_wasi_http::FieldMapError;
+use wasmtime::{Store, UpdateDeadline};
 
 use super::answer::Answer;
 use super::bindings::{Connector, ConnectorPre};
@@ -18,6 +16,7 @@ use super::guest::Guest;
 use super::inspect::Inspection;
 use super::manifest::Manifest;
 use super::plugins::Shared;
+use super::trap::fault_of;
 use crate::authorize::{Access, SigningSecret};
 use crate::egress::{CallRecord, Sender, Substitution};
 
@@ -38,8 +37,8 @@ struct Caller<'a> {
     shared: &'a Shared,
     pre: &'a ConnectorPre<Guest>,
     digest: &'a str,
-    /// Whether a held account keeps the guest from running at all, or only its requests from leaving.
-    held_waits: bool,
+    /// Whether the call makes sense while the account is held. Its requests are refused all the same.
+    even_if_held: bool,
 }
 
 impl Plugin {
@@ -59,7 +58,7 @@ impl Plugin {
         pre: &ConnectorPre<Guest>,
         digest: &str,
     ) -> Result<String, CallError> {
-        let caller = Caller { shared, pre, digest, held_waits: true };
+        let caller = Caller { shared, pre, digest, even_if_held: false };
         let description = caller
             .run(None, None, async |store, connector| {
                 connector.workflow_connector_catalog().call_describe(store, None).await
@@ -84,7 +83,7 @@ impl Plugin {
     }
 
     fn caller(&self) -> Caller<'_> {
-        Caller { shared: &self.0.shared, pre: &self.0.pre, digest: &self.0.digest, held_waits: true }
+        Caller { shared: &self.0.shared, pre: &self.0.pre, digest: &self.0.digest, even_if_held: false }
     }
 
     /// What the connector can do; for a connection also what its deployment lacks.
@@ -217,9 +216,8 @@ impl Plugin {
         let run = async |store: &mut Store<Guest>, connector: &Connector| {
             connector.workflow_connector_event().call_receive(store, call, delivery, subscriptions).await
         };
-        // What was acknowledged must be read whatever has become of the credential: most deliveries
-        // hold all there is to know, and those that do not are stopped at their first request.
-        Caller { held_waits: false, ..self.caller() }.run(access, None, run).await
+        // Most deliveries hold all that is needed: what was acknowledged is read even while nothing may be sent.
+        Caller { even_if_held: true, ..self.caller() }.run(access, None, run).await
     }
 
     /// What happened since the cursor.
@@ -296,8 +294,8 @@ impl Caller<'_> {
             let detail = "the connector failed several times in a row and is set aside for a while";
             return Err(HostFault::new(FaultKind::Quarantined, detail));
         }
-        let authority = access.and_then(|access| access.authority.as_ref());
-        let Some(authority) = authority.filter(|_| self.held_waits) else { return Ok(()) };
+        let authority = access.and_then(|access| access.authority.as_ref()).filter(|_| !self.even_if_held);
+        let Some(authority) = authority else { return Ok(()) };
         match authority.guard.held(&authority.account, authority.credential.fingerprint()) {
             Ok(None) => Ok(()),
             Ok(Some(reason)) => Err(held(&reason)),
@@ -323,40 +321,6 @@ fn held(reason: &str) -> HostFault {
         "the service refused the account's credential twice ({reason}); nothing more is sent, so that the account is not locked"
     );
     HostFault::new(FaultKind::AccountHeld, detail)
-}
-
-/// Reads what wasmtime reported.
-fn fault_of(error: &wasmtime::Error, memory_refused: bool) -> HostFault {
-    let text = format!("{error:#}");
-    let trap = error.downcast_ref::<Trap>();
-    let (kind, detail) =
-        if text.contains("fuel allocated for hostcalls") || text.contains("too much data is being copied") {
-            (FaultKind::FloodedHost, "the connector handed the host more data than a call may".to_owned())
-        } else if is_flood(error, &text) {
-            (FaultKind::FloodedHost, "the connector asked the host for more than a call may have".to_owned())
-        } else if memory_refused {
-            (FaultKind::OutOfMemory, "the connector wanted more memory than a call may have".to_owned())
-        } else {
-            match trap {
-                Some(Trap::StackOverflow) => {
-                    (FaultKind::StackOverflow, "the connector called itself too deeply".to_owned())
-                }
-                Some(Trap::Interrupt) => (FaultKind::TimedOut, "the connector did not end in time".to_owned()),
-                Some(trap) => (FaultKind::Trap, format!("the connector crashed ({trap})")),
-                None => {
-                    tracing::warn!(error = %text, "a connector broke the rules of the component model");
-                    (FaultKind::Trap, "the connector broke off".to_owned())
-                }
-            }
-        };
-    HostFault::new(kind, detail)
-}
-
-/// Whether it is a bound of the host's own functions that was reached.
-fn is_flood(error: &wasmtime::Error, text: &str) -> bool {
-    error.downcast_ref::<FieldMapError>().is_some()
-        || matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full))
-        || ["random bytes are more", "write exceeded budget"].iter().any(|sign| text.contains(sign))
 }
 
 /// Tells the guard what the connector made of the service's answers: a refusal that was about a

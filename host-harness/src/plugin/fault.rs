@@ -54,7 +54,7 @@ pub enum CallError {
 }
 
 impl FaultKind {
-    fn code(self) -> &'static str {
+    pub(crate) fn code(self) -> &'static str {
         match self {
             Self::Trap => "host.connector-crashed",
             Self::StackOverflow => "host.connector-stack-overflow",
@@ -81,7 +81,7 @@ impl FaultKind {
     fn remedy(self) -> (&'static str, Responsible) {
         match self {
             Self::AccountHeld => (
-                "Give the connection a credential that works, then check the connection; if the service shows a captcha, log in there once first.",
+                "Mend the credential in the service, or add the connection anew with one that works; if the service shows a captcha, log in there once. Then run `harness connection check NAME --release`.",
                 Responsible::Operator,
             ),
             Self::EgressDenied => (
@@ -119,7 +119,7 @@ impl HostFault {
         Failure {
             class: self.kind.class(),
             code: self.kind.code().into(),
-            message: self.detail.clone(),
+            message: sentence(&self.detail),
             remedy: remedy.into(),
             who,
             repeatable: !self.unsafe_request_sent,
@@ -150,6 +150,14 @@ impl CallError {
             },
         }
     }
+}
+
+/// The text as a sentence: with a capital letter and a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(char::to_uppercase).into_iter().flatten();
+    let stop = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    first.chain(letters.as_str().chars()).chain(stop.chars()).collect()
 }
 
 impl From<HostFault> for CallError {

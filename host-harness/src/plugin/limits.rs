@@ -23,9 +23,9 @@ pub struct Limits {
     pub field_bytes: usize,
     /// How many handles (requests, streams, headers) a guest may hold at once.
     pub handles: usize,
-    /// How many notices a result may carry.
+    /// How many notices of a result are kept; the rest is dropped, and ten times as many are refused as a flood.
     pub notices: usize,
-    /// How long a notice may be.
+    /// How long a kept notice may be; together with `notices` it bounds what is a flood.
     pub notice_length: usize,
     /// How large a memo may be; a larger one is forgotten, not refused.
     pub memo_bytes: usize,
@@ -35,7 +35,8 @@ pub struct Limits {
     pub items: usize,
     /// How many calls run at once; more of them wait.
     pub concurrent_calls: u32,
-    /// After how many faults in a row a component is set aside for a connection.
+    /// After how many faults in a row a component is set aside for a connection. A test that wants a component to
+    /// fail again and again sets `u32::MAX`.
     pub faults_until_quarantine: u32,
     /// For how long it is set aside.
     pub quarantine: Duration,

@@ -13,6 +13,7 @@ mod manifest;
 mod plugins;
 mod quarantine;
 mod registration_json;
+mod trap;
 
 pub use call::Plugin;
 pub use fault::{CallError, FaultKind, HostFault};

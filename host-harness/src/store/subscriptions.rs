@@ -33,7 +33,13 @@ pub struct Endpoint {
     pub public_url: String,
     /// How many deliveries were refused because their proof did not hold.
     pub refused: u64,
+    /// When the last of them was refused, and why.
+    pub last_refusal: Option<(EpochMs, String)>,
+    /// Until when the callback is being registered: the service may challenge it before a proof is known.
+    pub registering_until_ms: EpochMs,
 }
+
+const ENDPOINT: &str = "connection, public_url, refused, refused_at_ms, refused_reason, registering_until_ms";
 
 fn subscription(row: &Row<'_>) -> rusqlite::Result<StoredSubscription> {
     Ok(StoredSubscription {
@@ -104,26 +110,36 @@ impl Store {
     /// The endpoint of a connection.
     pub fn endpoint(&self, connection: &str) -> Result<Option<Endpoint>, StoreError> {
         self.read(|db| {
-            let sql = "SELECT connection, public_url, refused FROM endpoint WHERE connection = ?1";
-            Ok(db.query_row(sql, [connection], endpoint).optional()?)
+            let sql = format!("SELECT {ENDPOINT} FROM endpoint WHERE connection = ?1");
+            Ok(db.query_row(&sql, [connection], endpoint).optional()?)
         })
     }
 
     /// The endpoint whose token has this SHA-256 (hexadecimal).
     pub fn endpoint_by_token_hash(&self, token_hash: &str) -> Result<Option<Endpoint>, StoreError> {
         self.read(|db| {
-            let sql = "SELECT connection, public_url, refused FROM endpoint WHERE token_hash = ?1";
-            Ok(db.query_row(sql, [token_hash], endpoint).optional()?)
+            let sql = format!("SELECT {ENDPOINT} FROM endpoint WHERE token_hash = ?1");
+            Ok(db.query_row(&sql, [token_hash], endpoint).optional()?)
         })
     }
 
-    /// Counts a delivery whose proof did not hold.
-    pub fn count_refused(&self, connection: &str, now: EpochMs) -> Result<(), StoreError> {
+    /// Counts a delivery whose proof did not hold, and why.
+    pub fn count_refused(&self, connection: &str, now: EpochMs, reason: &str) -> Result<(), StoreError> {
         self.write(|transaction| {
             transaction.execute(
-                "UPDATE endpoint SET refused = refused + 1, refused_at_ms = ?2 WHERE connection = ?1",
-                params![connection, now],
+                "UPDATE endpoint SET refused = refused + 1, refused_at_ms = ?2, refused_reason = ?3 \
+                 WHERE connection = ?1",
+                params![connection, now, reason],
             )?;
+            Ok(())
+        })
+    }
+
+    /// Notes until when the callback of a connection is being registered; 0 when that is over.
+    pub fn put_registering(&self, connection: &str, until: EpochMs) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let sql = "UPDATE endpoint SET registering_until_ms = ?2 WHERE connection = ?1";
+            transaction.execute(sql, params![connection, until])?;
             Ok(())
         })
     }
@@ -160,5 +176,12 @@ impl Store {
 }
 
 fn endpoint(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
-    Ok(Endpoint { connection: row.get(0)?, public_url: row.get(1)?, refused: row.get(2)? })
+    let refused_at: Option<EpochMs> = row.get(3)?;
+    Ok(Endpoint {
+        connection: row.get(0)?,
+        public_url: row.get(1)?,
+        refused: row.get(2)?,
+        last_refusal: refused_at.zip(row.get(4)?),
+        registering_until_ms: row.get(5)?,
+    })
 }

@@ -1,5 +1,6 @@
 //! Deliveries: proving, storing, acknowledging, and only then processing.
 
+mod handshake;
 mod listen;
 mod process;
 pub mod proof;

@@ -13,8 +13,11 @@ use crate::store::StoreError;
 
 /// How many deliveries are read at once.
 const AT_ONCE: usize = 8;
-/// How often reading a delivery is tried.
-const ATTEMPTS: u32 = 6;
+/// How often reading a delivery is tried, and with which waits: for about forty minutes.
+const RETRY: Retry =
+    Retry { attempts: 12, first: Duration::from_secs(2), factor: 2.0, at_most: Duration::from_secs(300) };
+/// How long a delivery waits that cannot be read while its account is held.
+const HELD: Duration = Duration::from_secs(60);
 
 /// Reads deliveries until `stop` says so. `stored` tells of new ones, `started` is told of new runs.
 pub(crate) async fn process(
@@ -70,19 +73,25 @@ pub(crate) fn until_due(host: &Host, due: Result<Option<u64>, StoreError>) -> Du
     }
 }
 
+/// How long to wait before a delivery is read again that could not be so many times; none where that is for good.
+fn wait_after(error: &HostError, failures: u32) -> Option<Duration> {
+    if error.is_held_account() {
+        // Not lost: once a person has released the account, it is read.
+        return Some(HELD);
+    }
+    let passes = matches!(error.kind(), "transient" | "other") && failures < RETRY.attempts;
+    passes.then(|| RETRY.wait(failures, Duration::from_millis(error.retry_after_ms()), 0.5))
+}
+
 async fn one(host: &Arc<Host>, flows: &Flows, id: &str) -> Result<usize, HostError> {
     let Some(delivery) = off_thread(|| host.store().delivery(id))? else { return Ok(0) };
     let error = match host.process_delivery(&delivery, &|flow| flows.definition(flow)).await {
         Ok(processed) => return Ok(processed.fresh),
         Err(error) => error,
     };
-    let failures = delivery.attempts + 1;
-    let passes = matches!(error.kind(), "transient" | "other");
-    let again = (passes && failures < ATTEMPTS).then(|| {
-        let asked = error.to_json().get("retry-after-ms").and_then(serde_json::Value::as_u64).unwrap_or(0);
-        let wait = Retry::default().wait(failures, Duration::from_millis(asked), 0.5);
-        host.clock().now_ms().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
-    });
+    let wait = wait_after(&error, delivery.attempts + 1);
+    let again =
+        wait.map(|wait| host.clock().now_ms().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)));
     tracing::warn!(delivery = id, %error, again = again.is_some(), "a delivery could not be read");
     off_thread(|| host.store().delivery_failed(&delivery, &error.to_json(), again, host.clock().now_ms()))?;
     Ok(0)

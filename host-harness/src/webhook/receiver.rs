@@ -9,12 +9,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http_body_util::BodyExt as _;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use super::handshake;
 use super::proof::{self, Incoming, Refusal, Stripped};
 use crate::clock::new_id;
 use crate::host::{Host, HostError, hashed, off_thread};
@@ -39,6 +40,7 @@ pub(crate) struct Receiver {
     host: Arc<Host>,
     stored: Arc<Notify>,
     slots: Arc<Semaphore>,
+    handshakes: Semaphore,
     memory: Arc<Semaphore>,
 }
 
@@ -48,6 +50,7 @@ pub(crate) fn routes(host: Arc<Host>, stored: Arc<Notify>) -> Router {
         host,
         stored,
         slots: Arc::new(Semaphore::new(AT_ONCE)),
+        handshakes: Semaphore::new(handshake::AT_ONCE),
         memory: Arc::new(Semaphore::new(BODIES_KIB)),
     };
     Router::new()
@@ -169,40 +172,32 @@ impl Receiver {
                 Err(reason) => refusal = refusal.or(Some(reason)),
             }
         }
-        if registrations.is_empty()
-            && let Some(reply) = self.early_handshake(&plugin, &incoming).await
-        {
-            return Ok(handshake(reply));
+        if handshake::is_being_registered(endpoint, &registrations, &url, host.clock().now_ms()) {
+            return Ok(self.introduce(&connection, &plugin, &incoming).await);
         }
         let reason = refusal.unwrap_or_else(|| "nothing is registered for this connection".to_owned());
         tracing::warn!(connection = connection.name, reason, "a delivery was refused");
-        off_thread(|| host.store().count_refused(&connection.id, host.clock().now_ms()))?;
+        off_thread(|| host.store().count_refused(&connection.id, host.clock().now_ms(), &reason))?;
         Ok((StatusCode::UNAUTHORIZED, "the delivery is not proved\n").into_response())
     }
 
-    /// The reply to a handshake that a service sends before its registration exists: there is nothing
-    /// yet to prove it by but the token in the URL, which only that service was told. The connector
-    /// sees it without access to anything, and nothing of it is stored.
-    async fn early_handshake(
-        &self,
-        plugin: &Plugin,
-        incoming: &Incoming<'_>,
-    ) -> Option<crate::plugin::contract::event::Reply> {
-        if !plugin.manifest().deliveries.handshake {
-            return None;
-        }
-        let clock = self.host.clock();
+    /// Answers a challenge. A delivery proper, whose proof is not known yet, is asked to come again.
+    async fn introduce(&self, connection: &StoredConnection, plugin: &Plugin, incoming: &Incoming<'_>) -> Response {
+        let Ok(_slot) = self.handshakes.try_acquire() else { return come_back() };
         let delivery = Delivery {
-            id: new_id(&**clock),
+            id: new_id(&**self.host.clock()),
             registration: String::new(),
             method: "POST".into(),
             query: incoming.query.to_owned(),
             headers: text_headers(incoming, &NEVER_PASSED_ON),
             body: incoming.body.to_vec(),
-            received_at_ms: clock.now_ms(),
+            received_at_ms: self.host.clock().now_ms(),
             extra: "{}".into(),
         };
-        plugin.answer(&delivery).await.ok().flatten()
+        let reply = handshake::reply(plugin, &delivery).await;
+        let answered = reply.is_some();
+        tracing::info!(connection = connection.name, answered, "the service called while it registers");
+        reply.unwrap_or_else(come_back)
     }
 
     /// Proves by exactly what was registered. The inner error is the reason of a refusal.
@@ -278,7 +273,7 @@ impl Receiver {
             let answer =
                 plugin.answer(&contract(&delivery)).await.map_err(|error: CallError| HostError::from(error))?;
             if let Some(reply) = answer {
-                return Ok(handshake(reply));
+                return Ok(handshake::response(reply));
             }
         }
         let kept = off_thread(|| self.host.store().keep_delivery(&delivery))?;
@@ -329,15 +324,4 @@ fn without(query: &str, left_out: &[String]) -> String {
     let kept =
         url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| !left_out.iter().any(|one| one == name));
     url::form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish()
-}
-
-fn handshake(reply: crate::plugin::contract::event::Reply) -> Response {
-    let mut response = Response::new(Body::from(reply.body));
-    *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
-    for one in reply.headers {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(one.name), HeaderValue::try_from(one.value)) {
-            response.headers_mut().append(name, value);
-        }
-    }
-    response
 }

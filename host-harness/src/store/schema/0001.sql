@@ -78,7 +78,9 @@ CREATE TABLE endpoint (
     token_hash  TEXT NOT NULL UNIQUE,          -- SHA-256 of the token, hexadecimal
     public_url  TEXT NOT NULL,                 -- before `/hooks/`
     refused     INTEGER NOT NULL DEFAULT 0,    -- deliveries whose proof did not hold
-    refused_at_ms INTEGER
+    refused_at_ms INTEGER,
+    refused_reason TEXT,                       -- why the last of them was
+    registering_until_ms INTEGER NOT NULL DEFAULT 0 -- until then the service may ask for a handshake
 ) STRICT;
 
 -- What is registered at the service, as `ensure` last said.
