@@ -66,10 +66,19 @@ fn inspect_shows_manifest_imports_exports_and_size() {
         assert!(names(&found["exports"]).contains(&name), "{name} is not exported: {}", found["exports"]);
     }
     assert_eq!(found["manifest"]["connector"]["id"], "jira");
-    let cards: Vec<_> = found["manifest"]["cards"].as_array().expect("cards").iter().map(|card| text(&card["id"])).collect();
-    for card in
-        ["create-issue", "update-issue", "get-issue", "search-issues", "add-comment", "call-api", "issue-created", "issue-updated", "issue-deleted"]
-    {
+    let cards: Vec<_> =
+        found["manifest"]["cards"].as_array().expect("cards").iter().map(|card| text(&card["id"])).collect();
+    for card in [
+        "create-issue",
+        "update-issue",
+        "get-issue",
+        "search-issues",
+        "add-comment",
+        "call-api",
+        "issue-created",
+        "issue-updated",
+        "issue-deleted",
+    ] {
         assert!(cards.contains(&card.to_owned()), "{card} is missing in {cards:?}");
     }
     assert_eq!(host.run(&["inspect", "no-such.wasm"]).code, 2);
@@ -82,7 +91,10 @@ fn a_connection_is_added_listed_shown_checked_and_removed() {
     let stage = Stage::new();
     let added = stage.connect("demo", "admin", &[]);
     let report = added.expect(0);
-    assert!(report["health"]["findings"].as_array().is_some_and(|findings| findings.len() > 2), "no health report: {report:#}");
+    assert!(
+        report["health"]["findings"].as_array().is_some_and(|findings| findings.len() > 2),
+        "no health report: {report:#}"
+    );
     let listed = stage.host.run(&["connection", "list"]).list();
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0]["name"], "demo");
@@ -114,12 +126,26 @@ fn a_private_address_needs_the_operators_word() {
     let stage = Stage::new();
     let account = stage.jira.account("admin");
     let token = stage.host.file("token", &account.token);
-    let (site, email, token) =
-        (format!("site={}", stage.jira.url()), format!("email={}", account.email), format!("token=@{}", token.display()));
+    let (site, email, token) = (
+        format!("site={}", stage.jira.url()),
+        format!("email={}", account.email),
+        format!("token=@{}", token.display()),
+    );
     let connector = connector();
     let refused = stage.host.run(&[
-        "connection", "add", "demo", "--connector", &connector, "--method", "api-token", "--set", &site, "--set",
-        &email, "--secret", &token,
+        "connection",
+        "add",
+        "demo",
+        "--connector",
+        &connector,
+        "--method",
+        "api-token",
+        "--set",
+        &site,
+        "--set",
+        &email,
+        "--secret",
+        &token,
     ]);
     assert!(matches!(refused.code, 2 | 3), "{refused:#?}");
     assert!(stage.jira.wire().is_empty(), "nothing was sent: {:?}", stage.jira.wire());
@@ -185,7 +211,8 @@ fn live_options_and_the_schema_of_a_project_and_type_come_from_jira() {
         assert!(types.contains(kind), "{kind} is missing in {types}");
     }
     let schema = |input: &str| {
-        stage.host.run(&["schema", "create-issue", "--connection", "demo", "--input", input]).expect(0)["input"].to_string()
+        stage.host.run(&["schema", "create-issue", "--connection", "demo", "--input", input]).expect(0)["input"]
+            .to_string()
     };
     let of_bug = schema(r#"{"project":"DEMO","issue-type":"Bug"}"#);
     assert!(of_bug.contains("priority"), "the fields of a bug: {of_bug}");
@@ -200,7 +227,11 @@ fn every_action_does_its_work() {
     assert!(text(&created["url"]).starts_with(stage.jira.url()) && text(&created["url"]).contains(&key), "{created:#}");
     let stored = stage.jira.ask("GET", &format!("/rest/api/3/issue/{key}"), &Value::Null).json();
     assert_eq!(stored["fields"]["labels"], json!(["first"]));
-    assert!(stored["fields"]["description"].to_string().contains(r#"{"type":"strong"}"#), "{:#}", stored["fields"]["description"]);
+    assert!(
+        stored["fields"]["description"].to_string().contains(r#"{"type":"strong"}"#),
+        "{:#}",
+        stored["fields"]["description"]
+    );
 
     stage.run("update-issue", &json!({"issue": key, "fields": {"summary": "Two"}})).expect(0);
     let read = stage.run("get-issue", &json!({"issue": key})).expect(0);
@@ -213,13 +244,20 @@ fn every_action_does_its_work() {
     stage.jira.advance(std::time::Duration::from_secs(600));
     let found = stage.run("search-issues", &json!({"jql": format!("key = {key}")})).expect(0);
     assert!(found.to_string().contains(&key), "{found:#}");
-    let raw = stage.run("call-api", &json!({"method": "GET", "path": format!("/rest/api/3/issue/{key}"), "query": {"fields": "summary"}})).expect(0);
+    let raw = stage
+        .run(
+            "call-api",
+            &json!({"method": "GET", "path": format!("/rest/api/3/issue/{key}"), "query": {"fields": "summary"}}),
+        )
+        .expect(0);
     assert_eq!(raw["status"], 200, "{raw:#}");
     assert_eq!(raw["body"]["fields"]["summary"], "Two", "{raw:#}");
     let input = stage.host.file("input.json", json!({"issue": key}).to_string());
     let from_file = format!("@{}", input.display());
     assert_eq!(stage.host.run(&["run", "get-issue", "--connection", "demo", "--input", &from_file]).code, 0);
-    let piped = stage.host.run_with(&["run", "get-issue", "--connection", "demo", "--input", "-"], &json!({"issue": key}).to_string());
+    let piped = stage
+        .host
+        .run_with(&["run", "get-issue", "--connection", "demo", "--input", "-"], &json!({"issue": key}).to_string());
     assert_eq!(piped.code, 0, "{piped:#?}");
 }
 
@@ -244,7 +282,8 @@ fn the_quota_says_fine_near_full_and_cannot_tell() {
     assert_eq!(full.code, 2, "{full:#?}");
     assert!(full.stdout.contains("100"), "{full:#?}");
 
-    let refused = stage.host.run(&["subscribe", "issue-created", "--connection", "demo", "--public-url", "http://127.0.0.1:9"]);
+    let refused =
+        stage.host.run(&["subscribe", "issue-created", "--connection", "demo", "--public-url", "http://127.0.0.1:9"]);
     assert_eq!(refused.code, 3, "{refused:#?}");
     let error = refused.json()["error"].clone();
     assert_eq!(error["class"], "limit", "{error:#}");
@@ -297,7 +336,8 @@ fn events_without_a_flow_are_kept_and_listed() {
         (events.len() >= 3).then_some(events)
     });
     let find = |card: &str| {
-        let event = events.iter().find(|event| event["card"] == card).unwrap_or_else(|| panic!("no {card} in {events:#?}"));
+        let event =
+            events.iter().find(|event| event["card"] == card).unwrap_or_else(|| panic!("no {card} in {events:#?}"));
         stage.host.run(&["events", "show", &text(&event["id"])]).expect(0).to_string()
     };
     find("issue-deleted");
@@ -328,14 +368,24 @@ fn a_captured_delivery_decodes_without_a_connection() {
     }
     let garbage = stage.host.file("garbage", "{");
     let (headers, garbage) = (stage.host.folder().join("headers"), garbage.to_string_lossy().into_owned());
-    let refused = stage.host.run(&["event", "decode", "--connector", &connector(), "--headers", &headers.to_string_lossy(), "--body", &garbage]);
+    let refused = stage.host.run(&[
+        "event",
+        "decode",
+        "--connector",
+        &connector(),
+        "--headers",
+        &headers.to_string_lossy(),
+        "--body",
+        &garbage,
+    ]);
     assert!(matches!(refused.code, 2 | 3), "{refused:#?}");
 }
 
 #[test]
 fn without_json_results_go_to_stdout_and_all_else_to_stderr() {
     let stage = Stage::connected();
-    let failed = stage.host.run_plain(&["run", "get-issue", "--connection", "demo", "--input", r#"{"issue":"DEMO-999"}"#], "");
+    let failed =
+        stage.host.run_plain(&["run", "get-issue", "--connection", "demo", "--input", r#"{"issue":"DEMO-999"}"#], "");
     assert_eq!(failed.code, 3);
     assert!(failed.stdout.is_empty() && !failed.stderr.is_empty(), "{failed:#?}");
     let listed = stage.host.run_plain(&["connection", "list"], "");

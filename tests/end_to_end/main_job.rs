@@ -61,7 +61,8 @@ pub(crate) fn one_bug(stage: &Stage) -> (String, Value, Value) {
     let run = eventually("the run", || finished_runs(stage).pop());
     let delivery = eventually("the delivery", || {
         let all = stage.jira.deliveries();
-        all.into_iter().find(|delivery| delivery["state"] == "delivered" && text(&delivery["event"]).contains("created"))
+        all.into_iter()
+            .find(|delivery| delivery["state"] == "delivered" && text(&delivery["event"]).contains("created"))
     });
     (text(&created["key"]), run, delivery)
 }

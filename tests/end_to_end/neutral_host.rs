@@ -22,7 +22,9 @@ fn no_line_of_the_host_names_jira_atlassian_or_an_issue() {
     sources(&built::root().join("host-harness/src"), &mut files);
     assert!(files.len() > 20, "the host's sources are somewhere else now");
     let mut found = Vec::new();
-    let is_test = |file: &Path| file.file_stem().is_some_and(|name| name.to_string_lossy().trim_end_matches('s').ends_with("test"));
+    let is_test = |file: &Path| {
+        file.file_stem().is_some_and(|name| name.to_string_lossy().trim_end_matches('s').ends_with("test"))
+    };
     for file in files.iter().filter(|file| !is_test(file)) {
         let text = fs::read_to_string(file).expect("a source is text");
         // Tests may name services; they stand at the end of a file.

@@ -44,7 +44,12 @@ fn every_refusal_of_a_read_has_its_code() {
     let refusal = |text: &str| json!({"errorMessages": [text], "errors": {}}).to_string();
     let status = |status: u16| json!({"status": status, "body": refusal("No.")});
     let troubles = [
-        trouble("a missing scope", json!({"status": 401, "body": r#"{"code":401,"message":"Unauthorized; scope does not match"}"#}), 3, "jira.scope-missing"),
+        trouble(
+            "a missing scope",
+            json!({"status": 401, "body": r#"{"code":401,"message":"Unauthorized; scope does not match"}"#}),
+            3,
+            "jira.scope-missing",
+        ),
         trouble("a missing permission", status(403), 3, "jira.forbidden"),
         trouble("a missing issue", status(404), 3, "jira.not-found"),
         trouble("a conflict", status(409), 3, "jira.conflict"),
@@ -52,12 +57,37 @@ fn every_refusal_of_a_read_has_its_code() {
         trouble("a removed part of the API", status(410), 3, "jira.gone"),
         trouble("a limit without a time", status(429), 4, "jira.rate-limited"),
         trouble("a fault of the server", status(500), 4, "jira.server-fault"),
-        trouble("an overloaded server", json!({"status": 503, "headers": {"retry-after": "2"}, "body": ""}), 4, "jira.server-fault"),
-        trouble("a gateway without Jira", json!({"status": 502, "headers": {"content-type": "text/html"}, "body": page}), 4, "jira.server-fault"),
-        trouble("a page instead of JSON", json!({"status": 200, "headers": {"content-type": "text/html"}, "body": page}), 3, "jira.html-answer"),
+        trouble(
+            "an overloaded server",
+            json!({"status": 503, "headers": {"retry-after": "2"}, "body": ""}),
+            4,
+            "jira.server-fault",
+        ),
+        trouble(
+            "a gateway without Jira",
+            json!({"status": 502, "headers": {"content-type": "text/html"}, "body": page}),
+            4,
+            "jira.server-fault",
+        ),
+        trouble(
+            "a page instead of JSON",
+            json!({"status": 200, "headers": {"content-type": "text/html"}, "body": page}),
+            3,
+            "jira.html-answer",
+        ),
         trouble("half a body", json!({"truncate_body_to": 40}), 4, "jira.answer-truncated"),
-        trouble("another kind of body", json!({"status": 200, "headers": {"content-type": "text/plain"}, "body": "fine"}), 3, "jira.answer-invalid"),
-        trouble("a redirect", json!({"status": 302, "headers": {"location": "https://elsewhere.example.test/"}, "body": ""}), 3, "jira.redirected"),
+        trouble(
+            "another kind of body",
+            json!({"status": 200, "headers": {"content-type": "text/plain"}, "body": "fine"}),
+            3,
+            "jira.answer-invalid",
+        ),
+        trouble(
+            "a redirect",
+            json!({"status": 302, "headers": {"location": "https://elsewhere.example.test/"}, "body": ""}),
+            3,
+            "jira.redirected",
+        ),
         trouble("a connection cut at once", json!({"cut": "before-commit"}), 4, "jira.connection-broken"),
     ];
     let mut wrong = Vec::new();
@@ -115,7 +145,8 @@ fn a_create_whose_answer_is_lost_is_uncertain_and_never_repeated() {
 #[test]
 fn a_create_that_jira_refused_names_the_field_and_a_remedy() {
     let stage = Stage::connected();
-    let input = json!({"project": "DEMO", "issue-type": "Task", "summary": "x", "fields": {"priority": {"name": "No such"}}});
+    let input =
+        json!({"project": "DEMO", "issue-type": "Task", "summary": "x", "fields": {"priority": {"name": "No such"}}});
     let error = stage.run("create-issue", &input).expect(3)["error"].clone();
     assert_eq!(error["class"], "input", "{error:#}");
     let field = &error["fields"][0];

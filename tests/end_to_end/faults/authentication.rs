@@ -29,7 +29,8 @@ fn flow(number: usize) -> String {
 fn create(stage: &Stage, count: usize) {
     let user = stage.jira.authorization("user");
     for number in 0..count {
-        let fields = json!({"project": {"key": "DEMO"}, "issuetype": {"name": "Task"}, "summary": format!("Issue {number}")});
+        let fields =
+            json!({"project": {"key": "DEMO"}, "issuetype": {"name": "Task"}, "summary": format!("Issue {number}")});
         let url = format!("{}/rest/api/3/issue", stage.jira.url());
         let created = http::send_json("POST", &url, std::slice::from_ref(&user), &json!({"fields": fields}));
         assert_eq!(created.status, 201, "{}", created.body);
@@ -145,7 +146,11 @@ fn a3_an_answer_to_a_stranger_is_never_taken_for_the_accounts_own() {
         "A3",
         "answers to a stranger: 200 with the header, empty bodies, captcha; all cards and the health check",
         "100 % detected",
-        format!("{} of {asked} detected{}", asked - missed.len(), missed.iter().take(3).map(|one| format!("; {one}")).collect::<String>()),
+        format!(
+            "{} of {asked} detected{}",
+            asked - missed.len(),
+            missed.iter().take(3).map(|one| format!("; {one}")).collect::<String>()
+        ),
         missed.is_empty() && asked >= 30,
     );
 }

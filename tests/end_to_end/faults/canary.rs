@@ -65,12 +65,17 @@ fn search_files(folder: &Path, canaries: &[Canary], found: &mut Vec<String>) -> 
 }
 
 fn search(place: &str, bytes: &[u8], canaries: &[Canary], found: &mut Vec<String>) {
-    found.extend(canaries.iter().filter(|canary| canary.is_in(bytes)).map(|canary| format!("{} in {place}", canary.name)));
+    found.extend(
+        canaries.iter().filter(|canary| canary.is_in(bytes)).map(|canary| format!("{} in {place}", canary.name)),
+    );
 }
 
 /// What other users of the machine see of a process.
 fn process_list(id: u32) -> Vec<u8> {
-    ["cmdline", "environ", "comm"].iter().flat_map(|name| std::fs::read(format!("/proc/{id}/{name}")).unwrap_or_default()).collect()
+    ["cmdline", "environ", "comm"]
+        .iter()
+        .flat_map(|name| std::fs::read(format!("/proc/{id}/{name}")).unwrap_or_default())
+        .collect()
 }
 
 const FLOW: &str = r#"
@@ -102,7 +107,9 @@ fn live(stage: &Stage, lists: &mut Vec<u8>) -> (String, String) {
     stage.task("Canary");
     eventually("the run", || finished_runs(stage).pop());
     let callback = text(&hook["url"]);
-    for (url, body) in [(callback.clone(), "forged"), (format!("{callback}x"), "lost"), (format!("{callback}?a=b"), "{}")] {
+    for (url, body) in
+        [(callback.clone(), "forged"), (format!("{callback}x"), "lost"), (format!("{callback}?a=b"), "{}")]
+    {
         http::send("POST", &url, &[("x-hub-signature".to_owned(), "sha256=00".to_owned())], body.as_bytes());
     }
     for arguments in [
@@ -141,9 +148,44 @@ fn fail(stage: &Stage, token: &str) {
     let connector = crate::built::connector().to_string_lossy().into_owned();
     let visible = format!("token={token}");
     // Whoever writes a token into the command line has shown it already: the host must not repeat it.
-    stage.host.run(&["connection", "add", "argv", "--connector", &connector, "--method", "api-token", "--set", &visible]);
-    stage.host.run(&["connection", "add", "argv", "--connector", &connector, "--method", "api-token", "--secret", &visible]);
-    stage.host.run_with(&["connection", "add", "stdin", "--connector", &connector, "--method", "api-token", "--secret", "token=-", "--set", "nonsense=1"], token);
+    stage.host.run(&[
+        "connection",
+        "add",
+        "argv",
+        "--connector",
+        &connector,
+        "--method",
+        "api-token",
+        "--set",
+        &visible,
+    ]);
+    stage.host.run(&[
+        "connection",
+        "add",
+        "argv",
+        "--connector",
+        &connector,
+        "--method",
+        "api-token",
+        "--secret",
+        &visible,
+    ]);
+    stage.host.run_with(
+        &[
+            "connection",
+            "add",
+            "stdin",
+            "--connector",
+            &connector,
+            "--method",
+            "api-token",
+            "--secret",
+            "token=-",
+            "--set",
+            "nonsense=1",
+        ],
+        token,
+    );
     let key_file = stage.host.home().join("vault.key");
     let key = std::fs::read(&key_file).expect("the key file is there");
     std::fs::remove_file(&key_file).expect("the key file can be removed");
@@ -182,7 +224,12 @@ fn k1_no_canary_comes_to_light() {
         "K1",
         "token, Basic credential, signing secret, callback token: in all output, logs, database, cache, process list; also base 64, hex, percent",
         "0 hits",
-        format!("{} hits in {} kB of output and {files} files{}", found.len(), said.len() / 1024, found.iter().map(|one| format!("; {one}")).collect::<String>()),
+        format!(
+            "{} hits in {} kB of output and {files} files{}",
+            found.len(),
+            said.len() / 1024,
+            found.iter().map(|one| format!("; {one}")).collect::<String>()
+        ),
         found.is_empty() && files >= 2 && !lists.is_empty(),
     );
 }

@@ -134,7 +134,10 @@ fn k3_a_placeholder_is_replaced_once_in_its_place_and_nowhere_else() {
         "K3",
         "the guest puts the placeholder into bodies, keys, paths, queries, headers, other hosts, other calls, and in three requests",
         "0 replaced but once at the named place",
-        format!("{abused} of {} abuses replaced, {in_a_card} in a card; the right place {once} time, of three requests {repeated}", abuses.len()),
+        format!(
+            "{abused} of {} abuses replaced, {in_a_card} in a card; the right place {once} time, of three requests {repeated}",
+            abuses.len()
+        ),
         abused == 0 && once == 1 && repeated == 1 && in_a_card == 0,
     );
 }

@@ -20,24 +20,95 @@ const TOKEN: &str = "fake-token-that-must-not-travel";
 /// Addresses that lead inside: private, shared, link-local, metadata, translated, tunnelled,
 /// mapped, documentation, reserved; with the edges of their ranges.
 const INSIDE: &[&str] = &[
-    "0.0.0.0", "0.255.255.255", "10.0.0.0", "10.0.0.5", "10.255.255.255", "100.64.0.0", "100.100.100.200",
-    "100.127.255.255", "127.0.0.1", "127.0.0.53", "127.255.255.255", "169.254.0.0", "169.254.169.254",
-    "169.254.170.2", "169.254.255.255", "172.16.0.0", "172.31.255.255", "192.0.0.0", "192.0.0.192", "192.0.2.1",
-    "192.88.99.1", "192.168.0.0", "192.168.255.255", "198.18.0.0", "198.19.255.255", "198.51.100.1", "203.0.113.1",
-    "224.0.0.1", "239.255.255.255", "240.0.0.0", "255.255.255.255", "::", "::1", "::127.0.0.1", "::10.0.0.1",
-    "::ffff:0.0.0.0", "::ffff:127.0.0.1", "::ffff:10.1.2.3", "::ffff:169.254.169.254", "::ffff:192.168.1.1",
-    "::ffff:0:127.0.0.1", "64:ff9b::127.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b::169.254.169.254",
-    "64:ff9b:1::10.0.0.1", "100::1", "2001::1", "2001:0:7f00:1::", "2001:db8::1", "2002:7f00:1::1",
-    "2002:a00:1::1", "2002:a9fe:a9fe::1", "3fff::1", "5f00::1", "fc00::1", "fd00::1", "fd00:ec2::254",
-    "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "fe80::1", "fe80::a9fe:a9fe", "febf::1", "fec0::1", "ff02::1",
-    "ff05::1:3", "4000::1",
+    "0.0.0.0",
+    "0.255.255.255",
+    "10.0.0.0",
+    "10.0.0.5",
+    "10.255.255.255",
+    "100.64.0.0",
+    "100.100.100.200",
+    "100.127.255.255",
+    "127.0.0.1",
+    "127.0.0.53",
+    "127.255.255.255",
+    "169.254.0.0",
+    "169.254.169.254",
+    "169.254.170.2",
+    "169.254.255.255",
+    "172.16.0.0",
+    "172.31.255.255",
+    "192.0.0.0",
+    "192.0.0.192",
+    "192.0.2.1",
+    "192.88.99.1",
+    "192.168.0.0",
+    "192.168.255.255",
+    "198.18.0.0",
+    "198.19.255.255",
+    "198.51.100.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "239.255.255.255",
+    "240.0.0.0",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::127.0.0.1",
+    "::10.0.0.1",
+    "::ffff:0.0.0.0",
+    "::ffff:127.0.0.1",
+    "::ffff:10.1.2.3",
+    "::ffff:169.254.169.254",
+    "::ffff:192.168.1.1",
+    "::ffff:0:127.0.0.1",
+    "64:ff9b::127.0.0.1",
+    "64:ff9b::10.0.0.1",
+    "64:ff9b::169.254.169.254",
+    "64:ff9b:1::10.0.0.1",
+    "100::1",
+    "2001::1",
+    "2001:0:7f00:1::",
+    "2001:db8::1",
+    "2002:7f00:1::1",
+    "2002:a00:1::1",
+    "2002:a9fe:a9fe::1",
+    "3fff::1",
+    "5f00::1",
+    "fc00::1",
+    "fd00::1",
+    "fd00:ec2::254",
+    "fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+    "fe80::1",
+    "fe80::a9fe:a9fe",
+    "febf::1",
+    "fec0::1",
+    "ff02::1",
+    "ff05::1:3",
+    "4000::1",
 ];
 
 /// Public addresses, many of them next door to a refused range.
 const OUTSIDE: &[&str] = &[
-    "1.1.1.1", "8.8.8.8", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255",
-    "128.0.0.0", "169.253.255.255", "169.255.0.0", "172.15.255.255", "172.32.0.0", "192.167.255.255", "192.169.0.0",
-    "198.17.255.255", "198.20.0.0", "223.255.255.255", "2001:4860:4860::8888", "2606:4700:4700::1111", "2a00::1",
+    "1.1.1.1",
+    "8.8.8.8",
+    "9.255.255.255",
+    "11.0.0.0",
+    "100.63.255.255",
+    "100.128.0.0",
+    "126.255.255.255",
+    "128.0.0.0",
+    "169.253.255.255",
+    "169.255.0.0",
+    "172.15.255.255",
+    "172.32.0.0",
+    "192.167.255.255",
+    "192.169.0.0",
+    "198.17.255.255",
+    "198.20.0.0",
+    "223.255.255.255",
+    "2001:4860:4860::8888",
+    "2606:4700:4700::1111",
+    "2a00::1",
     "::ffff:8.8.8.8",
 ];
 
@@ -83,13 +154,18 @@ fn n1_no_address_that_leads_inside_is_connected_to() {
         }
     }
     let parse = |text: &&&str| text.parse::<IpAddr>().expect("an address");
-    wrong.extend(OUTSIDE.iter().filter(|text| reserved(parse(text)).is_some()).map(|text| format!("{text} is refused")));
+    wrong
+        .extend(OUTSIDE.iter().filter(|text| reserved(parse(text)).is_some()).map(|text| format!("{text} is refused")));
     let (inside, outside) = (INSIDE.len(), OUTSIDE.len());
     figure(
         "N1",
         "the guest's origin has an address that leads inside, as text and behind a name",
         "exact for ≥ 60 addresses",
-        format!("{inside} refused, {outside} let through, {} wrong{}", wrong.len(), wrong.iter().take(3).map(|w| format!("; {w}")).collect::<String>()),
+        format!(
+            "{inside} refused, {outside} let through, {} wrong{}",
+            wrong.len(),
+            wrong.iter().take(3).map(|w| format!("; {w}")).collect::<String>()
+        ),
         wrong.is_empty() && inside + outside >= 60,
     );
 }
@@ -122,7 +198,12 @@ fn n3_a_redirect_is_shown_and_never_followed() {
         for (number, place) in places.iter().enumerate() {
             for method in ["GET", "POST"] {
                 asked += 1;
-                let answer = send(&plugin, &access, &base, &json!({"method": method, "path": format!("/from?{status}-{number}")}));
+                let answer = send(
+                    &plugin,
+                    &access,
+                    &base,
+                    &json!({"method": method, "path": format!("/from?{status}-{number}")}),
+                );
                 let location = answer["headers"].as_array().into_iter().flatten().find(|pair| pair[0] == "location");
                 shown += usize::from(answer["status"] == status && location.is_some_and(|pair| pair[1] == **place));
             }
@@ -142,7 +223,10 @@ fn n3_a_redirect_is_shown_and_never_followed() {
         "N3",
         "301, 302, 303, 307, 308 to other hosts, inside, down to http, in a loop",
         "credentials leaked: 0; nothing followed",
-        format!("{shown} of {asked} shown to the guest, {followed} followed, {leaked} arrived elsewhere, {} hops let out", let_out.len()),
+        format!(
+            "{shown} of {asked} shown to the guest, {followed} followed, {leaked} arrived elsewhere, {} hops let out",
+            let_out.len()
+        ),
         shown == asked && followed == 0 && leaked == 0 && let_out.is_empty() && carried == asked,
     );
 }
@@ -237,7 +321,12 @@ fn n5_no_spelling_of_another_place_passes_for_the_pinned_one() {
         "N5",
         "the guest spells other places so that they may pass for the pinned one",
         "0 bypasses of ≥ 50",
-        format!("{} bypasses of {}, {arrived} requests arrived{}", bypassed.len(), TRICKS.len(), if bypassed.is_empty() { String::new() } else { format!(": {bypassed:?}") }),
+        format!(
+            "{} bypasses of {}, {arrived} requests arrived{}",
+            bypassed.len(),
+            TRICKS.len(),
+            if bypassed.is_empty() { String::new() } else { format!(": {bypassed:?}") }
+        ),
         bypassed.is_empty() && arrived == 0 && TRICKS.len() >= 50,
     );
 }

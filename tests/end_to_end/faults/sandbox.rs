@@ -30,7 +30,8 @@ fn p99(mut times: Vec<Duration>) -> Duration {
 
 /// How long calls of a well-behaved card take that each ask a service which needs 50 ms.
 fn neighbours(plugin: &Plugin, service: &Service) -> Vec<Duration> {
-    let access = with_token(host_harness::egress::Network::new().expect("TLS"), vec![pinned(&service.url())], true, "x");
+    let access =
+        with_token(host_harness::egress::Network::new().expect("TLS"), vec![pinned(&service.url())], true, "x");
     let mut times = Vec::new();
     for _ in 0..25 {
         let wave: Vec<_> = (0..4)
@@ -109,8 +110,19 @@ pub(super) fn hostile_home(service: &Service) -> Harness {
     let token = host.file("token", "fake-token-of-the-hostile-guest");
     let token = format!("token=@{}", token.display());
     let added = host.run(&[
-        "connection", "add", "hostile", "--connector", &component.to_string_lossy(), "--method", "token", "--set",
-        &base, "--secret", &token, "--allow-private", "--no-check",
+        "connection",
+        "add",
+        "hostile",
+        "--connector",
+        &component.to_string_lossy(),
+        "--method",
+        "token",
+        "--set",
+        &base,
+        "--secret",
+        &token,
+        "--allow-private",
+        "--no-check",
     ]);
     assert_eq!(added.code, 0, "{added:#?}");
     host
@@ -135,7 +147,13 @@ fn s2_a_guest_that_wants_all_memory_gets_its_share_and_no_more() {
         "S2",
         "a guest takes memory up to 4 GiB; 10,001 instances in one component",
         "denied; host's memory ≤ limit + 10 %",
-        format!("guest got {} MiB of {}; host +{} MiB; instances: {}", got.unwrap_or(0) >> 20, limit >> 20, grown >> 20, if denied { "denied" } else { "NOT denied" }),
+        format!(
+            "guest got {} MiB of {}; host +{} MiB; instances: {}",
+            got.unwrap_or(0) >> 20,
+            limit >> 20,
+            grown >> 20,
+            if denied { "denied" } else { "NOT denied" }
+        ),
         got.is_none_or(|got| got <= limit) && grown > limit / 4 && grown <= limit + limit / 10 && denied,
     );
 }
@@ -211,7 +229,12 @@ fn s6_a_component_that_asks_for_more_is_not_even_instantiated() {
         "S6",
         "components ask for files, sockets, environment, stdout and more",
         "all refused; the connector's import list is exact",
-        format!("{} of {asked} refused{}; import list {}", asked - let_in.len(), if let_in.is_empty() { String::new() } else { format!(" (let in: {let_in:?})") }, if exact { "exact" } else { "NOT as agreed" }),
+        format!(
+            "{} of {asked} refused{}; import list {}",
+            asked - let_in.len(),
+            if let_in.is_empty() { String::new() } else { format!(" (let in: {let_in:?})") },
+            if exact { "exact" } else { "NOT as agreed" }
+        ),
         asked >= 7 && let_in.is_empty() && exact,
     );
 }
@@ -237,5 +260,11 @@ fn s7_nothing_of_one_connection_is_found_by_the_next() {
             assert!(seen["found"]["bytes-read"].as_u64().is_some_and(|read| read > 100_000), "{seen}");
         }
     }
-    figure("S7", "connections A and B take turns in one component", "0 hits in 1,000", format!("{hits} hits in 1000"), hits == 0);
+    figure(
+        "S7",
+        "connections A and B take turns in one component",
+        "0 hits in 1,000",
+        format!("{hits} hits in 1000"),
+        hits == 0,
+    );
 }

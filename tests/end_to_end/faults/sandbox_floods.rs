@@ -45,7 +45,8 @@ fn floods() -> Vec<(&'static str, Value)> {
 /// How many bytes of notices the host lets through.
 fn notices(plugin: &Plugin, access: &Access, call: &Call, input: &Value) -> usize {
     let invoked = wait_for(plugin.invoke(access, call, "flood-notices", &input.to_string(), None));
-    invoked.map_or(0, |invoked| invoked.aside.notices.iter().map(|notice| notice.message.len() + notice.code.len()).sum())
+    invoked
+        .map_or(0, |invoked| invoked.aside.notices.iter().map(|notice| notice.message.len() + notice.code.len()).sum())
 }
 
 #[test]
@@ -83,7 +84,9 @@ fn s4_a_flood_is_refused_and_the_hosts_memory_stays_flat() {
                     let_through.push(format!("{card}: {kept} bytes of notices"));
                 }
             }
-            Ok(answer) => let_through.push(format!("{card}: {}", answer.to_string().chars().take(80).collect::<String>())),
+            Ok(answer) => {
+                let_through.push(format!("{card}: {}", answer.to_string().chars().take(80).collect::<String>()))
+            }
         }
     }
     let grown = resident().saturating_sub(before);
@@ -92,7 +95,13 @@ fn s4_a_flood_is_refused_and_the_hosts_memory_stays_flat() {
         "S4",
         "a guest floods the host: headers, paths, bodies, requests, timers, randomness, notices, outputs",
         "all refused; memory flat",
-        format!("{} of {} refused{}; memory +{} MiB", all.len() - let_through.len(), all.len(), if let_through.is_empty() { String::new() } else { format!(" (let through: {let_through:?})") }, grown >> 20),
+        format!(
+            "{} of {} refused{}; memory +{} MiB",
+            all.len() - let_through.len(),
+            all.len(),
+            if let_through.is_empty() { String::new() } else { format!(" (let through: {let_through:?})") },
+            grown >> 20
+        ),
         let_through.is_empty() && grown <= limit,
     );
     assert!(go("send", &json!({"request": {"path": "/"}})).is_ok(), "and the host still works");

@@ -51,6 +51,10 @@ impl Tee {
 
     /// Everything that came from the host, as one text: to see that the tap sees what it should.
     pub(super) fn carried(&self) -> String {
-        self.service.requests().iter().map(|request| text(&Value::from(String::from_utf8_lossy(&request.body)))).collect()
+        self.service
+            .requests()
+            .iter()
+            .map(|request| text(&Value::from(String::from_utf8_lossy(&request.body))))
+            .collect()
     }
 }

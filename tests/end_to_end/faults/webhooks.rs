@@ -146,20 +146,52 @@ fn w2_only_the_exact_signature_over_the_exact_bytes_is_accepted() {
     let upper = right.to_uppercase();
     let swapped: String = right.chars().rev().collect();
     let signatures = [
-        String::new(), " ".into(), "=".into(), "sha256".into(), "sha256=".into(), "sha256= ".into(), right.clone(),
-        format!("={right}"), format!("sha1={right}"), format!("sha512={right}"), format!("md5={right}"),
-        format!("none={right}"), format!("SHA256={right}"), format!("Sha256={right}"), format!("sha256:{right}"),
-        format!("sha256 ={right}"), format!("sha256= {right}"), format!("sha-256={right}"), format!("hmac-sha256={right}"),
-        format!("sha256={upper}"), format!("sha256={}{}", &upper[..32], &right[32..]), format!("sha256={swapped}"),
-        format!("sha256={}", &right[..63]), format!("sha256={}", &right[..62]), format!("sha256={right}0"),
-        format!("sha256={right}00"), format!("sha256={right}{right}"), format!("sha256=0x{right}"),
-        format!("sha256=\"{right}\""), format!("\"sha256={right}\""), format!("sha256={right},"),
-        format!("sha256={right};"), format!("sha256={right}, sha256={right}"), format!("sha256={},sha256={right}", "0".repeat(64)),
-        format!("v1={right}"), format!("sha256={}", "0".repeat(64)), format!("sha256={}", "f".repeat(64)),
-        format!("sha256={}", "g".repeat(64)), "sha256=null".into(), "sha256=undefined".into(),
-        format!("sha256=%61{}", &right[1..]), format!("Bearer {right}"),
-        format!("sha256={}", code(b"", body)), format!("sha256={}", code(b"another secret", body)),
-        format!("sha256={}", code_of(b"")), format!("sha256={}", code_of(br#"{"webhookEvent":"none","b":2,"a":1}"#)),
+        String::new(),
+        " ".into(),
+        "=".into(),
+        "sha256".into(),
+        "sha256=".into(),
+        "sha256= ".into(),
+        right.clone(),
+        format!("={right}"),
+        format!("sha1={right}"),
+        format!("sha512={right}"),
+        format!("md5={right}"),
+        format!("none={right}"),
+        format!("SHA256={right}"),
+        format!("Sha256={right}"),
+        format!("sha256:{right}"),
+        format!("sha256 ={right}"),
+        format!("sha256= {right}"),
+        format!("sha-256={right}"),
+        format!("hmac-sha256={right}"),
+        format!("sha256={upper}"),
+        format!("sha256={}{}", &upper[..32], &right[32..]),
+        format!("sha256={swapped}"),
+        format!("sha256={}", &right[..63]),
+        format!("sha256={}", &right[..62]),
+        format!("sha256={right}0"),
+        format!("sha256={right}00"),
+        format!("sha256={right}{right}"),
+        format!("sha256=0x{right}"),
+        format!("sha256=\"{right}\""),
+        format!("\"sha256={right}\""),
+        format!("sha256={right},"),
+        format!("sha256={right};"),
+        format!("sha256={right}, sha256={right}"),
+        format!("sha256={},sha256={right}", "0".repeat(64)),
+        format!("v1={right}"),
+        format!("sha256={}", "0".repeat(64)),
+        format!("sha256={}", "f".repeat(64)),
+        format!("sha256={}", "g".repeat(64)),
+        "sha256=null".into(),
+        "sha256=undefined".into(),
+        format!("sha256=%61{}", &right[1..]),
+        format!("Bearer {right}"),
+        format!("sha256={}", code(b"", body)),
+        format!("sha256={}", code(b"another secret", body)),
+        format!("sha256={}", code_of(b"")),
+        format!("sha256={}", code_of(br#"{"webhookEvent":"none","b":2,"a":1}"#)),
         format!("sha256={}", code_of(br#"{"a":1,"b":2,"webhookEvent":"none"}"#)),
     ];
     let (mut cases, mut accepted) = (0, Vec::new());
@@ -180,7 +212,13 @@ fn w2_only_the_exact_signature_over_the_exact_bytes_is_accepted() {
     judge("twice the same", receiver.deliver(body, &[id, ("x-hub-signature", &good), ("x-hub-signature", &good)]));
     judge("right, then wrong", receiver.deliver(body, &[id, ("x-hub-signature", &good), ("x-hub-signature", &zero)]));
     judge("wrong, then right", receiver.deliver(body, &[id, ("x-hub-signature", &zero), ("x-hub-signature", &good)]));
-    for changed in [&br#"{"webhookEvent":"none","b":2,"a":1}"#[..], b"", b"\xef\xbb\xbf{}", b"\xff\xfe\x00", &body[..body.len() - 1]] {
+    for changed in [
+        &br#"{"webhookEvent":"none","b":2,"a":1}"#[..],
+        b"",
+        b"\xef\xbb\xbf{}",
+        b"\xff\xfe\x00",
+        &body[..body.len() - 1],
+    ] {
         judge("another body", receiver.deliver_signed("w2", changed, &good));
     }
     judge("one blank more", receiver.deliver_signed("w2", &[body, &b" "[..]].concat(), &good));
@@ -192,12 +230,17 @@ fn w2_only_the_exact_signature_over_the_exact_bytes_is_accepted() {
     judge("packed, signed unpacked", receiver.deliver(&packed, &[id, gzip, ("x-hub-signature", &good)]));
     let not_text = [b"\xff\xfe", &body[..]].concat();
     let accepted_exact = receiver.deliver_signed("w2", body, &good) == 200;
-    let accepted_bytes = matches!(receiver.deliver_signed("w2-bytes", &not_text, &format!("sha256={}", code_of(&not_text))), 200);
+    let accepted_bytes =
+        matches!(receiver.deliver_signed("w2-bytes", &not_text, &format!("sha256={}", code_of(&not_text))), 200);
     figure(
         "W2",
         "signatures and bodies that are almost right",
         "0 false accepts of ≥ 40",
-        format!("{} false accepts of {cases}; the exact one accepted: {accepted_exact}, also over bytes that are no text: {accepted_bytes}{}", accepted.len(), accepted.iter().take(3).map(|one| format!("; {one}")).collect::<String>()),
+        format!(
+            "{} false accepts of {cases}; the exact one accepted: {accepted_exact}, also over bytes that are no text: {accepted_bytes}{}",
+            accepted.len(),
+            accepted.iter().take(3).map(|one| format!("; {one}")).collect::<String>()
+        ),
         accepted.is_empty() && cases >= 40 && accepted_exact && accepted_bytes,
     );
     assert!(receiver.stage.host.run(&["events", "list"]).list().is_empty(), "nothing refused left a trace as an event");

@@ -33,7 +33,9 @@ fn documents() -> Option<&'static [Document]> {
 fn tolerated(path: &str, status: u16) -> Option<&'static str> {
     match status {
         _ if path.starts_with("/rest/webhooks/1.0/webhook") => Some("the API of admin webhooks is described in prose"),
-        _ if path == "/_edge/tenant_info" => Some("the gateway before Jira answers this, and no document is of the gateway"),
+        _ if path == "/_edge/tenant_info" => {
+            Some("the gateway before Jira answers this, and no document is of the gateway")
+        }
         _ if path.starts_with("/rest/api/2/") => Some("Atlassian's own document of version 2 is not among them"),
         429 | 500.. => Some("limits and troubles occur everywhere and are listed nowhere"),
         401 | 403 => Some("a credential that is not accepted is refused everywhere"),
