@@ -71,6 +71,9 @@ pub enum SendError {
     /// Nothing listens there, or no way leads there.
     #[error("the server refused the connection")]
     Refused,
+    /// The time of the call was used up before it could be sent.
+    #[error("no time was left to send the request")]
+    NoTime,
     /// No trusted encrypted connection came about.
     #[error("no trusted TLS connection came about")]
     Tls,
@@ -86,19 +89,17 @@ pub enum SendError {
         /// The status that came before it broke off.
         status: u16,
     },
-    /// The body of the answer is larger than was allowed.
-    #[error("the answer with status {status} is larger than {limit} bytes")]
+    /// The body of the answer is larger than [`Request::limit`], or than the runtime lets through.
+    #[error("the answer is larger than may be read")]
     TooLarge {
-        /// The status of the answer.
-        status: u16,
-        /// How many bytes were allowed.
-        limit: usize,
+        /// The status of the answer, where it is known.
+        status: Option<u16>,
     },
 }
 
 impl SendError {
     /// Whether the request certainly never reached the server.
     pub fn never_left(&self) -> bool {
-        matches!(self, Self::Invalid(_) | Self::Denied | Self::Dns | Self::Refused | Self::Tls)
+        matches!(self, Self::Invalid(_) | Self::Denied | Self::Dns | Self::Refused | Self::NoTime | Self::Tls)
     }
 }

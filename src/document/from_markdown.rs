@@ -2,6 +2,11 @@
 //!
 //! ADF allows less nesting than Markdown: where a block may not stand, its words stay and its form is given up.
 
+mod inline;
+mod nesting;
+
+use self::inline::{Marks, finished, is_break, push_text};
+use self::nesting::{as_task, fit, fit_item, plain_item};
 use super::doc;
 use pulldown_cmark::{Alignment, CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use serde_json::{Value, json};
@@ -14,7 +19,7 @@ const LONGEST_LANGUAGE: usize = 40;
 /// Converts Markdown. Every text gives a document; unsafe links stay as words.
 pub fn from_markdown(markdown: &str) -> Value {
     let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
-    let mut builder = Builder { frames: vec![Frame::new(Kind::Root)], marks: Vec::new(), tasks: 0 };
+    let mut builder = Builder { frames: vec![Frame::new(Kind::Root)], marks: Marks::default(), tasks: 0 };
     for event in Parser::new_ext(markdown, options) {
         builder.event(event);
     }
@@ -58,7 +63,7 @@ impl Frame {
 
     /// Words that stand without a paragraph get one.
     fn settle(&mut self) {
-        let inline = trimmed(std::mem::take(&mut self.inline));
+        let inline = finished(std::mem::take(&mut self.inline));
         if !inline.is_empty() {
             self.blocks.push(json!({ "type": "paragraph", "content": inline }));
         }
@@ -72,7 +77,7 @@ impl Frame {
 
 struct Builder {
     frames: Vec<Frame>,
-    marks: Vec<Option<Value>>,
+    marks: Marks,
     tasks: usize,
 }
 
@@ -101,10 +106,16 @@ impl Builder {
             Event::End(tag) => self.end(tag),
             Event::Text(text) => self.text(&text),
             Event::Code(code) => self.code(&code),
-            Event::SoftBreak => self.text(" "),
-            Event::HardBreak => self.top().inline.push(json!({ "type": "hardBreak" })),
+            // People write lines, and expect lines.
+            Event::SoftBreak | Event::HardBreak => self.top().inline.push(json!({ "type": "hardBreak" })),
             Event::InlineHtml(html) if is_break(&html) => self.top().inline.push(json!({ "type": "hardBreak" })),
-            Event::Html(html) | Event::InlineHtml(html) => self.text(html.trim_end_matches('\n')),
+            Event::Html(html) | Event::InlineHtml(html) => {
+                let words = html.trim_end_matches('\n');
+                self.text(words);
+                if words.len() < html.len() {
+                    self.top().inline.push(json!({ "type": "hardBreak" }));
+                }
+            }
             Event::Rule => {
                 self.top().settle();
                 self.top().blocks.push(json!({ "type": "rule" }));
@@ -147,30 +158,22 @@ impl Builder {
                 let header = self.top().task == Some(true);
                 self.open(Kind::Cell { header });
             }
-            Tag::Emphasis => self.marks.push(Some(json!({ "type": "em" }))),
-            Tag::Strong => self.marks.push(Some(json!({ "type": "strong" }))),
-            Tag::Strikethrough => self.marks.push(Some(json!({ "type": "strike" }))),
-            Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => {
-                let link = safe_link(&dest_url).map(|href| json!({ "type": "link", "attrs": { "href": href } }));
-                self.marks.push(link);
-            }
-            // A mark that means nothing here keeps starts and ends in step.
-            Tag::Superscript | Tag::Subscript => self.marks.push(None),
+            Tag::Emphasis => self.marks.slant += 1,
+            Tag::Strong => self.marks.strong += 1,
+            Tag::Strikethrough => self.marks.strike += 1,
+            Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => self.marks.open_link(&dest_url),
+            Tag::Superscript | Tag::Subscript => {}
             _ => self.open(Kind::Flat),
         }
     }
 
     fn end(&mut self, tag: TagEnd) {
         match tag {
-            TagEnd::Emphasis
-            | TagEnd::Strong
-            | TagEnd::Strikethrough
-            | TagEnd::Link
-            | TagEnd::Image
-            | TagEnd::Superscript
-            | TagEnd::Subscript => {
-                self.marks.pop();
-            }
+            TagEnd::Emphasis => self.marks.slant = self.marks.slant.saturating_sub(1),
+            TagEnd::Strong => self.marks.strong = self.marks.strong.saturating_sub(1),
+            TagEnd::Strikethrough => self.marks.strike = self.marks.strike.saturating_sub(1),
+            TagEnd::Link | TagEnd::Image => self.marks.close_link(),
+            TagEnd::Superscript | TagEnd::Subscript => {}
             _ => {
                 if self.frames.len() > 1 {
                     self.close();
@@ -187,12 +190,7 @@ impl Builder {
             self.top().inline.push(json!(text));
             return;
         }
-        let mut marks: Vec<Value> = Vec::new();
-        for mark in self.marks.iter().flatten() {
-            // The same mark twice is one; of nested links the innermost counts.
-            marks.retain(|known| known["type"] != mark["type"]);
-            marks.push(mark.clone());
-        }
+        let marks = self.marks.of_text();
         push_text(&mut self.top().inline, text, marks);
     }
 
@@ -200,10 +198,7 @@ impl Builder {
         if code.is_empty() {
             return;
         }
-        // ADF lets code go with a link and with nothing else.
-        let mut marks: Vec<Value> =
-            self.marks.iter().flatten().filter(|mark| mark["type"] == "link").take(1).cloned().collect();
-        marks.insert(0, json!({ "type": "code" }));
+        let marks = self.marks.of_code();
         push_text(&mut self.top().inline, code, marks);
     }
 
@@ -212,13 +207,13 @@ impl Builder {
         let inside_list = matches!(self.top().kind, Kind::List(_));
         match frame.kind.clone() {
             Kind::Paragraph => {
-                let inline = trimmed(frame.inline);
+                let inline = finished(frame.inline);
                 if !inline.is_empty() {
                     self.top().blocks.push(json!({ "type": "paragraph", "content": inline }));
                 }
             }
             Kind::Heading(level) => {
-                let inline = trimmed(frame.inline);
+                let inline = finished(frame.inline);
                 self.top().blocks.push(json!({ "type": "heading", "attrs": { "level": level }, "content": inline }));
             }
             Kind::Quote => {
@@ -264,7 +259,7 @@ impl Builder {
             }
             Kind::Cell { header } => {
                 let kind = if header { "tableHeader" } else { "tableCell" };
-                let paragraph = json!({ "type": "paragraph", "content": trimmed(frame.inline) });
+                let paragraph = json!({ "type": "paragraph", "content": finished(frame.inline) });
                 self.top().blocks.push(json!({ "type": kind, "content": [paragraph] }));
             }
             Kind::Root | Kind::Flat => {
@@ -309,155 +304,6 @@ impl Builder {
     }
 }
 
-/// The words of a task and the task lists below it; none where it holds anything else.
-fn as_task(item: &Value) -> Option<(Vec<Value>, Vec<Value>)> {
-    let mut inline = Vec::new();
-    let mut nested = Vec::new();
-    for block in item["content"].as_array()? {
-        match block["type"].as_str()? {
-            "paragraph" => {
-                if !inline.is_empty() {
-                    inline.push(json!({ "type": "hardBreak" }));
-                }
-                inline.extend(block["content"].as_array()?.iter().cloned());
-            }
-            "taskList" => nested.push(block.clone()),
-            _ => return None,
-        }
-    }
-    Some((inline, nested))
-}
-
-/// An item of an ordinary list. A box it had is written out; task lists below it become ordinary too.
-fn plain_item(mut item: Value) -> Value {
-    let sign = match item["task"].as_bool() {
-        Some(true) => Some("[x] "),
-        Some(false) => Some("[ ] "),
-        None => None,
-    };
-    let mut content = item["content"].take().as_array().cloned().unwrap_or_default();
-    if let Some(sign) = sign
-        && let Some(inline) = content.first_mut().and_then(|block| block["content"].as_array_mut())
-    {
-        inline.insert(0, json!({ "type": "text", "text": sign }));
-    }
-    let content: Vec<Value> = content.into_iter().map(without_tasks).collect();
-    json!({ "type": "listItem", "content": content })
-}
-
-fn without_tasks(block: Value) -> Value {
-    if block["type"] != "taskList" {
-        return block;
-    }
-    let mut items: Vec<Value> = Vec::new();
-    for child in block["content"].as_array().into_iter().flatten() {
-        if child["type"] == "taskList" {
-            let nested = without_tasks(child.clone());
-            match items.last_mut().and_then(|item: &mut Value| item["content"].as_array_mut()) {
-                Some(content) => content.push(nested),
-                None => items
-                    .push(json!({ "type": "listItem", "content": [{ "type": "paragraph", "content": [] }, nested] })),
-            }
-        } else {
-            let sign = if child["attrs"]["state"] == "DONE" { "[x] " } else { "[ ] " };
-            let mut inline = vec![json!({ "type": "text", "text": sign })];
-            inline.extend(child["content"].as_array().cloned().unwrap_or_default());
-            items.push(json!({ "type": "listItem", "content": [{ "type": "paragraph", "content": inline }] }));
-        }
-    }
-    json!({ "type": "bulletList", "content": items })
-}
-
-/// What may stand in a quote or an item: paragraphs, lists and code. The rest keeps its words.
-fn fit(blocks: Vec<Value>) -> Vec<Value> {
-    let mut fitting = Vec::new();
-    for block in blocks {
-        match block["type"].as_str().unwrap_or_default() {
-            "paragraph" | "bulletList" | "orderedList" | "codeBlock" => fitting.push(block),
-            "taskList" => fitting.push(without_tasks(block)),
-            "heading" => {
-                let mut inline = block["content"].as_array().cloned().unwrap_or_default();
-                inline.iter_mut().for_each(strengthen);
-                if !inline.is_empty() {
-                    fitting.push(json!({ "type": "paragraph", "content": inline }));
-                }
-            }
-            "blockquote" => fitting.extend(fit(children(&block))),
-            "table" => {
-                for row in children(&block) {
-                    for cell in children(&row) {
-                        fitting.extend(fit(children(&cell)).into_iter().filter(|p| !children(p).is_empty()));
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    fitting
-}
-
-/// An item begins with a paragraph or with code.
-fn fit_item(blocks: Vec<Value>) -> Vec<Value> {
-    let tasks: Vec<Value> = blocks.iter().filter(|block| block["type"] == "taskList").cloned().collect();
-    let others: Vec<Value> = blocks.into_iter().filter(|block| block["type"] != "taskList").collect();
-    let mut content = fit(others);
-    if !content.first().is_some_and(|first| matches!(first["type"].as_str(), Some("paragraph" | "codeBlock"))) {
-        content.insert(0, json!({ "type": "paragraph", "content": [] }));
-    }
-    content.extend(tasks);
-    content
-}
-
-fn children(node: &Value) -> Vec<Value> {
-    node["content"].as_array().cloned().unwrap_or_default()
-}
-
-fn strengthen(node: &mut Value) {
-    let marks = node["marks"].as_array().cloned().unwrap_or_default();
-    let taken = marks.iter().any(|mark| mark["type"] == "strong" || mark["type"] == "code");
-    if node["type"] == "text" && !taken {
-        let mut marks = marks;
-        marks.push(json!({ "type": "strong" }));
-        node["marks"] = Value::Array(marks);
-    }
-}
-
-/// Adds words, to the last ones where they are marked alike.
-fn push_text(inline: &mut Vec<Value>, text: &str, marks: Vec<Value>) {
-    let marks = if marks.is_empty() { Value::Null } else { Value::Array(marks) };
-    if let Some(last) = inline.last_mut()
-        && last["type"] == "text"
-        && last.get("marks").unwrap_or(&Value::Null) == &marks
-    {
-        let joined = format!("{}{text}", last["text"].as_str().unwrap_or_default());
-        last["text"] = json!(joined);
-        return;
-    }
-    let mut node = json!({ "type": "text", "text": text });
-    if !marks.is_null() {
-        node["marks"] = marks;
-    }
-    inline.push(node);
-}
-
-/// Without blanks and breaks at both ends.
-fn trimmed(mut inline: Vec<Value>) -> Vec<Value> {
-    let blank =
-        |node: &Value| node["type"] == "hardBreak" || node["text"].as_str().is_some_and(|text| text.trim().is_empty());
-    while inline.first().is_some_and(blank) {
-        inline.remove(0);
-    }
-    while inline.last().is_some_and(blank) {
-        inline.pop();
-    }
-    inline
-}
-
-fn is_break(html: &str) -> bool {
-    let name: String = html.chars().filter(char::is_ascii_alphabetic).collect();
-    name.eq_ignore_ascii_case("br")
-}
-
 fn level_number(level: HeadingLevel) -> u8 {
     match level {
         HeadingLevel::H1 => 1,
@@ -466,20 +312,5 @@ fn level_number(level: HeadingLevel) -> u8 {
         HeadingLevel::H4 => 4,
         HeadingLevel::H5 => 5,
         HeadingLevel::H6 => 6,
-    }
-}
-
-/// Links lead only where a click can do no harm: the web, mail, telephone, or a place in the same site.
-fn safe_link(href: &str) -> Option<String> {
-    let href = href.trim();
-    if href.is_empty() || href.chars().any(char::is_control) {
-        return None;
-    }
-    match href.split_once(':') {
-        Some((scheme, _)) if !scheme.contains(['/', '?', '#']) => {
-            let scheme = scheme.to_ascii_lowercase();
-            matches!(scheme.as_str(), "http" | "https" | "mailto" | "tel").then(|| href.to_owned())
-        }
-        _ => (href.starts_with('/') && !href.starts_with("//") || href.starts_with('#')).then(|| href.to_owned()),
     }
 }

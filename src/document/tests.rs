@@ -83,6 +83,54 @@ fn marks_and_links_are_kept_and_dangerous_links_are_not() {
     assert_eq!(paragraph("**`a`**")[0]["marks"], json!([{ "type": "code" }]));
 }
 
+/// The words of a document's first block, with line breaks as `/` and mentions as `@id`.
+fn words(markdown: &str) -> String {
+    let document = from_markdown(markdown);
+    let inline = document["content"][0]["content"].as_array().cloned().unwrap_or_default();
+    let word = |node: &Value| match node["type"].as_str() {
+        Some("hardBreak") => "/".to_owned(),
+        Some("mention") => format!("@{}", node["attrs"]["id"].as_str().unwrap_or_default()),
+        _ => node["text"].as_str().unwrap_or_default().to_owned(),
+    };
+    inline.iter().map(word).collect()
+}
+
+#[test]
+fn lines_stay_lines() {
+    assert_eq!(words("one\ntwo\nthree"), "one/two/three");
+    assert_eq!(words("one\r\ntwo"), "one/two");
+    assert_eq!(words("one  \ntwo\\\nthree"), "one/two/three");
+    assert_eq!(words("**one\ntwo**"), "one/two");
+    assert_eq!(words("one<br>two"), "one/two");
+    assert_eq!(words("<trace>\nline 1\nline 2"), "<trace>/line 1/line 2");
+}
+
+#[test]
+fn mentions_become_mentions_outside_of_code_and_links() {
+    assert_eq!(words("[~accountid:557058:58131acb-97ba]"), "@557058:58131acb-97ba");
+    assert_eq!(words("ask [~accountid:a-1], [~accountid:b_2]!"), "ask @a-1, @b_2!");
+    assert_eq!(words("**ask [~accountid:a-1]**"), "ask @a-1");
+    for kept in ["[~accountid:]", "[~accountid:a b]", "[~accountid:a", "[~user]", "[~accountid:[~accountid:"] {
+        assert_eq!(words(kept), kept);
+    }
+    assert_eq!(words("`[~accountid:a-1]`"), "[~accountid:a-1]");
+    assert_eq!(to_markdown(&from_markdown("ask [~accountid:a-1] now")), "ask [~accountid:a-1] now");
+}
+
+#[test]
+fn ten_thousand_levels_of_anything_are_laid_flat_in_no_time() {
+    fn depth(node: &Value) -> usize {
+        1 + node["content"].as_array().into_iter().flatten().map(depth).max().unwrap_or(0)
+    }
+    for sign in ["> ", "- ", "1. ", "* ", "**", "*a ", "[", "![", "~~", "`", "<b>", "> - ", "- [ ] ", "\\", "|"] {
+        let begun = std::time::Instant::now();
+        let document = from_markdown(&format!("{}x", sign.repeat(10_000)));
+        assert!(depth(&document) < 40, "{sign:?}: {}", depth(&document));
+        assert!(!to_markdown(&document).is_empty(), "{sign:?}");
+        assert!(begun.elapsed().as_secs() < 5, "{sign:?}: {:?}", begun.elapsed());
+    }
+}
+
 #[test]
 fn plain_text_keeps_its_lines() {
     let document = from_plain("a *b*\nc\r\n\n\nd");

@@ -147,6 +147,10 @@ fn inline(node: &Value, level: usize) -> String {
         match kind(child) {
             "text" => out.push_str(&marked(child.get("text").and_then(Value::as_str).unwrap_or_default(), child)),
             "hardBreak" => out.push_str("\\\n"),
+            "mention" if attribute(child, "text").and_then(Value::as_str).is_none_or(str::is_empty) => {
+                let id = attribute(child, "id").and_then(Value::as_str).unwrap_or_default();
+                out.push_str(&format!("[~accountid:{id}]"));
+            }
             "mention" | "status" | "emoji" | "placeholder" => {
                 let text = attribute(child, "text").or_else(|| attribute(child, "shortName")).and_then(Value::as_str);
                 out.push_str(&escaped(text.unwrap_or_default()));

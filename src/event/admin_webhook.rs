@@ -106,19 +106,12 @@ pub(super) fn list() -> Ask {
     Ask::new("GET", PATH, "webhook")
 }
 
-/// Reads the list, or says why it can't be had. An account whose identity is proved and that is turned away here lacks
-/// a permission, whatever the status says.
+/// Reads the list, or says why it can't be had. 403 and 404 mean a permission that lacks; 401 stays what it is, for a
+/// token that was revoked must never look like a missing permission.
 pub(super) fn read(answer: Result<Answer, Error>) -> Result<Vec<Hook>, Error> {
     let answer = answer.map_err(|error| match error {
-        Error::Permanent(failure)
-            if matches!(failure.status, Some(401 | 403 | 404)) && !failure.code.contains("captcha") =>
-        {
-            let refused = failure.class == FailureClass::Credential && failure.message.contains("as to a stranger");
-            if refused || failure.class == FailureClass::Scope {
-                Error::Permanent(failure)
-            } else {
-                not_allowed(failure.status)
-            }
+        Error::Permanent(failure) if matches!(failure.class, FailureClass::Permission | FailureClass::NotFound) => {
+            not_allowed(failure.status)
         }
         other => other,
     })?;
@@ -138,6 +131,15 @@ fn not_allowed(status: Option<u16>) -> Error {
     let mut failure = Failure::new(FailureClass::Permission, "webhooks-forbidden", message, remedy);
     failure.status = status;
     failure.by(Responsible::ServiceAdmin).permanent()
+}
+
+/// Whether Jira refused a webhook because the site has as many as it may have: somebody else took the last place. No
+/// page of Atlassian's gives the answer's status or words; it speaks of a limit or a maximum.
+pub(super) fn is_full(error: &Error) -> bool {
+    let Error::Permanent(failure) = error else { return false };
+    let said = failure.message.to_lowercase();
+    matches!(failure.status, Some(400 | 403 | 409 | 422))
+        && ["maximum", "limit", "too many"].iter().any(|word| said.contains(word))
 }
 
 /// How many are active.

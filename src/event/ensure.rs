@@ -4,7 +4,7 @@ use super::admin_webhook::{self, Hook, LIMIT, PATH, WARN_FROM};
 use super::find;
 use crate::catalog::unknown_card;
 use crate::contract::event::{Allowance, Change, EnsureRequest, Ensured, PlannedChange, Registration};
-use crate::contract::{Call, Error, Failure, FailureClass, Responsible};
+use crate::contract::{Call, Error, Failure, FailureClass, Responsible, Severity};
 use crate::host::Host;
 use crate::jira::client::{Ask, Client};
 use crate::jira::path;
@@ -43,16 +43,22 @@ pub fn ensure(host: &mut dyn Host, call: &Call, request: &EnsureRequest) -> Resu
     let (registrations, changes) = if request.plan {
         (plan.would_exist(request), plan.changes())
     } else {
-        let freed = plan.remove.iter().filter(|hook| hook.enabled).count();
-        let used = admin_webhook::active(&hooks).saturating_sub(u32::try_from(freed).unwrap_or(0));
+        let used = admin_webhook::active(&hooks);
         let new = plan.takes_a_place();
         if new && used >= LIMIT {
-            return Err(full(admin_webhook::active(&hooks), &foreign));
+            return Err(full(used, &foreign));
         }
-        let done = plan.carry_out(&mut client, request)?;
-        allowance.used = Some(used + u32::from(new));
-        allowance.ours = u32::from(!done.0.is_empty());
-        done
+        let id = plan.write_ours(&mut client, request).map_err(|error| match admin_webhook::is_full(&error) {
+            true => full(used.max(LIMIT), &foreign),
+            false => error,
+        })?;
+        let removed = plan.remove_others(&mut client)?;
+        let freed = admin_webhook::active(removed.iter().copied());
+        let ours = admin_webhook::active(ours());
+        allowance.used = Some((used + u32::from(new)).saturating_sub(freed));
+        allowance.ours = (ours + u32::from(new)).saturating_sub(freed);
+        let registrations = id.iter().map(|id| plan.registration(id, request)).collect();
+        (registrations, plan.done(id.as_deref(), &removed))
     };
     Ok(Ensured { registrations, changes, foreign, allowances: vec![allowance], aside: client.into_aside() })
 }
@@ -97,9 +103,10 @@ struct Keep<'h> {
 impl<'h> Plan<'h> {
     fn make(request: &EnsureRequest, events: BTreeSet<String>, hooks: &'h [Hook]) -> Self {
         let mut ours: Vec<&Hook> = hooks.iter().filter(|hook| is_ours(hook, request)).collect();
-        // The one we know of comes first, then one that already leads here.
+        // An active one first, for no other is sure of its place at the limit; then the one we know of, then one that
+        // already leads here.
         ours.sort_by_key(|hook| {
-            (!is_known(hook, request), hook.url != request.callback, !hook.enabled, hook.id.clone())
+            (!hook.enabled, !is_known(hook, request), hook.url != request.callback, hook.id.clone())
         });
         if events.is_empty() || ours.is_empty() {
             return Self { events, keep: None, remove: ours };
@@ -124,18 +131,24 @@ impl<'h> Plan<'h> {
         }
     }
 
+    /// What carrying it out would change.
     fn changes(&self) -> Vec<PlannedChange> {
-        let mut changes: Vec<PlannedChange> = self.remove.iter().map(|hook| self.removal(hook)).collect();
-        match &self.keep {
-            Some(keep) => changes.push(PlannedChange {
-                change: keep.change,
-                registration: keep.hook.id.clone(),
-                reason: keep.reason.to_owned(),
-            }),
-            None if !self.events.is_empty() => changes.push(created(String::new())),
-            None => {}
-        }
-        changes
+        self.done(self.keep.as_ref().map(|keep| keep.hook.id.as_str()), &self.remove)
+    }
+
+    /// What was changed: `id` is our hook's, `removed` are the others of ours.
+    fn done(&self, id: Option<&str>, removed: &[&Hook]) -> Vec<PlannedChange> {
+        let ours = match &self.keep {
+            Some(keep) => Some((keep.change, keep.reason)),
+            None if self.events.is_empty() => None,
+            None => Some((Change::Created, "There is none of ours yet.")),
+        };
+        let ours = ours.map(|(change, reason)| PlannedChange {
+            change,
+            registration: id.unwrap_or_default().to_owned(),
+            reason: reason.to_owned(),
+        });
+        ours.into_iter().chain(removed.iter().map(|hook| self.removal(hook))).collect()
     }
 
     fn removal(&self, hook: &Hook) -> PlannedChange {
@@ -157,15 +170,12 @@ impl<'h> Plan<'h> {
         }
     }
 
-    fn carry_out(
-        &self,
-        client: &mut Client<'_>,
-        request: &EnsureRequest,
-    ) -> Result<(Vec<Registration>, Vec<PlannedChange>), Error> {
-        for hook in &self.remove {
-            remove(client, hook)?;
+    /// Makes our one hook what it should be, and gives its id; none where nothing is wanted. It comes before any
+    /// removal: if it fails, what was there goes on reporting.
+    fn write_ours(&self, client: &mut Client<'_>, request: &EnsureRequest) -> Result<Option<String>, Error> {
+        if self.events.is_empty() {
+            return Ok(None);
         }
-        let mut changes: Vec<PlannedChange> = self.remove.iter().map(|hook| self.removal(hook)).collect();
         let body = json!({
             "name": name(&request.owner),
             "url": request.callback,
@@ -175,33 +185,34 @@ impl<'h> Plan<'h> {
             "enabled": true,
             "secret": request.signing_secret
         });
-        let id = match &self.keep {
-            Some(keep) => {
-                if keep.change != Change::Kept {
-                    let path = format!("{PATH}/{}", path::encode(&keep.hook.id));
-                    client.send(&Ask::new("PUT", path, "webhook/{id}").body(body))?;
-                }
-                changes.push(PlannedChange {
-                    change: keep.change,
-                    registration: keep.hook.id.clone(),
-                    reason: keep.reason.to_owned(),
-                });
-                keep.hook.id.clone()
-            }
-            None if self.events.is_empty() => return Ok((Vec::new(), changes)),
-            None => {
-                let answer = client.send(&Ask::new("POST", PATH, "webhook").body(body))?;
-                let hook = Hook::read(&answer.body).ok_or_else(|| unnamed(answer.status))?;
-                changes.push(created(hook.id.clone()));
-                hook.id
-            }
+        let Some(keep) = &self.keep else {
+            let answer = client.send(&Ask::new("POST", PATH, "webhook").body(body))?;
+            let hook = Hook::read(&answer.body).ok_or_else(|| unnamed(answer.status))?;
+            return Ok(Some(hook.id));
         };
-        Ok((vec![self.registration(&id, request)], changes))
+        if keep.change != Change::Kept {
+            let path = format!("{PATH}/{}", path::encode(&keep.hook.id));
+            client.send(&Ask::new("PUT", path, "webhook/{id}").body(body))?;
+        }
+        Ok(Some(keep.hook.id.clone()))
     }
-}
 
-fn created(id: String) -> PlannedChange {
-    PlannedChange { change: Change::Created, registration: id, reason: "There is none of ours yet.".to_owned() }
+    /// Removes the rest of ours and says which are gone. Where ours stands, a double that stays is told and is no
+    /// error: the host has to learn of the registration, and the next `ensure` tries again.
+    fn remove_others(&self, client: &mut Client<'_>) -> Result<Vec<&'h Hook>, Error> {
+        let mut removed = Vec::new();
+        for hook in &self.remove {
+            match remove(client, hook) {
+                Ok(()) => removed.push(*hook),
+                Err(error) if self.events.is_empty() => return Err(error),
+                Err(error) => {
+                    let message = format!("The doubled webhook {} could not be removed: {error}", hook.id);
+                    client.notice(Severity::Warning, "webhook-doubled", message);
+                }
+            }
+        }
+        Ok(removed)
+    }
 }
 
 /// In what a hook we know of differs from what it should be.

@@ -228,17 +228,17 @@ fn what_is_as_it_should_be_is_left_alone() {
 fn a_stray_is_adopted_and_doubles_are_removed() {
     let mut host = Script::new([
         list(vec![hook(2, json!({})), hook(3, json!({})), foreign(4)]),
-        empty_answer(202),
         json_answer(200, &hook(2, json!({}))),
+        empty_answer(202),
     ]);
     let ensured = ensure(&mut host, &call(), &request(&["issue-created"], &[], false)).expect("ensured");
     assert_eq!(
         host.lines(),
-        ["GET /rest/webhooks/1.0/webhook", "DELETE /rest/webhooks/1.0/webhook/3", "PUT /rest/webhooks/1.0/webhook/2"]
+        ["GET /rest/webhooks/1.0/webhook", "PUT /rest/webhooks/1.0/webhook/2", "DELETE /rest/webhooks/1.0/webhook/3"]
     );
-    assert_eq!(host.body(2)["secret"], "{{placeholder}}");
+    assert_eq!(host.body(1)["secret"], "{{placeholder}}");
     let changes: Vec<Change> = ensured.changes.iter().map(|change| change.change).collect();
-    assert_eq!(changes, [Change::Removed, Change::Adopted]);
+    assert_eq!(changes, [Change::Adopted, Change::Removed]);
     assert_eq!((ensured.allowances[0].used, ensured.allowances[0].ours), (Some(2), 1));
 }
 
@@ -314,5 +314,68 @@ fn what_cannot_be_counted_is_never_none_used() {
         let mut host = Script::new([refusal]);
         assert!(ensure(&mut host, &call(), &request(&["issue-created"], &["2"], false)).is_err());
         assert_eq!(host.asked.len(), 1);
+    }
+}
+
+#[test]
+fn a_registration_that_fails_has_removed_nothing() {
+    let doubled = || list(vec![hook(2, json!({ "events": [] })), hook(3, json!({}))]);
+    for refusal in [empty_answer(500), json_answer(400, &json!({ "errorMessages": ["Bad."] })), empty_answer(429)] {
+        let mut host = Script::new([doubled(), refusal]);
+        ensure(&mut host, &call(), &request(&["issue-created"], &["2"], false)).expect_err("refused");
+        assert_eq!(host.lines()[1..], ["PUT /rest/webhooks/1.0/webhook/2"]);
+    }
+}
+
+#[test]
+fn a_double_that_stays_is_told_and_the_registration_is_kept() {
+    let hooks = list(vec![hook(2, json!({})), hook(3, json!({})), foreign(4)]);
+    let mut host = Script::new([hooks, empty_answer(503)]);
+    let ensured = ensure(&mut host, &call(), &request(&["issue-created"], &["2"], false)).expect("ensured");
+    assert_eq!(ensured.registrations[0].id, "2");
+    assert_eq!(ensured.aside.notices[0].code, "jira.webhook-doubled");
+    assert_eq!((ensured.allowances[0].used, ensured.allowances[0].ours), (Some(3), 2));
+}
+
+#[test]
+fn an_active_stray_is_taken_before_a_disabled_one_so_that_the_limit_is_never_passed() {
+    let mut hooks: Vec<Value> = (0..99).map(|id| foreign(id + 10)).collect();
+    hooks.push(hook(2, json!({ "enabled": false })));
+    hooks.push(hook(3, json!({})));
+    let mut host = Script::new([list(hooks), json_answer(200, &hook(3, json!({}))), empty_answer(204)]);
+    let ensured = ensure(&mut host, &call(), &request(&["issue-created"], &["2"], false)).expect("ensured");
+    assert_eq!(host.lines()[1..], ["PUT /rest/webhooks/1.0/webhook/3", "DELETE /rest/webhooks/1.0/webhook/2"]);
+    assert_eq!((ensured.allowances[0].used, ensured.allowances[0].ours), (Some(100), 1));
+}
+
+#[test]
+fn who_loses_the_race_for_the_last_place_gets_the_same_advice() {
+    let mut hooks: Vec<Value> = (0..98).map(|id| foreign(id + 10)).collect();
+    hooks.push(hook(900, json!({ "name": "Idle", "url": "https://idle.example.test/", "lastUpdated": 1 })));
+    let words = "The maximum number of active webhooks (100) has been reached.";
+    for status in [400, 403, 409] {
+        let refusal = json_answer(status, &json!({ "errorMessages": [words] }));
+        let mut host = Script::new([list(hooks.clone()), refusal]);
+        let error = ensure(&mut host, &call(), &request(&["issue-created"], &[], false)).expect_err("full");
+        assert_eq!(error.failure().code, "jira.webhook-limit");
+        assert!(error.failure().remedy.contains("Idle (900)"), "{}", error.failure().remedy);
+    }
+}
+
+#[test]
+fn a_revoked_token_is_told_from_a_missing_permission_and_a_missing_scope() {
+    use crate::contract::FailureClass::{Credential, Permission, Scope};
+    for (refusal, class) in [
+        (json_answer(401, &json!({ "errorMessages": ["Client must be authenticated."] })), Credential),
+        (empty_answer(401), Credential),
+        (raw_answer(403, &[("x-seraph-loginreason", "AUTHENTICATED_FAILED")], b""), Credential),
+        (raw_answer(403, &[("x-authentication-denied-reason", "CAPTCHA_CHALLENGE")], b""), Credential),
+        (json_answer(401, &json!({ "code": 401, "message": "Unauthorized; scope does not match" })), Scope),
+        (json_answer(403, &json!({ "errorMessages": ["No."] })), Permission),
+        (empty_answer(404), Permission),
+    ] {
+        let mut host = Script::new([refusal]);
+        let error = ensure(&mut host, &call(), &request(&["issue-created"], &[], false)).expect_err("refused");
+        assert_eq!(error.failure().class, class);
     }
 }

@@ -83,7 +83,12 @@ pub(crate) fn for_create(client: &mut Client<'_>, project: &str, issue_type: &st
     }
     let type_id = type_id(client, project, issue_type)?;
     let base = format!("{}/{}", types_path(project)?, path::segment(&type_id, "/issue-type", "Issue type")?);
-    let found = pages(client, &base, "createmeta/{project}/issuetypes/{type}", &["fields", "values", "results"])?;
+    let found = pages(client, &base, "createmeta/{project}/issuetypes/{type}", &["fields", "values", "results"]);
+    let found = found.map_err(|error| {
+        let message = format!("There is no project {project:?} with the issue type {issue_type:?}.");
+        let remedy = "Give a project and the name or id of one of its issue types.";
+        missing(error, Failure::input("issue-type-unknown", "/issue-type", "Issue type", message, remedy))
+    })?;
     let fields: Vec<Field> = found.iter().filter_map(|field| Field::read(None, field)).collect();
     note(client, &name, &fields);
     Ok(fields)
@@ -99,7 +104,22 @@ pub(crate) fn for_edit(client: &mut Client<'_>, issue: &str) -> Result<Vec<Field
 
 /// The issue types with which issues can be created in a project.
 pub(crate) fn types(client: &mut Client<'_>, project: &str) -> Result<Vec<Value>, Error> {
-    pages(client, &types_path(project)?, "createmeta/{project}/issuetypes", &["issueTypes", "values", "results"])
+    let found =
+        pages(client, &types_path(project)?, "createmeta/{project}/issuetypes", &["issueTypes", "values", "results"]);
+    let message = format!("There is no project {project:?}, or the account may not create issues in it.");
+    let remedy = crate::jira::refusal::project_remedy();
+    found.map_err(|error| missing(error, Failure::input("project-unknown", "/project", "Project", message, remedy)))
+}
+
+/// Jira's word that something is not there, as a failure of the input that named it.
+fn missing(error: Error, mut unknown: Failure) -> Error {
+    match error {
+        Error::Permanent(failure) if matches!(failure.status, Some(400 | 404)) => {
+            (unknown.status, unknown.request_id) = (failure.status, failure.request_id);
+            unknown.permanent()
+        }
+        other => other,
+    }
 }
 
 fn types_path(project: &str) -> Result<String, Error> {

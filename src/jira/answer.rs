@@ -153,37 +153,34 @@ fn endpoint(ask: &Ask) -> Scope {
 fn lost(ask: &Ask, fault: &SendError) -> Error {
     let failure = |class, code: &str, message: String, remedy: &str| Failure::new(class, code, message, remedy);
     let unavailable = FailureClass::Unavailable;
-    let sentence = |rest: &str| format!("Jira could not be asked: {fault}.{rest}");
+    let message = format!("Jira could not be asked: {fault}.");
     match fault {
-        SendError::Invalid(_) => failure(
-            FailureClass::Protocol,
-            "request-invalid",
-            sentence(""),
-            "Report this to the connector's maintainer.",
-        )
-        .permanent(),
+        SendError::Invalid(_) => {
+            failure(FailureClass::Protocol, "request-invalid", message, "Report this to the connector's maintainer.")
+                .permanent()
+        }
         SendError::Denied => {
             let remedy = "Ask the operator whether the address is allowed, and look at the host's log for the reason.";
-            failure(unavailable, "egress-denied", sentence(""), remedy).permanent()
+            failure(unavailable, "egress-denied", message, remedy).permanent()
         }
         SendError::Tls => {
             let remedy = "Check the site's certificate, and whether a proxy stands between.";
-            failure(unavailable, "tls-failed", sentence(""), remedy).permanent()
+            failure(unavailable, "tls-failed", message, remedy).permanent()
         }
         SendError::Dns => {
             let remedy = "Check the site's address, and the host's name resolution.";
-            failure(unavailable, "unreachable", sentence(""), remedy).transient(0, Scope::Tenant)
+            failure(unavailable, "unreachable", message, remedy).transient(0, Scope::Tenant)
         }
-        SendError::Refused => failure(unavailable, "unreachable", sentence(""), "Check that Jira runs, and try again.")
+        SendError::Refused => failure(unavailable, "unreachable", message, "Check that Jira runs, and try again.")
             .transient(0, Scope::Tenant),
-        SendError::TooLarge { status, .. } => {
-            let mut failure = failure(
-                FailureClass::Limit,
-                "answer-too-large",
-                sentence(""),
-                "Ask for less: fewer fields, smaller pages.",
-            );
-            failure.status = Some(*status).filter(|status| *status > 0);
+        SendError::NoTime => {
+            let remedy = "Try again; if it stays so, give the call more time.";
+            failure(unavailable, "no-time-left", message, remedy).transient(0, endpoint(ask))
+        }
+        SendError::TooLarge { status } => {
+            let mut failure =
+                failure(FailureClass::Limit, "answer-too-large", message, "Ask for less: fewer fields, smaller pages.");
+            failure.status = *status;
             failure.who = Responsible::User;
             if ask.effect == Effect::Read { failure.permanent() } else { unsure(ask, failure) }
         }
@@ -193,7 +190,7 @@ fn lost(ask: &Ask, fault: &SendError) -> Error {
                 SendError::Truncated { .. } => "answer-truncated",
                 _ => "connection-broken",
             };
-            let failure = failure(unavailable, code, sentence(""), "Try again.");
+            let failure = failure(unavailable, code, message, "Try again.");
             if ask.effect == Effect::Read { failure.transient(0, endpoint(ask)) } else { unsure(ask, failure) }
         }
     }

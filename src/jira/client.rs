@@ -3,7 +3,7 @@
 use super::answer::{self, Answer};
 use super::path;
 use super::site::Site;
-use crate::contract::{Aside, Call, Error, Failure, FailureClass, Scope};
+use crate::contract::{Aside, Call, Error, Failure, FailureClass, Notice, Scope, Severity};
 use crate::host::{Host, Request};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -136,6 +136,11 @@ impl<'a> Client<'a> {
     /// Leaves a note for later calls; the last one counts.
     pub(crate) fn remember(&mut self, memo: Value) {
         self.aside.memo = Some(memo);
+    }
+
+    /// Tells a person something that is no reason to fail. `code` comes without the connector's prefix.
+    pub(crate) fn notice(&mut self, severity: Severity, code: &str, message: String) {
+        self.aside.notices.push(Notice { severity, code: format!("jira.{code}"), message });
     }
 
     /// What goes along with the result.

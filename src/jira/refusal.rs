@@ -25,7 +25,7 @@ pub(crate) fn read(ask: &Ask, response: &Response) -> Failure {
     if failure.class == FailureClass::Input
         && let Some(first) = failure.fields.first()
     {
-        let (code, remedy) = field_trouble(&first.message, &first.name);
+        let (code, remedy) = field_trouble(first);
         failure.code = format!("jira.{code}");
         failure.remedy = remedy;
         if said.is_empty() {
@@ -146,9 +146,20 @@ fn sentence(name: &str, message: &str) -> String {
     if message.contains(name) { message.to_owned() } else { format!("{name}: {message}") }
 }
 
-fn field_trouble(message: &str, name: &str) -> (&'static str, String) {
-    let lower = message.to_ascii_lowercase();
-    if lower.contains("required") || lower.contains("must specify") {
+/// What to do where a project is not found.
+pub(crate) fn project_remedy() -> &'static str {
+    "Give the key (such as DEMO) or the id of a project in which the account may create issues."
+}
+
+/// The code and the remedy for what Jira says of a field.
+fn field_trouble(field: &FieldFailure) -> (&'static str, String) {
+    let name = &field.name;
+    let lower = field.message.to_ascii_lowercase();
+    if field.pointer == "/project" {
+        ("project-unknown", project_remedy().to_owned())
+    } else if field.pointer == "/issue-type" {
+        ("issue-type-unknown", "Give the name or id of an issue type that this project has.".to_owned())
+    } else if lower.contains("required") || lower.contains("must specify") {
         ("field-required", format!("Fill in {name}."))
     } else if lower.contains("not on the appropriate screen") {
         let remedy =

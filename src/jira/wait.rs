@@ -39,97 +39,45 @@ pub fn retry_after(value: &str, now_ms: u64) -> Option<u64> {
     Some(moment.saturating_sub(now_ms).min(LONGEST_MS))
 }
 
-/// The wait that an answer asks for: the longest of the `Retry-After` values that can be read, else
-/// `X-RateLimit-Reset`, else the interval in which Data Center refills its bucket. `Beta-…` headers are announcements
-/// and never cause a wait.
-pub fn asked(response: &Response, now_ms: u64) -> Option<u64> {
-    response
-        .header_values("retry-after")
-        .filter_map(|value| retry_after(value, now_ms))
-        .max()
-        .filter(|wait| *wait > 0)
-        .or_else(|| {
-            let reset = response.header("x-ratelimit-reset")?;
-            Some(timestamp::parse(reset)?.saturating_sub(now_ms).min(LONGEST_MS)).filter(|wait| *wait > 0)
-        })
-        .or_else(|| {
-            let interval: u64 = response.header("x-ratelimit-interval-seconds")?.trim().parse().ok()?;
-            Some(interval.saturating_mul(1000).min(LONGEST_MS)).filter(|wait| *wait > 0)
-        })
+/// The waits of one header line: the line as a whole, else each of the values that a proxy joined with commas. A date
+/// has a comma of its own.
+fn waits(line: &str, now_ms: u64) -> Option<u64> {
+    let parts: Vec<&str> = line.split(',').collect();
+    let dates = parts.windows(2).filter_map(|pair| retry_after(&pair.join(","), now_ms));
+    let singles = parts.iter().filter_map(|part| retry_after(part, now_ms));
+    retry_after(line, now_ms).or_else(|| dates.chain(singles).max())
 }
 
-/// What has to wait after a 429, from `RateLimit-Reason`; without a reason that is known, the whole tenant.
+/// The wait that an answer asks for: the longest of the `Retry-After` values that can be read, else
+/// `X-RateLimit-Reset`, else the interval in which Data Center refills its bucket. A wait of nothing is none.
+/// `Beta-…` headers are announcements and never cause a wait.
+///
+/// Moments are compared with the answer's own `Date` where it has one: the clocks of two machines differ.
+pub fn asked(response: &Response, now_ms: u64) -> Option<u64> {
+    let date = response.header("date").and_then(|date| httpdate::parse_http_date(date.trim()).ok());
+    let date = date.and_then(|date| u64::try_from(date.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok());
+    let now_ms = date.unwrap_or(now_ms);
+    let reset = |line: &str| Some(timestamp::parse(line)?.saturating_sub(now_ms).min(LONGEST_MS));
+    let interval = |line: &str| Some(line.trim().parse::<u64>().ok()?.saturating_mul(1000).min(LONGEST_MS));
+    let longest = |name: &str, read: &dyn Fn(&str) -> Option<u64>| {
+        response.header_values(name).filter_map(read).max().filter(|wait| *wait > 0)
+    };
+    longest("retry-after", &|line| waits(line, now_ms))
+        .or_else(|| longest("x-ratelimit-reset", &reset))
+        .or_else(|| longest("x-ratelimit-interval-seconds", &interval))
+}
+
+/// What has to wait after a 429, from `RateLimit-Reason`. Where the reason is missing or none that is known, only the
+/// endpoint that was asked: a hold on more would stop calls that Jira still answers.
 pub fn scope(response: &Response, endpoint: &str, object: Option<&str>) -> Scope {
-    match response.header("ratelimit-reason").unwrap_or_default().trim() {
-        "jira-quota-global-based" => Scope::App,
-        "jira-burst-based" => Scope::Endpoint(endpoint.to_owned()),
-        "jira-per-issue-on-write" => {
-            object.map_or_else(|| Scope::Endpoint(endpoint.to_owned()), |object| Scope::Object(object.to_owned()))
-        }
-        _ => Scope::Tenant,
+    let reason = response.header("ratelimit-reason").unwrap_or_default().trim().to_ascii_lowercase();
+    match (reason.as_str(), object) {
+        ("jira-quota-global-based", _) => Scope::App,
+        ("jira-quota-tenant-based", _) => Scope::Tenant,
+        ("jira-per-issue-on-write", Some(object)) => Scope::Object(object.to_owned()),
+        _ => Scope::Endpoint(endpoint.to_owned()),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{LONGEST_MS, asked, retry_after, scope};
-    use crate::contract::Scope;
-    use crate::host::Response;
-    use proptest::prelude::*;
-
-    const NOW: u64 = 1_792_000_000_000;
-
-    fn answer(headers: &[(&str, &str)]) -> Response {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Response { status: 429, headers, body: Vec::new() }
-    }
-
-    #[test]
-    fn reads_every_written_form() {
-        assert_eq!(retry_after("1847", NOW), Some(1_847_000));
-        assert_eq!(retry_after(" 5 ", NOW), Some(5_000));
-        assert_eq!(retry_after("0", NOW), Some(0));
-        assert_eq!(retry_after("1.5", NOW), Some(2_000));
-        assert_eq!(retry_after("1e9", NOW), None);
-        assert_eq!(retry_after("-5", NOW), None);
-        assert_eq!(retry_after("soon", NOW), None);
-        assert_eq!(retry_after("", NOW), None);
-        assert_eq!(retry_after("99999999999999999999999", NOW), Some(LONGEST_MS));
-        assert_eq!(retry_after("Wed, 21 Oct 2015 07:28:00 GMT", 1_445_412_470_000), Some(10_000));
-        assert_eq!(retry_after("Wed, 21 Oct 2015 07:28:00 GMT", NOW), Some(0));
-        assert_eq!(retry_after("2026-10-14T19:46:50Z", 1_792_007_200_000), Some(10_000));
-    }
-
-    #[test]
-    fn takes_the_longest_of_several_and_falls_back_to_the_reset() {
-        assert_eq!(asked(&answer(&[("retry-after", "3"), ("retry-after", "7")]), NOW), Some(7_000));
-        assert_eq!(asked(&answer(&[("retry-after", "no")]), NOW), None);
-        let reset = answer(&[("x-ratelimit-reset", "2026-10-14T19:47Z")]);
-        assert_eq!(asked(&reset, 1_792_007_200_000), Some(20_000));
-        let data_center = answer(&[("retry-after", "0"), ("x-ratelimit-interval-seconds", "6")]);
-        assert_eq!(asked(&data_center, NOW), Some(6_000));
-    }
-
-    #[test]
-    fn beta_headers_cause_no_wait() {
-        let beta = answer(&[("beta-retry-after", "900"), ("x-beta-ratelimit-reset", "2036-10-14T19:47Z")]);
-        assert_eq!(asked(&beta, NOW), None);
-    }
-
-    #[test]
-    fn the_reason_says_what_has_to_wait() {
-        let of = |reason| scope(&answer(&[("ratelimit-reason", reason)]), "GET issue", Some("DEMO-1"));
-        assert_eq!(of("jira-quota-global-based"), Scope::App);
-        assert_eq!(of("jira-quota-tenant-based"), Scope::Tenant);
-        assert_eq!(of("jira-burst-based"), Scope::Endpoint("GET issue".to_owned()));
-        assert_eq!(of("jira-per-issue-on-write"), Scope::Object("DEMO-1".to_owned()));
-        assert_eq!(of("jira-cost-based"), Scope::Tenant);
-    }
-
-    proptest! {
-        #[test]
-        fn never_panics_and_never_waits_longer_than_a_day(value in "\\PC{0,40}", now in any::<u64>()) {
-            prop_assert!(retry_after(&value, now).unwrap_or(0) <= LONGEST_MS);
-        }
-    }
-}
+mod tests;

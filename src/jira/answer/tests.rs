@@ -91,7 +91,7 @@ fn a_refused_login_counts_whatever_the_status_says() {
 #[test]
 fn only_what_certainly_never_left_may_be_sent_again() {
     let lost = |method, fault: SendError| outcome(method, Err(fault)).0;
-    for fault in [SendError::Dns, SendError::Refused] {
+    for fault in [SendError::Dns, SendError::Refused, SendError::NoTime] {
         assert_eq!(lost("POST", fault), "transient");
     }
     for fault in [SendError::Denied, SendError::Tls, SendError::Invalid("url".to_owned())] {
@@ -101,7 +101,7 @@ fn only_what_certainly_never_left_may_be_sent_again() {
         SendError::TimedOut,
         SendError::Broken("x".to_owned()),
         SendError::Truncated { status: 201 },
-        SendError::TooLarge { status: 201, limit: 8 },
+        SendError::TooLarge { status: Some(201) },
     ] {
         assert_eq!(lost("POST", fault.clone()), "uncertain");
         let read = if matches!(fault, SendError::TooLarge { .. }) { "permanent" } else { "transient" };
