@@ -107,7 +107,7 @@ fn w1_every_right_signature_is_accepted_and_every_changed_bit_is_refused() {
         let mut signature = code(&secret, &body).into_bytes();
         let signed = |code: &[u8]| format!("sha256={}", String::from_utf8_lossy(code));
         accepted += u32::from(proves(&secret, &body, &signed(&signature)));
-        if draw.next() % 2 == 0 {
+        if draw.next().is_multiple_of(2) {
             let at = draw.next() as usize % body.len();
             body[at] ^= 1 << (draw.next() % 8);
         } else {
@@ -255,7 +255,7 @@ fn w6_one_delivery_that_comes_six_times_starts_its_flow_once() {
     let attempts = |count: usize| {
         eventually("the attempt", || {
             let all = stage.jira.deliveries();
-            let same = all.into_iter().find(|other| other["identifier"] == Value::from(identifier.clone()))?;
+            let same = all.into_iter().find(|other| other["identifier"] == *identifier)?;
             same["attempts"].as_array().filter(|attempts| attempts.len() >= count).cloned()
         })
     };
