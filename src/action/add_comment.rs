@@ -1,7 +1,7 @@
 //! Add comment.
 
 use super::{Action, Behaviour, Progress, operation};
-use crate::contract::Error;
+use crate::contract::{Error, Failure, FailureClass};
 use crate::document::RichText;
 use crate::jira::client::{Ask, Client, FieldPlace};
 use crate::jira::path;
@@ -94,9 +94,21 @@ impl Action for AddComment {
             .body(body);
         let answer = client.send(&ask)?;
         let id = answer.body.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        if id.is_empty() {
+            return Err(unnamed(answer.status));
+        }
         let url = format!("{}?focusedCommentId={}", client.site.issue_page(input.issue.trim()), path::encode(&id));
         Ok(Progress::Done(Output { id, url }))
     }
+}
+
+/// Jira said that it added a comment and not which.
+fn unnamed(status: u16) -> Error {
+    let message = "Jira answered that it added a comment, but not which.";
+    let remedy = "Look in Jira whether the comment is there before it is added again.";
+    let mut failure = Failure::new(FailureClass::Protocol, "answer-invalid", message, remedy);
+    failure.status = Some(status);
+    failure.uncertain()
 }
 
 fn places() -> BTreeMap<String, FieldPlace> {
@@ -105,3 +117,6 @@ fn places() -> BTreeMap<String, FieldPlace> {
         .map(|(id, pointer, name)| (id.to_owned(), FieldPlace { pointer: pointer.to_owned(), name: name.to_owned() }))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,3 +187,6 @@ fn refused(pointer: &str, name: &str, message: &str) -> Error {
     let remedy = format!("Allowed headers: {}. Parameters are plain values.", ALLOWED.join(", "));
     Failure::input("call-refused", pointer, name, message, remedy).permanent()
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,19 +90,20 @@ impl Action for CreateIssue {
         }
         let mut places = standard_places();
         // Metadata costs requests: it is asked for only where a name or a value cannot be understood without.
-        let known = match input.fields.iter().any(|(name, value)| field::needs_meta(name, value)) {
+        let mut known = match input.fields.iter().any(|(name, value)| field::needs_meta(name, value)) {
             true => Some(meta::for_create(client, project, issue_type)?),
             false => None,
         };
         let mut fields = field::encode_all(client, &input.fields, known.as_deref(), &mut places)?;
-        fields.insert("project".to_owned(), project_reference(project));
-        fields.insert("issuetype".to_owned(), named_or_id(issue_type));
-        fields.insert("summary".to_owned(), json!(input.summary));
+        field::set(&mut fields, "project", project_reference(project), &places)?;
+        field::set(&mut fields, "issuetype", named_or_id(issue_type), &places)?;
+        field::set(&mut fields, "summary", json!(input.summary), &places)?;
         if let Some(description) = &input.description {
-            fields.insert("description".to_owned(), description.to_adf("/description", "Description")?);
+            let document = description.to_adf("/description", "Description")?;
+            field::set(&mut fields, "description", document, &places)?;
         }
         if let Some(parent) = &input.parent {
-            fields.insert("parent".to_owned(), issue_reference(parent.trim()));
+            field::set(&mut fields, "parent", issue_reference(parent.trim()), &places)?;
         }
         let mut body = Map::new();
         body.insert("fields".to_owned(), Value::Object(fields));
@@ -110,7 +111,12 @@ impl Action for CreateIssue {
             body.insert("properties".to_owned(), properties);
         }
         let ask = Ask::new("POST", "rest/api/3/issue", "issue").body(Value::Object(body)).fields(places);
-        let answer = client.send(&ask)?;
+        let answer = client.send(&ask).map_err(|error| {
+            if known.is_none() && field::is_unnamed(&error) {
+                known = meta::for_create(client, project, issue_type).ok();
+            }
+            field::named(error, known.as_deref().unwrap_or_default())
+        })?;
         let text = |name: &str| answer.body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let (id, key) = (text("id"), text("key"));
         if id.is_empty() || key.is_empty() {

@@ -117,3 +117,6 @@ impl Action for GetIssue {
         Ok(Progress::Done(Output::read(client, &answer.body)))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,3 +85,6 @@ fn choices(types: &[Value], text: &str) -> Vec<Choice> {
     items.sort_by(|one, other| one.label.cmp(&other.label));
     items
 }
+
+#[cfg(test)]
+mod tests;

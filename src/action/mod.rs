@@ -111,22 +111,34 @@ const fn card<A: Action>() -> Card {
 }
 
 fn entry<A: Action>() -> Value {
-    let (input, output) = A::sample();
+    let head = (A::ID, A::TITLE, A::DESCRIPTION);
+    let schemas = (shape::of::<A::Input>(), shape::output::<A::Output>());
+    entry_of(head, schemas, A::sample(), (A::OPTIONS, A::DYNAMIC), A::BEHAVIOUR)
+}
+
+/// Not generic, so that the component holds it once and not once per card.
+fn entry_of(
+    (id, title, description): (&str, &str, &str),
+    (input, output): (Value, Value),
+    (sample_input, sample_output): (Value, Value),
+    (options, dynamic): (&[&str], &[&str]),
+    behaviour: Behaviour,
+) -> Value {
     json!({
-        "id": A::ID,
+        "id": id,
         "kind": "action",
-        "title": A::TITLE,
-        "description": A::DESCRIPTION,
-        "input": shape::of::<A::Input>(),
-        "output": shape::output::<A::Output>(),
-        "options": A::OPTIONS,
-        "dynamic": A::DYNAMIC,
-        "sample": { "input": input, "output": output },
+        "title": title,
+        "description": description,
+        "input": input,
+        "output": output,
+        "options": options,
+        "dynamic": dynamic,
+        "sample": { "input": sample_input, "output": sample_output },
         "behaviour": {
-            "read-only": A::BEHAVIOUR.read_only,
-            "destructive": A::BEHAVIOUR.destructive,
-            "idempotent": A::BEHAVIOUR.idempotent,
-            "idempotency-key": A::BEHAVIOUR.idempotency_key
+            "read-only": behaviour.read_only,
+            "destructive": behaviour.destructive,
+            "idempotent": behaviour.idempotent,
+            "idempotency-key": behaviour.idempotency_key
         }
     })
 }

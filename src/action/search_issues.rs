@@ -118,7 +118,7 @@ fn page(client: &mut Client<'_>, input: &Input, token: Option<&str>) -> Result<(
         body["nextPageToken"] = json!(token);
     }
     let ask = Ask::new("POST", "rest/api/3/search/jql", "search/jql").effect(Effect::Read).body(body);
-    let body = client.send(&ask).map_err(at_jql)?.body;
+    let body = client.send(&ask).map_err(|error| at_input(error, token.is_some()))?.body;
     let Some(issues) = body.get("issues").and_then(Value::as_array) else {
         let message = "Jira's answer to the search holds no list of issues.";
         let remedy = "Try again; if it stays so, report it to the connector's maintainer.";
@@ -130,10 +130,17 @@ fn page(client: &mut Client<'_>, input: &Input, token: Option<&str>) -> Result<(
     Ok((issues.clone(), next.filter(|_| !last).map(str::to_owned)))
 }
 
-/// What Jira refuses of a search is the query, unless it says otherwise.
-fn at_jql(error: Error) -> Error {
+/// What Jira refuses of a search is the page token, where its words name one, and else the query.
+fn at_input(error: Error, paged: bool) -> Error {
     match error {
         Error::Permanent(mut failure) if failure.class == FailureClass::Input && failure.fields.is_empty() => {
+            if paged && failure.message.to_lowercase().contains("token") {
+                let message = format!("The page can't be had any more: {}", failure.message);
+                let remedy = "Search again from the first page, without a page token.";
+                let mut expired = Failure::input("page-token-invalid", "/page-token", "Page token", message, remedy);
+                (expired.status, expired.request_id) = (failure.status, failure.request_id);
+                return expired.permanent();
+            }
             let message = failure.message.clone();
             failure.fields.push(crate::contract::FieldFailure {
                 pointer: "/jql".to_owned(),
@@ -145,3 +152,6 @@ fn at_jql(error: Error) -> Error {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests;

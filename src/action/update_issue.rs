@@ -87,13 +87,13 @@ impl Action for UpdateIssue {
 
     fn run(client: &mut Client<'_>, input: Input, _: Option<Value>) -> Result<Progress<Output>, Error> {
         let issue = path::segment(&input.issue, "/issue", "Issue")?;
-        let known = match needs_meta(&input) {
+        let mut known = match needs_meta(&input) {
             true => Some(meta::for_edit(client, &issue)?),
             false => None,
         };
         let mut places = standard_places();
         let mut fields = field::encode_all(client, &input.fields, known.as_deref(), &mut places)?;
-        set(&mut fields, &input)?;
+        set(&mut fields, &input, &places)?;
         for (at, name) in input.clear.iter().enumerate() {
             let pointer = format!("/clear/{at}");
             let id = field::id_of(name, known.as_deref(), &pointer)?;
@@ -104,7 +104,11 @@ impl Action for UpdateIssue {
                 .flatten()
                 .any(|field| field.id == id && field.kind == "array" && field.custom != "gh-sprint");
             let listed = listed || matches!(id.as_str(), "labels" | "components" | "fixVersions" | "versions");
-            fields.insert(id, if listed { json!([]) } else { Value::Null });
+            if fields.insert(id, if listed { json!([]) } else { Value::Null }).is_some() {
+                let message = format!("The field {name} is both set and cleared.");
+                let pointer = format!("/clear/{at}");
+                return Err(Failure::input("field-twice", &pointer, name, message, "Do one of both.").permanent());
+            }
         }
         let mut update: Map<String, Value> = Map::new();
         for (verb, values) in [("add", &input.add), ("remove", &input.remove)] {
@@ -122,7 +126,8 @@ impl Action for UpdateIssue {
                 }
             }
         }
-        let changed: Vec<String> = fields.keys().chain(update.keys()).cloned().collect();
+        let mut changed: Vec<String> = fields.keys().chain(update.keys()).cloned().collect();
+        changed.sort();
         if changed.is_empty() {
             let message = "The input changes nothing.";
             let remedy = "Give at least one of summary, description, parent, fields, add, remove or clear.";
@@ -136,9 +141,12 @@ impl Action for UpdateIssue {
         if !input.notify_users {
             ask = ask.query("notifyUsers", false);
         }
-        client.send(&ask)?;
-        let mut changed = changed;
-        changed.sort();
+        client.send(&ask).map_err(|error| {
+            if known.is_none() && field::is_unnamed(&error) {
+                known = meta::for_edit(client, &issue).ok();
+            }
+            field::named(error, known.as_deref().unwrap_or_default())
+        })?;
         let issue = input.issue.trim().to_owned();
         Ok(Progress::Done(Output { url: client.site.issue_page(&issue), issue, changed }))
     }
@@ -155,15 +163,18 @@ fn needs_meta(input: &Input) -> bool {
         || input.clear.iter().any(|name| !field::is_id(name) || name.starts_with("customfield_"))
 }
 
-fn set(fields: &mut Map<String, Value>, input: &Input) -> Result<(), Error> {
+fn set(fields: &mut Map<String, Value>, input: &Input, places: &BTreeMap<String, FieldPlace>) -> Result<(), Error> {
     if let Some(summary) = &input.summary {
-        fields.insert("summary".to_owned(), json!(summary));
+        field::set(fields, "summary", json!(summary), places)?;
     }
     if let Some(description) = &input.description {
-        fields.insert("description".to_owned(), description.to_adf("/description", "Description")?);
+        field::set(fields, "description", description.to_adf("/description", "Description")?, places)?;
     }
     if let Some(parent) = &input.parent {
-        fields.insert("parent".to_owned(), issue_reference(parent.trim()));
+        field::set(fields, "parent", issue_reference(parent.trim()), places)?;
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -286,10 +286,10 @@ fn full(used: u32, foreign: &[crate::contract::event::ForeignRegistration]) -> E
         hinted
     };
     let message = format!("The site has {used} active webhooks and may have {LIMIT}; none was registered.");
-    let remedy = format!(
-        "Remove or disable one that nobody needs, in Jira under System, WebHooks. Look first at: {}",
-        candidates.join("; ")
-    );
+    let mut remedy = "Remove or disable one that nobody needs, in Jira under System, WebHooks.".to_owned();
+    if !candidates.is_empty() {
+        remedy.push_str(&format!(" Look first at: {}", candidates.join("; ")));
+    }
     let mut failure = Failure::new(FailureClass::Limit, "webhook-limit", message, remedy).by(Responsible::ServiceAdmin);
     failure.extra = json!({ "used": used, "limit": LIMIT, "candidates": by_age.iter().take(20).map(|hook| hook.id.clone()).collect::<Vec<String>>() });
     failure.permanent()

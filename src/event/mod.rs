@@ -88,15 +88,21 @@ const fn card<E: Event>() -> Card {
 }
 
 fn entry<E: Event>() -> Value {
+    let schemas = (shape::of::<E::Filter>(), shape::output::<E::Payload>());
+    entry_of((E::ID, E::TITLE, E::DESCRIPTION), schemas, E::sample())
+}
+
+/// Not generic, so that the component holds it once and not once per card.
+fn entry_of((id, title, description): (&str, &str, &str), (filter, output): (Value, Value), sample: Value) -> Value {
     json!({
-        "id": E::ID,
+        "id": id,
         "kind": "event",
-        "title": E::TITLE,
-        "description": E::DESCRIPTION,
-        "filter": shape::of::<E::Filter>(),
-        "output": shape::output::<E::Payload>(),
+        "title": title,
+        "description": description,
+        "filter": filter,
+        "output": output,
         "options": ["/projects", "/issue-types"],
-        "sample": { "input": { "projects": ["DEMO"] }, "output": E::sample() },
+        "sample": { "input": { "projects": ["DEMO"] }, "output": sample },
         "sources": ["delivery"]
     })
 }

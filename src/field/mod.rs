@@ -8,6 +8,7 @@ mod user;
 use crate::contract::{Error, Failure};
 use crate::document::RichText;
 use crate::jira::client::{Client, FieldPlace};
+use crate::jira::refusal;
 use meta::Field;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -99,6 +100,42 @@ pub(crate) fn encode_one(
             Err(Failure::input("field-single", pointer, &shown, message, "Set it in `fields`.").permanent())
         }
     }
+}
+
+/// Whether Jira refused a field that the input did not name, such as a required one that is missing: then only its id
+/// is known, and metadata tells its name.
+pub(crate) fn is_unnamed(error: &Error) -> bool {
+    let unnamed = |failure: &crate::contract::FieldFailure| failure.name.starts_with("customfield_");
+    matches!(error, Error::Permanent(failure) if failure.fields.iter().any(unnamed))
+}
+
+/// The same refusal with fields by the names people see.
+pub(crate) fn named(mut error: Error, known: &[Field]) -> Error {
+    if let Error::Permanent(failure) = &mut error {
+        refusal::rename(failure, |id| known.iter().find(|field| field.id == id).map(|field| field.name.clone()));
+        let required = failure.code == "jira.field-required";
+        let first = failure.fields.first().and_then(|first| known.iter().find(|field| field.name == first.name));
+        if let Some(field) = first.filter(|field| required && !field.allowed.is_empty()) {
+            let names: Vec<&str> = field.allowed.iter().filter_map(codec::label).take(30).collect();
+            failure.remedy = format!("Fill in {} in `fields`, with one of: {}.", field.name, names.join(", "));
+        }
+    }
+    error
+}
+
+/// Adds a field that has an input of its own, and refuses it where `fields` holds it too.
+pub(crate) fn set(
+    fields: &mut Map<String, Value>,
+    id: &str,
+    value: Value,
+    places: &BTreeMap<String, FieldPlace>,
+) -> Result<(), Error> {
+    if fields.insert(id.to_owned(), value).is_none() {
+        return Ok(());
+    }
+    let (pointer, name) = places.get(id).map_or(("/fields", id), |place| (&place.pointer, &place.name));
+    let message = format!("{name} is given twice: by itself and in `fields`.");
+    Err(Failure::input("field-twice", pointer, name, message, "Give it once.").permanent())
 }
 
 /// The id of a field given by id or name.

@@ -55,14 +55,14 @@ pub(crate) fn relative(path: &str, pointer: &str) -> Result<String, Error> {
     for part in path.split('/') {
         let Some(decoded) = decode(part) else { return refuse("contains a % that encodes nothing") };
         if matches!(decoded.as_slice(), b"" | b"." | b"..") && !(decoded.is_empty() && path.ends_with('/')) {
-            return refuse("contains an empty part, . or ..");
+            return refuse("contains an empty part, or one that leads upwards (`.` or `..`)");
         }
         if decoded.iter().any(|byte| matches!(byte, b'/' | b'\\' | b'?' | b'#' | b'%' | b';' | 0..=31 | 127)) {
             return refuse("contains encoded separators or control characters");
         }
     }
     if path.contains("//") {
-        return refuse("contains an empty part, . or ..");
+        return refuse("contains an empty part, or one that leads upwards (`.` or `..`)");
     }
     // What is encoded stays as it is; what should be encoded becomes so.
     Ok(path.split('/').map(encode_kept).collect::<Vec<_>>().join("/"))

@@ -22,18 +22,41 @@ pub(crate) fn read(ask: &Ask, response: &Response) -> Failure {
     let mut failure = by_status(response, &body, &said);
     failure.status = Some(response.status);
     failure.fields = fields(ask, &body);
+    if said.is_empty() && !failure.fields.is_empty() {
+        failure.message = sentences(&failure.fields);
+    }
+    blame_first(&mut failure);
+    failure
+}
+
+/// Gives the fields of a refusal the names that `name_of` knows for what Jira's answer called them, and says the rest
+/// of the failure with these names.
+pub(crate) fn rename(failure: &mut Failure, name_of: impl Fn(&str) -> Option<String>) {
+    let of_fields = failure.message == sentences(&failure.fields);
+    for field in &mut failure.fields {
+        if let Some(name) = name_of(&field.name) {
+            field.name = name;
+        }
+    }
+    if of_fields {
+        failure.message = sentences(&failure.fields);
+    }
+    blame_first(failure);
+}
+
+/// Takes code and remedy of a refused input from its first field.
+fn blame_first(failure: &mut Failure) {
     if failure.class == FailureClass::Input
         && let Some(first) = failure.fields.first()
     {
         let (code, remedy) = field_trouble(first);
         failure.code = format!("jira.{code}");
         failure.remedy = remedy;
-        if said.is_empty() {
-            failure.message =
-                failure.fields.iter().map(|f| sentence(&f.name, &f.message)).collect::<Vec<_>>().join(" ");
-        }
     }
-    failure
+}
+
+fn sentences(fields: &[FieldFailure]) -> String {
+    fields.iter().map(|field| sentence(&field.name, &field.message)).collect::<Vec<_>>().join(" ")
 }
 
 fn by_status(response: &Response, body: &Value, said: &str) -> Failure {

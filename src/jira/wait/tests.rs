@@ -69,13 +69,16 @@ const DATE: &str = "Wed, 21 Oct 2015 07:28:00 GMT";
 const PAST: &str = "Wed, 21 Oct 2015 07:27:00 GMT";
 const LATER: &str = "Wed, 21 Oct 2015 07:29:00 GMT";
 
+/// Headers, and the wait they ask for in milliseconds.
+type Case<'a> = (&'a [(&'a str, &'a str)], Option<u64>);
+
 #[test]
 fn no_combination_of_headers_makes_a_call_come_early() {
     let after = "retry-after";
     let reset = "x-ratelimit-reset";
     let every = "x-ratelimit-interval-seconds";
     let none: &[(&str, &str)] = &[];
-    let cases: &[(&[(&str, &str)], Option<u64>)] = &[
+    let cases: &[Case<'_>] = &[
         (none, None),
         (&[(after, "1")], Some(1_000)),
         (&[(after, "07")], Some(7_000)),
