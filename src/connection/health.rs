@@ -38,23 +38,51 @@ pub(super) fn check(host: &mut dyn Host, call: &Call) -> Result<Health, Error> {
     let mut next = || answers.next().unwrap_or_else(|| Ok(Answer::default()));
     let (server, permissions, webhooks, tenant) = (next(), next(), next(), next());
 
-    let cloud_id = tenant.ok().and_then(|answer| answer.body.get("cloudId")?.as_str().map(str::to_owned));
+    let tenant = tenant_of(&report.settings, tenant, &client);
     report.deployment(server);
     report.identity(&account, account_id);
     report.administer(permissions);
     report.webhooks(webhooks);
     report.time_zone(&account);
-    if let Some(cloud_id) = &cloud_id {
-        report.keep("cloud-id", json!(cloud_id));
-    }
     report.keep("account-id", json!(account_id));
     let name = account.get("displayName").and_then(Value::as_str).unwrap_or(account_id);
-    let identity = Identity {
-        tenant: cloud_id.unwrap_or_else(|| client.site.authority().to_owned()),
-        account: account_id.to_owned(),
-        label: format!("{name} at {}", client.site.authority()),
+    let label = format!("{name} at {}", client.site.authority());
+    let identity = match tenant {
+        Ok(Tenant::CloudId(tenant)) => {
+            report.keep("cloud-id", json!(tenant));
+            Some(Identity { tenant, account: account_id.to_owned(), label })
+        }
+        Ok(Tenant::Address(tenant)) => Some(Identity { tenant, account: account_id.to_owned(), label }),
+        Err(error) => {
+            report.error(&error, Outcome::Unknown, "Which site this is could not be found out: ");
+            None
+        }
     };
-    Ok(report.done(client, Some(identity)))
+    Ok(report.done(client, identity))
+}
+
+/// What a site is known by for good.
+enum Tenant {
+    /// The id that Atlassian gave the site.
+    CloudId(String),
+    /// The site has no such id; its address is all there is.
+    Address(String),
+}
+
+/// The same answer every time, whatever fails today: limits and locks are kept by it. So an id that was found once
+/// stays, and a trouble that passes is not taken for a site without an id.
+fn tenant_of(settings: &Value, asked: Result<Answer, Error>, client: &Client<'_>) -> Result<Tenant, Error> {
+    if let Some(known) = settings.get("cloud-id").and_then(Value::as_str) {
+        return Ok(Tenant::CloudId(known.to_owned()));
+    }
+    match asked {
+        Err(error @ Error::Transient(_)) => Err(error),
+        Ok(answer) => match answer.body.get("cloudId").and_then(Value::as_str) {
+            Some(id) => Ok(Tenant::CloudId(id.to_owned())),
+            None => Ok(Tenant::Address(client.site.authority().to_owned())),
+        },
+        Err(_) => Ok(Tenant::Address(client.site.authority().to_owned())),
+    }
 }
 
 struct Report {

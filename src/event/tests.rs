@@ -296,6 +296,13 @@ fn at_the_limit_nothing_is_registered_and_the_advice_names_candidates() {
 }
 
 #[test]
+fn a_webhook_that_cannot_be_read_spoils_the_count() {
+    let mut host = Script::new([list(vec![foreign(1), json!({ "name": "no id", "enabled": true })])]);
+    let ensured = ensure(&mut host, &call(), &request(&[], &[], true)).expect("a plan");
+    assert_eq!(ensured.allowances[0].used, None);
+}
+
+#[test]
 fn what_cannot_be_counted_is_never_none_used() {
     let refusals: Vec<Scripted> = vec![
         json_answer(401, &json!({ "errorMessages": ["No."] })),

@@ -101,3 +101,27 @@ fn another_account_than_the_one_typed_is_warned_of() {
     let health = check(&mut Script::new(answers), &call()).expect("a report");
     assert_eq!(outcome(&health.findings, "jira.identity-differs"), Some(Outcome::Warning));
 }
+
+/// What limits and locks are kept by must not depend on what fails today.
+#[test]
+fn the_tenant_is_the_same_whatever_fails() {
+    let checked = |tenant: Scripted, settings: &[(&str, &str)]| {
+        let mut answers = vec![myself()];
+        answers.extend(rest(true, json_answer(200, &json!([]))));
+        answers[4] = tenant;
+        let mut call = call();
+        for (name, value) in settings {
+            call.connection.settings[*name] = json!(value);
+        }
+        check(&mut Script::new(answers), &call).expect("a report")
+    };
+    let tenant = |health: crate::contract::Health| health.identity.map(|identity| identity.tenant);
+    let overloaded = || raw_answer(503, &[], b"");
+    assert_eq!(tenant(checked(overloaded(), &[("cloud-id", "cloud-1")])).as_deref(), Some("cloud-1"));
+    let unknown = checked(overloaded(), &[]);
+    assert_eq!(unknown.findings.last().map(|last| last.outcome), Some(Outcome::Unknown));
+    assert_eq!(tenant(unknown), None);
+    let address = call().connection.settings["site"].as_str().map(str::to_owned).expect("a site");
+    let without = tenant(checked(json_answer(404, &json!({})), &[])).expect("a tenant");
+    assert!(address.contains(&without), "{address} {without}");
+}
