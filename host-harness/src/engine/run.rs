@@ -242,7 +242,7 @@ async fn execute(
     };
     loop {
         step.state = "running".into();
-        if step.continuation.is_none() {
+        if step.continuation.is_none() || step.failure.take().is_some() {
             step.attempts += 1;
         }
         // Kept before anything is sent: after a crash it is known that it may have been.
@@ -259,6 +259,8 @@ async fn execute(
             }
             Ok(action::Step::More(next)) => {
                 step.continuation = Some(next.state);
+                // It got on: what comes next has all its attempts before it.
+                step.attempts = 1;
                 if next.after_ms > 1000 {
                     return Ok(Err(Ended::Wait(now().saturating_add(next.after_ms))));
                 }

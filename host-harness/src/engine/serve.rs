@@ -77,10 +77,13 @@ pub async fn serve(
     let (stored, started) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     // The receiver is up before anything is registered: the first delivery may come at once.
     let mut ended = stopped.clone();
-    let receiver =
-        tokio::spawn(webhook::listen(listener, webhook::routes(Arc::clone(&host), Arc::clone(&stored)), async move {
+    let receiver = tokio::spawn(webhook::listen(
+        listener,
+        webhook::routes(Arc::clone(&host), Arc::clone(&stored), webhook::Bounds::default()),
+        async move {
             let _ = ended.wait_for(|stopped| *stopped).await;
-        }));
+        },
+    ));
     let processing = tokio::spawn(webhook::process(
         Arc::clone(&host),
         Arc::clone(&flows),

@@ -298,7 +298,7 @@ impl Caller<'_> {
         let Some(authority) = authority else { return Ok(()) };
         match authority.guard.held(&authority.account, authority.credential.fingerprint()) {
             Ok(None) => Ok(()),
-            Ok(Some(reason)) => Err(held(&reason)),
+            Ok(Some(reason)) => Err(HostFault::account_held(&reason)),
             Err(error) => Err(HostFault::new(FaultKind::Internal, error.to_string())),
         }
     }
@@ -314,13 +314,6 @@ impl Caller<'_> {
         store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Yield(1)));
         store
     }
-}
-
-fn held(reason: &str) -> HostFault {
-    let detail = format!(
-        "the service refused the account's credential twice ({reason}); nothing more is sent, so that the account is not locked"
-    );
-    HostFault::new(FaultKind::AccountHeld, detail)
 }
 
 /// Tells the guard what the connector made of the service's answers: a refusal that was about a
@@ -367,7 +360,8 @@ fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord) -> Resul
     match result {
         Ok(mut value) => {
             if record.account_held && value.failed_class().is_some() {
-                return Err(held(record.denial().unwrap_or_default()).into());
+                // The denial is the whole sentence already.
+                return Err(HostFault::new(FaultKind::AccountHeld, record.denial().unwrap_or_default()).into());
             }
             if let Some(reason) = record.denial() {
                 value.explain_denial(reason);

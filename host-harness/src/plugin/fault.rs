@@ -114,6 +114,14 @@ impl HostFault {
         Self { kind, detail: detail.into(), unsafe_request_sent: false }
     }
 
+    /// The account is held, because of this refusal.
+    pub(crate) fn account_held(reason: &str) -> Self {
+        let detail = format!(
+            "the service refused the account's credential twice ({reason}); nothing more is sent, so that the account is not locked"
+        );
+        Self::new(FaultKind::AccountHeld, detail)
+    }
+
     fn failure(&self) -> Failure {
         let (remedy, who) = self.kind.remedy();
         Failure {
