@@ -125,14 +125,15 @@ fn settle_bad(
     step: Option<&StoredStep>,
 ) -> Result<(), HostError> {
     let now = host.clock().now_ms();
-    off_thread(|| host.store().settle_run(&run.id, state, Some(failure), 0, Some(now), step))?;
     let message = failure.get("message").and_then(Value::as_str).unwrap_or("no reason is known").to_owned();
     tracing::warn!(run = run.id, flow = run.flow, state, message, "a run ended badly");
+    // The alarm first: a crash in between may raise it twice, and never loses it.
     if state == "uncertain" {
         let message = format!("run {} of `{}` is uncertain: {message}", run.id, run.flow);
         let alarm = Alarm { at_ms: now, connection: None, code: "host.run-uncertain".into(), message };
         off_thread(|| host.store().raise(&alarm))?;
     }
+    off_thread(|| host.store().settle_run(&run.id, state, Some(failure), 0, Some(now), step))?;
     Ok(())
 }
 

@@ -224,7 +224,11 @@ async fn poll_all(host: Arc<Host>, flows: Arc<Flows>, started: Arc<Notify>, mut 
             let now = host.clock().now_ms();
             let has_any =
                 off_thread(|| host.store().subscriptions(Some(&connection.id))).is_ok_and(|all| !all.is_empty());
-            if !has_any || due.get(&connection.id).is_some_and(|at| *at > now) {
+            if !has_any {
+                due.remove(&connection.id);
+                continue;
+            }
+            if due.get(&connection.id).is_some_and(|at| *at > now) {
                 continue;
             }
             let (id, name) = (connection.id.clone(), connection.name.clone());
