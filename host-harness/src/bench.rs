@@ -207,7 +207,7 @@ async fn beacons(Query(query): Query<HashMap<String, String>>) -> String {
     json!({"beacons": [{"colour": "red"}], "next": next}).to_string()
 }
 
-async fn light(State(world): State<Shared>, headers: HeaderMap) -> Response {
+async fn light(State(world): State<Shared>, headers: HeaderMap, _whole_body: String) -> Response {
     let mut world = world.lock().unwrap();
     world.keys.push(headers["idempotency-key"].to_str().unwrap().to_owned());
     if let Some(seconds) = world.put_off.pop_front() {
