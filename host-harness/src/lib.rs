@@ -1,9 +1,11 @@
 //! A workflow host: it loads connectors and owns their secrets, network, time and durability.
 //!
 //! `host::Host` opens a home and does everything a command line, a receiver or an engine needs;
-//! `webhook::serve` and `engine::Engine` run on top of it.
+//! `engine::serve` takes in deliveries and runs flows on top of it.
 
 pub mod authorize;
+#[cfg(test)]
+mod bench;
 pub mod cli;
 pub mod clock;
 pub mod egress;
@@ -12,5 +14,7 @@ pub mod host;
 pub mod plugin;
 pub mod quota;
 pub mod store;
+#[cfg(test)]
+mod test_clock;
 pub mod vault;
 pub mod webhook;

@@ -137,13 +137,19 @@ impl Subscribe {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   harness subscriptions
-  harness subscriptions --json | jq '.[].id'")]
+  harness subscriptions --json | jq '.[] | {id, deliveries}'
+
+Below the table, and in `deliveries` of --json, stands how many deliveries of the connection were refused because
+their proof did not hold, with the last reason, and how many alarms there are: a delivery that came twice under one
+id with different bodies, one that was acknowledged and could not be read.")]
 pub(super) struct Subscriptions {}
 
 pub(super) async fn list_subscriptions(host: &Host, output: &Output) -> Done {
     let mut json = Vec::new();
     for one in host.store().subscriptions(None)? {
-        let connection = host.store().connection_by_id(&one.connection)?.map(|connection| connection.name);
+        let connection = host.store().connection_by_id(&one.connection)?;
+        let deliveries = connection.as_ref().map(|connection| host.delivery_troubles(connection)).transpose()?;
+        let connection = connection.map(|connection| connection.name);
         let registrations: Vec<Value> = host
             .store()
             .registrations(&one.connection)?
@@ -159,6 +165,7 @@ pub(super) async fn list_subscriptions(host: &Host, output: &Output) -> Done {
             "source": if one.flow.is_some() { "flow" } else { "manual" },
             "flow": one.flow,
             "registrations": registrations,
+            "deliveries": deliveries.map(|troubles| troubles.to_json()),
             "created-at-ms": one.created_at_ms,
         }));
     }
@@ -186,13 +193,32 @@ pub(super) async fn list_subscriptions(host: &Host, output: &Output) -> Done {
             ]
         })
         .collect();
+    let troubles = trouble_lines(host)?;
     output.result(&Value::Array(json), || {
         if rows.is_empty() {
             return "no subscriptions".into();
         }
-        table(&["ID", "EVENT", "CONNECTION", "FLOW", "REGISTRATION", "FILTER"], &rows)
+        let table = table(&["ID", "EVENT", "CONNECTION", "FLOW", "REGISTRATION", "FILTER"], &rows);
+        [vec![table], troubles].concat().join("\n")
     });
     Ok(0)
+}
+
+/// A line for each connection whose deliveries had troubles.
+fn trouble_lines(host: &Host) -> Result<Vec<String>, HostError> {
+    let mut lines = Vec::new();
+    for connection in host.store().connections()? {
+        let troubles = host.delivery_troubles(&connection)?;
+        if let Some((at, reason)) = &troubles.last_refusal {
+            let (name, refused, at) = (&connection.name, troubles.refused, time(Some(*at)));
+            lines.push(format!("{name}: {refused} deliveries refused, the last at {at}: {reason}"));
+        }
+        if let Some(alarm) = troubles.alarms.first() {
+            let (name, count, at) = (&connection.name, troubles.alarms.len(), time(Some(alarm.at_ms)));
+            lines.push(format!("{name}: {count} alarms, the last at {at}: {}", alarm.message));
+        }
+    }
+    Ok(lines)
 }
 
 #[derive(Debug, Args)]

@@ -160,7 +160,9 @@ enum EventsCommand {
     /// List events, newest first
     #[command(after_help = "Examples:
   harness events list
-  harness events list --limit 10 --json")]
+  harness events list --limit 10 --json
+
+Deliveries that were refused, or that raised an alarm, brought no events: `harness subscriptions` counts them.")]
     List(Listing),
     /// Show an event with its payload and its runs
     #[command(after_help = "Examples:
@@ -196,6 +198,14 @@ impl Events {
                     }
                     table(&["ID", "EVENT", "CONNECTION", "RECEIVED", "RUNS"], &rows)
                 });
+                for connection in host.store().connections()? {
+                    if !host.delivery_troubles(&connection)?.is_empty() {
+                        let name = connection.name;
+                        output.note(&format!(
+                            "deliveries of `{name}` were refused or raised alarms: `harness subscriptions` says why"
+                        ));
+                    }
+                }
                 Ok(0)
             }
             EventsCommand::Show(Id { id }) => {

@@ -6,6 +6,8 @@ pub mod flow;
 mod flow_tests;
 mod run;
 mod serve;
+#[cfg(test)]
+mod serve_tests;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

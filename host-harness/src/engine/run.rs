@@ -125,14 +125,15 @@ fn settle_bad(
     step: Option<&StoredStep>,
 ) -> Result<(), HostError> {
     let now = host.clock().now_ms();
-    off_thread(|| host.store().settle_run(&run.id, state, Some(failure), 0, Some(now), step))?;
     let message = failure.get("message").and_then(Value::as_str).unwrap_or("no reason is known").to_owned();
     tracing::warn!(run = run.id, flow = run.flow, state, message, "a run ended badly");
+    // The alarm first: a crash in between may raise it twice, and never loses it.
     if state == "uncertain" {
         let message = format!("run {} of `{}` is uncertain: {message}", run.id, run.flow);
         let alarm = Alarm { at_ms: now, connection: None, code: "host.run-uncertain".into(), message };
         off_thread(|| host.store().raise(&alarm))?;
     }
+    off_thread(|| host.store().settle_run(&run.id, state, Some(failure), 0, Some(now), step))?;
     Ok(())
 }
 
@@ -242,7 +243,7 @@ async fn execute(
     };
     loop {
         step.state = "running".into();
-        if step.continuation.is_none() {
+        if step.continuation.is_none() || step.failure.take().is_some() {
             step.attempts += 1;
         }
         // Kept before anything is sent: after a crash it is known that it may have been.
@@ -259,6 +260,8 @@ async fn execute(
             }
             Ok(action::Step::More(next)) => {
                 step.continuation = Some(next.state);
+                // It got on: what comes next has all its attempts before it.
+                step.attempts = 1;
                 if next.after_ms > 1000 {
                     return Ok(Err(Ended::Wait(now().saturating_add(next.after_ms))));
                 }

@@ -77,10 +77,13 @@ pub async fn serve(
     let (stored, started) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     // The receiver is up before anything is registered: the first delivery may come at once.
     let mut ended = stopped.clone();
-    let receiver =
-        tokio::spawn(webhook::listen(listener, webhook::routes(Arc::clone(&host), Arc::clone(&stored)), async move {
+    let receiver = tokio::spawn(webhook::listen(
+        listener,
+        webhook::routes(Arc::clone(&host), Arc::clone(&stored), webhook::Bounds::default()),
+        async move {
             let _ = ended.wait_for(|stopped| *stopped).await;
-        }));
+        },
+    ));
     let processing = tokio::spawn(webhook::process(
         Arc::clone(&host),
         Arc::clone(&flows),
@@ -221,7 +224,11 @@ async fn poll_all(host: Arc<Host>, flows: Arc<Flows>, started: Arc<Notify>, mut 
             let now = host.clock().now_ms();
             let has_any =
                 off_thread(|| host.store().subscriptions(Some(&connection.id))).is_ok_and(|all| !all.is_empty());
-            if !has_any || due.get(&connection.id).is_some_and(|at| *at > now) {
+            if !has_any {
+                due.remove(&connection.id);
+                continue;
+            }
+            if due.get(&connection.id).is_some_and(|at| *at > now) {
                 continue;
             }
             let (id, name) = (connection.id.clone(), connection.name.clone());

@@ -8,6 +8,7 @@ mod home;
 mod input;
 mod session;
 mod subscriptions;
+mod troubles;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -24,10 +25,12 @@ pub use session::Session;
 pub(crate) use session::hashed;
 pub(crate) use subscriptions::check_filter;
 pub use subscriptions::{Ensuring, NewSubscription};
+pub use troubles::DeliveryTroubles;
 
 use crate::clock::{SharedClock, new_id};
 use crate::egress::Network;
 use crate::plugin::{Limits, Plugin, Plugins};
+pub(crate) use crate::store::off_thread;
 use crate::store::{Store, StoredConnection};
 use crate::vault::{LockoutGuard, Vault};
 
@@ -162,14 +165,5 @@ impl Host {
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Host").field("home", &self.home).finish_non_exhaustive()
-    }
-}
-
-/// Runs work that blocks (the store syncs to disk) without holding up the other tasks of the runtime.
-pub(crate) fn off_thread<T>(work: impl FnOnce() -> T) -> T {
-    use tokio::runtime::{Handle, RuntimeFlavor};
-    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
-        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
-        _ => work(),
     }
 }

@@ -107,7 +107,9 @@ impl Host {
                 Ok(value)
             }
             Err(error) => {
-                if let CallError::Connector(types::Error::Transient(backoff)) = &error {
+                if let CallError::Connector(answer) = &error
+                    && let types::Error::Transient(backoff) = &**answer
+                {
                     self.hold(connection, backoff)?;
                 }
                 Err(HostError::of_call(&error, &connection.name))

@@ -274,7 +274,7 @@ impl Caller<'_> {
             Err(_) => Err(HostFault::new(FaultKind::TimedOut, "the connector did not end in time").into()),
             Ok(Err(error)) => Err(fault_of(&error, memory_refused).into()),
             Ok(Ok(Err(error))) => {
-                error.checked(limits).map_or_else(|fault| Err(fault.into()), |error| Err(CallError::Connector(error)))
+                error.checked(limits).map_or_else(|fault| Err(fault.into()), |error| Err(error.into()))
             }
             Ok(Ok(Ok(value))) => value.checked(limits).map_err(CallError::Host),
         };
@@ -298,7 +298,7 @@ impl Caller<'_> {
         let Some(authority) = authority else { return Ok(()) };
         match authority.guard.held(&authority.account, authority.credential.fingerprint()) {
             Ok(None) => Ok(()),
-            Ok(Some(reason)) => Err(held(&reason)),
+            Ok(Some(reason)) => Err(HostFault::account_held(&reason)),
             Err(error) => Err(HostFault::new(FaultKind::Internal, error.to_string())),
         }
     }
@@ -316,13 +316,6 @@ impl Caller<'_> {
     }
 }
 
-fn held(reason: &str) -> HostFault {
-    let detail = format!(
-        "the service refused the account's credential twice ({reason}); nothing more is sent, so that the account is not locked"
-    );
-    HostFault::new(FaultKind::AccountHeld, detail)
-}
-
 /// Tells the guard what the connector made of the service's answers: a refusal that was about a
 /// scope or a permission does not speak against the credential; one that only the connector could
 /// see does.
@@ -330,11 +323,12 @@ fn tell_guard<T: Answer>(access: &Access, record: &CallRecord, result: &Result<T
     let Some(authority) = &access.authority else { return };
     let class = match result {
         Ok(value) => value.failed_class(),
-        Err(CallError::Connector(Error::Permanent(failure) | Error::PermanentUncertain(failure))) => {
-            Some(failure.class)
-        }
-        Err(CallError::Connector(Error::Transient(backoff))) => Some(backoff.failure.class),
-        Err(_) => None,
+        Err(CallError::Connector(error)) => match &**error {
+            Error::Permanent(failure) | Error::PermanentUncertain(failure) => Some(failure.class),
+            Error::Transient(backoff) => Some(backoff.failure.class),
+            Error::ExecutionFailed => None,
+        },
+        Err(CallError::Host(_)) => None,
     };
     let (account, fingerprint) = (&authority.account, authority.credential.fingerprint());
     let told = match class {
@@ -351,7 +345,7 @@ fn tell_guard<T: Answer>(access: &Access, record: &CallRecord, result: &Result<T
     }
 }
 
-/// Whether a connector would report so that it could not reach what it wanted to reach.
+/// Whether a connector may report so that it could not reach something.
 fn may_come_of_denial(error: &Error) -> bool {
     match error {
         Error::Permanent(failure) | Error::PermanentUncertain(failure) => {
@@ -367,24 +361,28 @@ fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord) -> Resul
     match result {
         Ok(mut value) => {
             if record.account_held && value.failed_class().is_some() {
-                return Err(held(record.denial().unwrap_or_default()).into());
+                // The denial is the whole sentence already.
+                return Err(HostFault::new(FaultKind::AccountHeld, record.denial().unwrap_or_default()).into());
             }
             if let Some(reason) = record.denial() {
                 value.explain_denial(reason);
             }
             Ok(value)
         }
-        Err(CallError::Connector(error @ Error::PermanentUncertain(_))) => Err(CallError::Connector(error)),
-        Err(CallError::Connector(error)) if record.unsafe_requests_sent == 0 => match record.denial() {
-            Some(reason) if record.account_held => {
-                Err(HostFault::new(FaultKind::AccountHeld, reason.to_owned()).into())
+        Err(CallError::Connector(error))
+            if record.unsafe_requests_sent == 0 && !matches!(*error, Error::PermanentUncertain(_)) =>
+        {
+            match record.denial() {
+                Some(reason) if record.account_held => {
+                    Err(HostFault::new(FaultKind::AccountHeld, reason.to_owned()).into())
+                }
+                Some(reason) if may_come_of_denial(&error) => {
+                    let detail = format!("the host refused to send a request of the connector: {reason}");
+                    Err(HostFault::new(FaultKind::EgressDenied, detail).into())
+                }
+                _ => Err(CallError::Connector(error)),
             }
-            Some(reason) if may_come_of_denial(&error) => {
-                let detail = format!("the host refused to send a request of the connector: {reason}");
-                Err(HostFault::new(FaultKind::EgressDenied, detail).into())
-            }
-            _ => Err(CallError::Connector(error)),
-        },
+        }
         Err(CallError::Connector(error)) => Err(CallError::Connector(error)),
         Err(CallError::Host(mut fault)) => {
             fault.unsafe_request_sent = record.unsafe_requests_sent > 0;

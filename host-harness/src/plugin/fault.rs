@@ -48,7 +48,7 @@ pub struct HostFault {
 #[derive(Debug, Clone)]
 pub enum CallError {
     /// The connector's own answer.
-    Connector(Error),
+    Connector(Box<Error>),
     /// The host's.
     Host(HostFault),
 }
@@ -114,6 +114,14 @@ impl HostFault {
         Self { kind, detail: detail.into(), unsafe_request_sent: false }
     }
 
+    /// The account is held, because of this refusal.
+    pub(crate) fn account_held(reason: &str) -> Self {
+        let detail = format!(
+            "the service refused the account's credential twice ({reason}); nothing more is sent, so that the account is not locked"
+        );
+        Self::new(FaultKind::AccountHeld, detail)
+    }
+
     fn failure(&self) -> Failure {
         let (remedy, who) = self.kind.remedy();
         Failure {
@@ -136,7 +144,7 @@ impl CallError {
     /// `permanent-uncertain`; a quarantine and a fault of the host itself pass; all others do not.
     pub fn to_error(&self) -> Error {
         match self {
-            Self::Connector(error) => error.clone(),
+            Self::Connector(error) => (**error).clone(),
             Self::Host(fault) if fault.unsafe_request_sent => Error::PermanentUncertain(fault.failure()),
             Self::Host(fault) => match fault.kind {
                 FaultKind::Quarantined | FaultKind::Internal | FaultKind::TimedOut => {
@@ -160,6 +168,12 @@ fn sentence(text: &str) -> String {
     first.chain(letters.as_str().chars()).chain(stop.chars()).collect()
 }
 
+impl From<Error> for CallError {
+    fn from(error: Error) -> Self {
+        Self::Connector(Box::new(error))
+    }
+}
+
 impl From<HostFault> for CallError {
     fn from(fault: HostFault) -> Self {
         Self::Host(fault)
@@ -170,11 +184,11 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host(fault) => f.write_str(&fault.detail),
-            Self::Connector(Error::Permanent(failure) | Error::PermanentUncertain(failure)) => {
-                f.write_str(&failure.message)
-            }
-            Self::Connector(Error::Transient(backoff)) => f.write_str(&backoff.failure.message),
-            Self::Connector(Error::ExecutionFailed) => f.write_str("the connector reported that no answer came"),
+            Self::Connector(error) => match &**error {
+                Error::Permanent(failure) | Error::PermanentUncertain(failure) => f.write_str(&failure.message),
+                Error::Transient(backoff) => f.write_str(&backoff.failure.message),
+                Error::ExecutionFailed => f.write_str("the connector reported that no answer came"),
+            },
         }
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use super::guard_rows::{self as rows, Lease, MOST_FAILURES};
 use crate::clock::{EpochMs, SharedClock};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, off_thread};
 
 /// How long a process may go on with a lease while others may wait for it.
 const TURN: Duration = Duration::from_millis(500);
@@ -118,7 +118,7 @@ impl LockoutGuard {
 
     /// Forgets the refusals of an account: a person says that they are settled.
     pub fn release(&self, account: &str) -> Result<(), StoreError> {
-        rows::forget(&self.0.store, account)
+        off_thread(|| rows::forget(&self.0.store, account))
     }
 
     /// Carries the refusals of an account over to its proved key.
@@ -128,7 +128,7 @@ impl LockoutGuard {
 
     /// Whether one credential of an account is held, and why.
     pub fn held(&self, account: &str, credential: &str) -> Result<Option<String>, StoreError> {
-        let (failures, reason) = rows::of_credential(&self.0.store, account, credential)?;
+        let (failures, reason) = off_thread(|| rows::of_credential(&self.0.store, account, credential))?;
         Ok((failures >= MOST_FAILURES).then_some(reason))
     }
 
@@ -174,7 +174,7 @@ impl LockoutGuard {
         let now_ms = self.0.clock.now_ms();
         // Two turns of patience: the last request of a turn may begin at its end.
         let until = now_ms + u64::try_from((TURN + patience * 2).as_millis()).unwrap_or(u64::MAX / 2);
-        match rows::take(&self.0.store, account, credential, &self.0.holder, now_ms, until)? {
+        match off_thread(|| rows::take(&self.0.store, account, credential, &self.0.holder, now_ms, until))? {
             Lease::Held(reason) => Err(NotAdmitted::Held { reason }),
             Lease::Elsewhere => Ok(Tried::BusyElsewhere),
             Lease::Taken { failures } => {
@@ -199,12 +199,12 @@ impl LockoutGuard {
 
     /// Takes back refusals that turned out to be about something else than the credential.
     pub(crate) fn undo(&self, account: &str, credential: &str, count: u32) -> Result<(), StoreError> {
-        rows::undo(&self.0.store, account, credential, count)
+        off_thread(|| rows::undo(&self.0.store, account, credential, count))
     }
 
     /// Counts a refusal that only the connector could see.
     pub(crate) fn confirm(&self, account: &str, credential: &str, reason: &str) -> Result<(), StoreError> {
-        rows::refused(&self.0.store, account, credential, reason).map(drop)
+        off_thread(|| rows::refused(&self.0.store, account, credential, reason)).map(drop)
     }
 }
 
@@ -238,7 +238,7 @@ impl Admission {
         });
         // The first success of a turn is written down; the next ones add nothing.
         if note {
-            rows::accepted(&shared.store, &self.account, &self.credential, shared.clock.now_ms())
+            off_thread(|| rows::accepted(&shared.store, &self.account, &self.credential, shared.clock.now_ms()))
         } else {
             Ok(())
         }
@@ -253,7 +253,7 @@ impl Admission {
             local.closed = true;
         }
         drop(accounts);
-        rows::refused(&shared.store, &self.account, &self.credential, reason).map(drop)
+        off_thread(|| rows::refused(&shared.store, &self.account, &self.credential, reason)).map(drop)
     }
 }
 
@@ -272,7 +272,7 @@ impl Drop for Admission {
             }
             // Under the lock, so that a new turn of this process begins after it. If the store fails
             // here, the lease runs out by itself.
-            if let Err(error) = rows::give_back(&shared.store, &self.account, &shared.holder) {
+            if let Err(error) = off_thread(|| rows::give_back(&shared.store, &self.account, &shared.holder)) {
                 tracing::warn!(%error, "the lease of an account could not be given back; it runs out by itself");
             }
         }

@@ -7,7 +7,9 @@ pub mod proof;
 #[cfg(test)]
 mod proof_tests;
 mod receiver;
+#[cfg(test)]
+mod receiver_tests;
 
 pub(crate) use listen::listen;
 pub(crate) use process::{process, until_due};
-pub(crate) use receiver::routes;
+pub(crate) use receiver::{Bounds, routes};

@@ -23,14 +23,25 @@ use crate::plugin::contract::event::{Delivery, Proof, Registration, Verdict};
 use crate::plugin::{CallError, Plugin};
 use crate::store::{Endpoint, Kept, StoredConnection, StoredDelivery};
 
-/// The largest body: 25 MiB.
-const LARGEST_BODY: usize = 25 << 20;
-/// How long a body may take.
-const SLOWEST_BODY: Duration = Duration::from_secs(30);
-/// How many deliveries are taken in at once.
-const AT_ONCE: usize = 128;
-/// How much of bodies is held in memory at once, in KiB: 256 MiB.
-const BODIES_KIB: usize = 256 << 10;
+/// What is taken in, and how much of it at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// The largest body, in bytes.
+    pub(crate) largest_body: usize,
+    /// How long a body may take.
+    pub(crate) slowest_body: Duration,
+    /// How many deliveries are taken in at once.
+    pub(crate) at_once: usize,
+    /// How much of bodies is held in memory at once, in KiB.
+    pub(crate) bodies_kib: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { largest_body: 25 << 20, slowest_body: Duration::from_secs(30), at_once: 128, bodies_kib: 256 << 10 }
+    }
+}
+
 /// Headers that are never passed on: they may hold credentials of somebody.
 const NEVER_PASSED_ON: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
@@ -41,17 +52,19 @@ pub(crate) struct Receiver {
     stored: Arc<Notify>,
     slots: Arc<Semaphore>,
     handshakes: Semaphore,
+    bounds: Bounds,
     memory: Arc<Semaphore>,
 }
 
 /// The routes. `stored` is told of every new delivery.
-pub(crate) fn routes(host: Arc<Host>, stored: Arc<Notify>) -> Router {
+pub(crate) fn routes(host: Arc<Host>, stored: Arc<Notify>, bounds: Bounds) -> Router {
     let receiver = Receiver {
         host,
         stored,
-        slots: Arc::new(Semaphore::new(AT_ONCE)),
+        slots: Arc::new(Semaphore::new(bounds.at_once)),
         handshakes: Semaphore::new(handshake::AT_ONCE),
-        memory: Arc::new(Semaphore::new(BODIES_KIB)),
+        bounds,
+        memory: Arc::new(Semaphore::new(bounds.bodies_kib)),
     };
     Router::new()
         .route("/hooks/{token}", post(at_token))
@@ -96,14 +109,15 @@ impl Receiver {
             Err(error) => return internal("", &error.into()),
         };
         let (parts, body) = request.into_parts();
-        let (body, _memory) = match tokio::time::timeout(SLOWEST_BODY, self.read(&parts.headers, body)).await {
-            Ok(Ok(read)) => read,
-            Ok(Err(refused)) => return refused,
-            Err(_) => {
-                let close = [(header::CONNECTION, "close")];
-                return (StatusCode::REQUEST_TIMEOUT, close, "the body took too long\n").into_response();
-            }
-        };
+        let (body, _memory) =
+            match tokio::time::timeout(self.bounds.slowest_body, self.read(&parts.headers, body)).await {
+                Ok(Ok(read)) => read,
+                Ok(Err(refused)) => return refused,
+                Err(_) => {
+                    let close = [(header::CONNECTION, "close")];
+                    return (StatusCode::REQUEST_TIMEOUT, close, "the body took too long\n").into_response();
+                }
+            };
         match self.take_in(&endpoint, token, last, &parts.uri, &parts.headers, body).await {
             Ok(response) => response,
             Err(error) => internal(&endpoint.connection, &error),
@@ -120,7 +134,7 @@ impl Receiver {
         };
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        if announced.is_some_and(|length| length > LARGEST_BODY) {
+        if announced.is_some_and(|length| length > self.bounds.largest_body) {
             return Err(too_large());
         }
         let (mut bytes, mut permits) = (Vec::new(), Vec::new());
@@ -129,7 +143,7 @@ impl Receiver {
                 return Err((StatusCode::BAD_REQUEST, "the body broke off\n").into_response());
             };
             let Ok(data) = frame.into_data() else { continue };
-            if bytes.len() + data.len() > LARGEST_BODY {
+            if bytes.len() + data.len() > self.bounds.largest_body {
                 return Err(too_large());
             }
             let kib = u32::try_from(data.len().div_ceil(1024)).unwrap_or(u32::MAX);
@@ -214,7 +228,8 @@ impl Receiver {
             let delivery = Delivery { headers: text_headers(incoming, &[]), ..contract(&delivery) };
             return match plugin.authenticate(&delivery, registration).await {
                 Ok(Verdict::Genuine) => Ok(Ok(Stripped::default())),
-                Ok(Verdict::Forged(reason)) => Ok(Err(reason)),
+                // It is shown to people: nothing in it may move their cursor.
+                Ok(Verdict::Forged(reason)) => Ok(Err(reason.replace(char::is_control, " "))),
                 Err(error) => Err(error.into()),
             };
         }

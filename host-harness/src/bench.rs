@@ -1,0 +1,235 @@
+//! A whole host over a small service on loopback, with a clock that the test turns.
+//!
+//! The components are built by `cargo xtask build`; without them the tests that need one say so and end.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{delete, get};
+use hmac::{Hmac, Mac as _};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+use crate::clock::Clock as _;
+use crate::engine::{Serving, serve};
+use crate::host::{Home, Host, NewConnection, NewSubscription};
+use crate::store::StoredSubscription;
+use crate::test_clock::TestClock;
+use crate::vault::Secret;
+
+/// What the service saw and what it shall do.
+#[derive(Default)]
+pub(crate) struct World {
+    pub(crate) hooks: Vec<Value>,
+    /// The idempotency keys of the lights that were asked for, also of those that were put off.
+    pub(crate) keys: Vec<String>,
+    /// How many beacons were lit.
+    pub(crate) lit: usize,
+    /// Seconds to ask for, instead of doing what is asked.
+    pub(crate) put_off: VecDeque<u64>,
+}
+
+type Shared = Arc<Mutex<World>>;
+
+/// A host, a service, a clock.
+pub(crate) struct Bench {
+    pub(crate) host: Arc<Host>,
+    pub(crate) clock: Arc<TestClock>,
+    world: Shared,
+    url: String,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    /// A host with the connection `harbour` of the guest `beacon`; none where components are not built.
+    pub(crate) async fn start() -> Option<Self> {
+        let world = Shared::default();
+        let routes = Router::new()
+            .route("/account", get(async || json!({"workspace": "w", "account": "a", "name": "n"}).to_string()))
+            .route("/beacons", get(beacons).post(light))
+            .route("/signals", get(async || r#"{"signals":[],"next":0,"more":false,"after-ms":60000}"#))
+            .route("/hooks", get(hooks).post(add_hook))
+            .route("/hooks/{id}", delete(remove_hook))
+            .with_state(Arc::clone(&world));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async { axum::serve(listener, routes).await });
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("flows")).unwrap();
+        let clock = TestClock::shared();
+        let host = Arc::new(Host::open(Home::new(folder.path().join("home"), None), clock.clone()).unwrap());
+        let bench = Self { host, clock, world, url, folder };
+        bench.connect("harbour", "guest_beacon.wasm", "api-key", "key").await.then_some(bench)
+    }
+
+    /// Makes a connection; false where the component is not built.
+    pub(crate) async fn connect(&self, name: &str, component: &str, method: &str, secret: &str) -> bool {
+        let component = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/component").join(component);
+        if !component.exists() {
+            println!("skipped: {} is missing; run `cargo xtask build` first", component.display());
+            return false;
+        }
+        let new = NewConnection {
+            name: name.into(),
+            component,
+            method: method.into(),
+            fields: vec![("base-url".into(), self.url.clone())],
+            secrets: vec![(secret.into(), Secret::new("obviously-fake-secret"))],
+            allow_private: true,
+        };
+        self.host.add_connection(new).await.unwrap();
+        true
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    pub(crate) fn flow(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join("flows").join(name), text).unwrap();
+    }
+
+    pub(crate) async fn subscribe(&self, connection: &str, card: &str, filter: Value) -> StoredSubscription {
+        self.host.keep_subscription(NewSubscription { connection, card, filter, flow: None }).await.unwrap()
+    }
+
+    /// Serves until the answer is told to stop.
+    pub(crate) async fn serve(&self) -> Running {
+        let (host, flows) = (Arc::clone(&self.host), self.folder.path().join("flows"));
+        let (ready, is_ready) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
+            let serving =
+                Serving { listen: SocketAddr::from(([127, 0, 0, 1], 0)), public_url: None, flows: Some(&flows) };
+            let tell = move |_: SocketAddr, _: &str, _: usize| ready.send(()).unwrap();
+            serve(host, serving, tell, async { _ = stopped.await }).await.unwrap();
+        });
+        is_ready.await.unwrap();
+        Running { stop, task }
+    }
+
+    /// What comes to the callback of the only webhook, signed as the service signs.
+    pub(crate) async fn deliver(&self, id: &str, body: &Value) -> u16 {
+        let hook = self.world().hooks[0].clone();
+        let body = body.to_string();
+        let time = self.clock.now_ms() / 1000;
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(hook["secret"].as_str().unwrap().as_bytes()).unwrap();
+        mac.update(format!("{time}.{body}").as_bytes());
+        let signature = format!("t={time},v1={}", hex::encode(mac.finalize().into_bytes()));
+        let headers = format!("beacon-delivery: {id}\r\nbeacon-signature: {signature}\r\n");
+        post(hook["url"].as_str().unwrap(), &headers, body.as_bytes()).await
+    }
+
+    /// Waits, in real time, until the runs are in these states.
+    pub(crate) async fn reach(&self, states: &[&str]) {
+        for _ in 0..1500 {
+            if self.states() == states {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("waited in vain for {states:?}: {:#?}", self.host.store().runs(100));
+    }
+
+    /// The states of all runs.
+    pub(crate) fn states(&self) -> Vec<String> {
+        self.host.store().runs(100).unwrap().into_iter().map(|run| run.state).collect()
+    }
+}
+
+/// A host that serves.
+pub(crate) struct Running {
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Running {
+    pub(crate) async fn stop(self) {
+        drop(self.stop);
+        self.task.await.unwrap();
+    }
+}
+
+/// The body of a delivery: a beacon was lit.
+pub(crate) fn lit(seq: u64) -> Value {
+    json!({"seq": seq, "kind": "lit", "beacon": format!("b{seq}"), "colour": "red", "at-ms": 0})
+}
+
+/// Waits, in real time, until something is so.
+pub(crate) async fn until(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..1500 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("waited in vain for {what}");
+}
+
+/// Posts a body; the status of the answer.
+pub(crate) async fn post(url: &str, headers: &str, body: &[u8]) -> u16 {
+    let (mut stream, path) = open(url).await;
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(body).await.unwrap();
+    status(&mut stream).await
+}
+
+/// A connection to the place of a URL, and the URL's path.
+pub(crate) async fn open(url: &str) -> (TcpStream, String) {
+    let url = url::Url::parse(url).unwrap();
+    let place = (url.host_str().unwrap(), url.port().unwrap());
+    (TcpStream::connect(place).await.unwrap(), url.path().to_owned())
+}
+
+/// The status of the answer on a connection that ends with it.
+pub(crate) async fn status(stream: &mut TcpStream) -> u16 {
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+async fn beacons(Query(query): Query<HashMap<String, String>>) -> String {
+    let after: usize = query.get("after").map_or(0, |after| after.parse().unwrap());
+    let next = (after < 2).then(|| (after + 1).to_string());
+    json!({"beacons": [{"colour": "red"}], "next": next}).to_string()
+}
+
+async fn light(State(world): State<Shared>, headers: HeaderMap, _whole_body: String) -> Response {
+    let mut world = world.lock().unwrap();
+    world.keys.push(headers["idempotency-key"].to_str().unwrap().to_owned());
+    if let Some(seconds) = world.put_off.pop_front() {
+        return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", seconds.to_string())], "{}").into_response();
+    }
+    world.lit += 1;
+    (StatusCode::CREATED, r#"{"id":"b1","name":"n","colour":"red"}"#).into_response()
+}
+
+async fn hooks(State(world): State<Shared>) -> String {
+    json!({"hooks": world.lock().unwrap().hooks}).to_string()
+}
+
+async fn add_hook(State(world): State<Shared>, body: String) -> String {
+    let mut hook: Value = serde_json::from_str(&body).unwrap();
+    let mut world = world.lock().unwrap();
+    hook["id"] = json!(format!("h{}", world.hooks.len() + 1));
+    world.hooks.push(hook.clone());
+    hook.to_string()
+}
+
+async fn remove_hook(State(world): State<Shared>, Path(id): Path<String>) -> &'static str {
+    world.lock().unwrap().hooks.retain(|hook| hook["id"] != *id);
+    "{}"
+}

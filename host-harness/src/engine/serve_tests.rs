@@ -1,0 +1,219 @@
+//! Serving, from a delivery to the end of its run, over real components and a clock that the test turns.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::bench::{Bench, lit, post, until};
+use crate::host::Ensuring;
+use crate::plugin::contract::event::Proof;
+use crate::store::{BroughtBy, NewEvent, NewRun, StoredDelivery, StoredEvent, StoredStep};
+
+const LIGHT: &str = "name: answer
+on: { event: beacon-lit, connection: harbour }
+steps:
+  - { id: light, action: light-beacon, connection: harbour, input: { name: \"to ${{ event.beacon }}\", colour: red } }
+";
+
+const SURVEY: &str = "name: count
+on: { event: beacon-lit, connection: harbour }
+steps:
+  - { id: count, action: survey, connection: harbour, input: {} }
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_card_of_several_calls_is_run_to_its_end_and_tells_how_far_it_is() {
+    let Some(bench) = Bench::start().await else { return };
+    let mut told = Vec::new();
+    let ran = bench.host.run_card("harbour", "survey", &json!({}), "key".into(), |step| told.push(step.done)).await;
+    assert_eq!(ran.unwrap().output, json!({"total": 3, "colours": {"red": 3}}));
+    assert_eq!(told, [1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_of_several_calls_ends_with_the_output_of_the_last() {
+    let Some(bench) = Bench::start().await else { return };
+    bench.flow("count.yaml", SURVEY);
+    let running = bench.serve().await;
+    assert_eq!(bench.deliver("d1", &lit(1)).await, 200);
+    bench.reach(&["done"]).await;
+    let run = bench.host.store().runs(1).unwrap().remove(0);
+    let step = bench.host.store().steps(&run.id).unwrap().remove(0);
+    assert_eq!(step.output, Some(json!({"total": 3, "colours": {"red": 3}})));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_was_put_off_waits_as_long_as_it_was_asked_to_and_keeps_its_key() {
+    let Some(bench) = Bench::start().await else { return };
+    bench.flow("answer.yaml", LIGHT);
+    let running = bench.serve().await;
+    bench.world().put_off.push_back(7);
+    assert_eq!(bench.deliver("d1", &lit(1)).await, 200);
+    bench.reach(&["waiting"]).await;
+    bench.clock.advance(Duration::from_millis(6900));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!((bench.states(), bench.world().keys.len()), (vec!["waiting".to_owned()], 1), "it is too early");
+    until("the run to end", || {
+        bench.clock.advance(Duration::from_secs(2));
+        bench.states() == ["done"]
+    })
+    .await;
+    let keys = bench.world().keys.clone();
+    assert_eq!((keys.len(), bench.world().lit), (2, 1));
+    assert_eq!(keys[0], keys[1]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_is_put_off_too_often_fails() {
+    let Some(bench) = Bench::start().await else { return };
+    bench.flow("answer.yaml", &format!("{LIGHT}retry: {{ attempts: 3 }}\n"));
+    let running = bench.serve().await;
+    bench.world().put_off.extend([1, 1, 1, 1]);
+    bench.deliver("d1", &lit(1)).await;
+    until("the run to end", || {
+        bench.clock.advance(Duration::from_secs(5));
+        bench.states() == ["failed"]
+    })
+    .await;
+    assert_eq!(bench.world().keys.len(), 3);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_was_acknowledged_before_a_crash_is_read_at_the_next_start() {
+    let Some(bench) = Bench::start().await else { return };
+    bench.flow("answer.yaml", LIGHT);
+    // The first start registers; then a delivery is on disk that nobody has read.
+    bench.serve().await.stop().await;
+    let connection = bench.host.connection("harbour").unwrap();
+    let delivery = StoredDelivery {
+        id: "d1".into(),
+        connection: connection.id,
+        registration: "h1".into(),
+        service_id: Some("s1".into()),
+        method: "POST".into(),
+        query: String::new(),
+        headers: vec![],
+        body: lit(1).to_string().into_bytes(),
+        sha256: "0".into(),
+        received_at_ms: 1,
+        attempts: 0,
+    };
+    bench.host.store().keep_delivery(&delivery).unwrap();
+    let running = bench.serve().await;
+    bench.reach(&["done"]).await;
+    running.stop().await;
+    bench.serve().await.stop().await;
+    assert_eq!(bench.world().lit, 1, "and not again at the start after that");
+}
+
+/// A run of one step that was under way when the process ended.
+async fn interrupted(bench: &Bench, action: &str, connection: &str, input: serde_json::Value) {
+    let harbour = bench.host.connection("harbour").unwrap();
+    let definition = json!({
+        "name": "f", "on": {"event": "beacon-lit", "connection": "harbour"},
+        "steps": [{"id": "s", "action": action, "connection": connection, "input": input}],
+    });
+    let event = StoredEvent {
+        id: "e".into(),
+        connection: harbour.id.clone(),
+        subscription: "s".into(),
+        card: "beacon-lit".into(),
+        event_id: "signal-1".into(),
+        time_ms: None,
+        payload: json!({}),
+        delivery: None,
+        received_at_ms: 1,
+    };
+    let run = NewRun { id: "r".into(), flow: "f".into(), definition: definition.to_string() };
+    let store = bench.host.store();
+    let brought_by = BroughtBy::Poll { connection: &harbour.id, cursor: "0" };
+    store.keep_events(brought_by, &[NewEvent { event, run: Some(run) }]).unwrap();
+    store.claim_run(1, &[]).unwrap().unwrap();
+    let step = StoredStep {
+        position: 0,
+        id: "s".into(),
+        card: action.into(),
+        connection: connection.into(),
+        state: "running".into(),
+        input: Some(input),
+        continuation: None,
+        output: None,
+        failure: None,
+        attempts: 1,
+        began_at_ms: 1,
+        ended_at_ms: None,
+    };
+    store.put_step("r", &step).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_crash_a_step_with_an_honoured_key_is_done_again_with_the_same_key() {
+    let Some(bench) = Bench::start().await else { return };
+    interrupted(&bench, "light-beacon", "harbour", json!({"name": "n", "colour": "red"})).await;
+    let running = bench.serve().await;
+    bench.reach(&["done"]).await;
+    assert_eq!(bench.world().keys, ["r.s"]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_crash_a_step_that_may_have_changed_something_is_uncertain_and_not_done_again() {
+    let Some(bench) = Bench::start().await else { return };
+    if !bench.connect("wild", "guest_hostile.wasm", "token", "token").await {
+        return;
+    }
+    interrupted(&bench, "send", "wild", json!({"request": {"path": "/beacons", "method": "POST"}})).await;
+    let running = bench.serve().await;
+    bench.reach(&["uncertain"]).await;
+    let run = bench.host.store().runs(1).unwrap().remove(0);
+    assert_eq!(run.failure.unwrap()["code"], "host.interrupted");
+    assert_eq!(bench.host.store().alarms(10).unwrap()[0].code, "host.run-uncertain");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_somebody_removed_is_registered_anew() {
+    let Some(bench) = Bench::start().await else { return };
+    bench.subscribe("harbour", "beacon-lit", json!({})).await;
+    let running = bench.serve().await;
+    assert_eq!(bench.world().hooks.len(), 1);
+    bench.world().hooks.clear();
+    until("the webhook", || {
+        bench.clock.advance(Duration::from_secs(300));
+        bench.world().hooks.len() == 1
+    })
+    .await;
+    assert_eq!(bench.deliver("d1", &lit(1)).await, 200);
+    until("the event", || bench.host.store().events(9).unwrap().len() == 1).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_only_the_connector_can_prove_is_proved_by_it() {
+    let Some(bench) = Bench::start().await else { return };
+    if !bench.connect("wild", "guest_hostile.wasm", "token", "token").await {
+        return;
+    }
+    bench.subscribe("wild", "rumour", json!({"proof": "authenticate"})).await;
+    let running = bench.serve().await;
+    let connection = bench.host.connection("wild").unwrap();
+    let registered = bench.host.registrations_of(&connection.id).unwrap().remove(0);
+    assert!(matches!(registered.proof, Proof::Authenticate));
+    assert_eq!(post(&registered.callback, "x-delivery: d1\r\n", br#"{"genuine":false}"#).await, 401);
+    assert_eq!(post(&registered.callback, "x-delivery: d2\r\n", br#"{"genuine":true}"#).await, 200);
+    let troubles = bench.host.delivery_troubles(&connection).unwrap();
+    let (_, reason) = troubles.last_refusal.unwrap();
+    assert_eq!((troubles.refused, reason.trim()), (1, "forged log line"), "and it forges no line");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_registers_nothing() {
+    let Some(bench) = Bench::start().await else { return };
+    bench.subscribe("harbour", "beacon-lit", json!({})).await;
+    bench.host.ensure("harbour", Ensuring::Plan).await.unwrap();
+    assert!(bench.world().hooks.is_empty());
+}

@@ -1,0 +1,96 @@
+//! The receiver under strain, and with deliveries that say two things.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+
+use super::listen;
+use super::receiver::{Bounds, routes};
+use crate::bench::{Bench, lit, open, post, status};
+use crate::host::Ensuring;
+
+/// A receiver for the one callback of `harbour`, which is registered; none where components are not built.
+async fn receiver(bounds: Bounds) -> Option<Bench> {
+    let bench = Bench::start().await?;
+    bench.subscribe("harbour", "beacon-lit", json!({})).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let routes = routes(Arc::clone(&bench.host), Arc::new(Notify::new()), bounds);
+    tokio::spawn(listen(listener, routes, std::future::pending()));
+    bench.host.ensure("harbour", Ensuring::Apply(Some(&url))).await.unwrap();
+    Some(bench)
+}
+
+/// Begins a delivery and does not go on.
+async fn hang(bench: &Bench) -> tokio::net::TcpStream {
+    let url = bench.world().hooks[0]["url"].as_str().unwrap().to_owned();
+    let (mut stream, path) = open(&url).await;
+    let head = format!("POST {path} HTTP/1.1\r\nhost: h\r\ncontent-length: 100\r\n\r\n{{");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_that_comes_again_with_another_body_is_acknowledged_and_raises_an_alarm() {
+    let Some(bench) = receiver(Bounds::default()).await else { return };
+    assert_eq!(bench.deliver("d1", &lit(1)).await, 200);
+    assert_eq!(bench.deliver("d1", &lit(1)).await, 200);
+    let connection = bench.host.connection("harbour").unwrap();
+    assert!(bench.host.delivery_troubles(&connection).unwrap().is_empty());
+    assert_eq!(bench.deliver("d1", &lit(2)).await, 200);
+    let troubles = bench.host.delivery_troubles(&connection).unwrap();
+    assert_eq!((troubles.refused, troubles.alarms.len()), (0, 1));
+    assert_eq!(troubles.alarms[0].code, "host.delivery-differs");
+    let kept = bench.host.store().pending_deliveries(u64::MAX >> 1, 9, &|_| false).unwrap();
+    assert_eq!(kept.len(), 1);
+    assert_eq!(bench.host.store().delivery(&kept[0]).unwrap().unwrap().body, lit(1).to_string().into_bytes());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_takes_too_long_is_given_up() {
+    let Some(bench) = receiver(Bounds { slowest_body: Duration::from_millis(100), ..Bounds::default() }).await else {
+        return;
+    };
+    let mut slow = hang(&bench).await;
+    assert_eq!(status(&mut slow).await, 408);
+    assert_eq!(bench.deliver("d1", &lit(1)).await, 200, "and others are not held up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_load_a_sender_is_asked_to_come_back() {
+    let Some(bench) = receiver(Bounds { at_once: 1, ..Bounds::default() }).await else { return };
+    let hanging = hang(&bench).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(bench.deliver("d1", &lit(1)).await, 503);
+    drop(hanging);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(bench.deliver("d1", &lit(1)).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_bodies_are_put_off_or_refused() {
+    let bounds = Bounds { largest_body: 8 << 10, bodies_kib: 4, ..Bounds::default() };
+    let Some(bench) = receiver(bounds).await else { return };
+    let url = bench.world().hooks[0]["url"].as_str().unwrap().to_owned();
+    assert_eq!(post(&url, "", &[b'x'; 6 << 10]).await, 503, "there is no memory for it now");
+    assert_eq!(post(&url, "", &[b'x'; 9 << 10]).await, 413, "there never is");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_while_the_callback_is_being_registered_is_answered_or_asked_to_come_back() {
+    let Some(bench) = receiver(Bounds::default()).await else { return };
+    let id = bench.host.connection("harbour").unwrap().id;
+    let url = bench.world().hooks[0]["url"].as_str().unwrap().to_owned();
+    let challenge = json!({"type": "challenge", "challenge": "c"}).to_string();
+    assert_eq!(post(&url, "", challenge.as_bytes()).await, 401, "its proof is known");
+    bench.host.store().put_registrations(&id, &[]).unwrap();
+    assert_eq!(post(&url, "", challenge.as_bytes()).await, 401, "nothing is being registered");
+    bench.host.store().put_registering(&id, u64::MAX >> 1).unwrap();
+    assert_eq!(post(&url, "", challenge.as_bytes()).await, 200);
+    assert_eq!(bench.deliver("d1", &lit(1)).await, 503);
+    assert!(bench.host.store().pending_deliveries(u64::MAX >> 1, 9, &|_| false).unwrap().is_empty());
+}
