@@ -1,5 +1,6 @@
 //! A scripted session that asks the simulator for everything it has.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -100,6 +101,6 @@ fn a_test_whose_jira_answered_otherwise_fails_at_its_end() {
     let url = format!("{}/rest/api/3/issue/DEMO-1", jira.url());
     drop(http::try_send("PUT", &url, &[jira.authorization("admin")], &too_large));
     assert_eq!(jira.calls("PUT", "/rest/api/3/issue/DEMO-1").len(), 1);
-    let ended = std::panic::catch_unwind(move || drop(jira));
+    let ended = std::panic::catch_unwind(AssertUnwindSafe(move || drop(jira)));
     assert_eq!(ended.is_err(), documents().is_some());
 }
