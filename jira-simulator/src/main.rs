@@ -53,6 +53,14 @@ async fn main() -> std::process::ExitCode {
             return std::process::ExitCode::from(2);
         }
     };
+    // Before the line is printed: whoever reads it may end the program at once.
+    let mut end = match End::listen() {
+        Ok(end) => end,
+        Err(error) => {
+            eprintln!("cannot listen for signals: {error}");
+            return std::process::ExitCode::FAILURE;
+        }
+    };
     let line = serde_json::json!({
         "base_url": running.base_url(),
         "control_url": running.control_url(),
@@ -66,26 +74,46 @@ async fn main() -> std::process::ExitCode {
         eprintln!("Jira ({:?}) answers at {}", arguments.personality, running.base_url());
         eprintln!("Control it at {} (GET / lists how). Stop it with ctrl-c.", running.control_url());
     }
-    wait_for_the_end().await;
-    running.shutdown().await;
+    end.wait().await;
+    // An answer or a delivery under way must not hold up the end.
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(2), running.shutdown()).await;
     std::process::ExitCode::SUCCESS
 }
 
+/// The signals that end the program.
 #[cfg(unix)]
-async fn wait_for_the_end() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
+struct End {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl End {
+    /// Listens for them from now on.
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-        Err(_) => drop(tokio::signal::ctrl_c().await),
     }
 }
 
+/// The signals that end the program.
 #[cfg(not(unix))]
-async fn wait_for_the_end() {
-    drop(tokio::signal::ctrl_c().await);
+struct End;
+
+#[cfg(not(unix))]
+impl End {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn wait(&mut self) {
+        drop(tokio::signal::ctrl_c().await);
+    }
 }

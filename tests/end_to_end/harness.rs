@@ -259,11 +259,6 @@ impl Serving {
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
-
-    /// The process id.
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
 }
 
 impl Drop for Serving {

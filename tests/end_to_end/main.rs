@@ -2,9 +2,10 @@
 //!
 //! The programs and components come from `target/`; a missing or stale one fails with the command
 //! to run. `stage` sets up what a test needs, every other file is a reader's question: does the
-//! main job work (`main_job`), do the commands keep their word (`commands`, `refusals`), does the
-//! simulator answer as Atlassian's documents say (`openapi`), is the component what the reviewer
-//! was told (`imports`), and do host and connector hold against harm (`faults`, each under its number).
+//! main job work (`main_job`), is every card used (`cards`), do the commands keep their word
+//! (`commands`, `refusals`), does the simulator answer as Atlassian's documents say (`openapi`), is
+//! the component what the reviewer was told (`imports`), and do host and connector hold against
+//! harm (`faults`, each under its number).
 
 mod built;
 mod figure;
@@ -16,6 +17,7 @@ mod simulator;
 mod stage;
 
 mod beacon;
+mod cards;
 mod commands;
 mod faults;
 mod hosts;

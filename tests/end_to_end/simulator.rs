@@ -8,9 +8,11 @@ use jira_simulator::{AccountAccess, Config, Running, Simulator};
 use serde_json::{Value, json};
 
 use crate::http::{self, Answer};
+use crate::openapi;
 use crate::runtime::wait_for;
 
-/// A Jira Cloud on loopback. Dropping it stops it.
+/// A Jira Cloud on loopback. Dropping it stops it, and fails the test where one of its answers was
+/// not as Atlassian documents it.
 pub(crate) struct Jira {
     running: Running,
 }
@@ -81,7 +83,10 @@ impl Jira {
         self.wire().into_iter().filter(matches).collect()
     }
 
+    /// Empties the log, judged first: what is forgotten counts as well.
+    #[track_caller]
     pub(crate) fn forget_wire(&self) {
+        openapi::assert_answers_as_documented(self);
         self.control("DELETE", "/wire", &Value::Null);
     }
 
@@ -115,6 +120,15 @@ impl Jira {
             let settled = all.iter().filter(|delivery| delivery["state"] != "pending").count();
             (all.len() >= count && settled == all.len()).then_some(all)
         })
+    }
+}
+
+impl Drop for Jira {
+    fn drop(&mut self) {
+        // A test that failed already has more to say.
+        if !std::thread::panicking() {
+            openapi::assert_answers_as_documented(self);
+        }
     }
 }
 

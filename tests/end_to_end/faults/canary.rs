@@ -1,6 +1,11 @@
 //! K1: no secret comes to light anywhere, in any form.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
@@ -11,6 +16,7 @@ use crate::figure::figure;
 use crate::harness::Harness;
 use crate::http;
 use crate::main_job::{finished_runs, webhooks};
+use crate::service::{Reply, Service};
 use crate::simulator::{eventually, text};
 use crate::stage::Stage;
 
@@ -70,12 +76,66 @@ fn search(place: &str, bytes: &[u8], canaries: &[Canary], found: &mut Vec<String
     );
 }
 
-/// What other users of the machine see of a process.
-fn process_list(id: u32) -> Vec<u8> {
-    ["cmdline", "environ", "comm"]
-        .iter()
-        .flat_map(|name| std::fs::read(format!("/proc/{id}/{name}")).unwrap_or_default())
-        .collect()
+/// What others see of the processes of a host, looked at again and again while they come and go.
+struct ProcessList {
+    ended: Arc<AtomicBool>,
+    watcher: JoinHandle<(BTreeSet<u32>, BTreeSet<Vec<u8>>)>,
+}
+
+impl ProcessList {
+    /// Watches every process that has the home of this host in its command line.
+    fn watch(host: &Harness) -> Self {
+        let (ended, home) = (Arc::new(AtomicBool::new(false)), host.home().display().to_string());
+        let end = Arc::clone(&ended);
+        let watcher = std::thread::spawn(move || {
+            let (mut processes, mut seen) = (BTreeSet::new(), BTreeSet::new());
+            while !end.load(Ordering::Relaxed) {
+                for id in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+                    let Ok(id) = id.file_name().to_string_lossy().parse::<u32>() else { continue };
+                    let read = |name: &str| std::fs::read(format!("/proc/{id}/{name}")).unwrap_or_default();
+                    let line = read("cmdline");
+                    if id != std::process::id() && String::from_utf8_lossy(&line).contains(&home) {
+                        processes.insert(id);
+                        seen.extend([line, read("environ"), read("comm")]);
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            (processes, seen)
+        });
+        Self { ended, watcher }
+    }
+
+    /// How many processes there were, and all that was to be seen of them.
+    fn end(self) -> (usize, Vec<u8>) {
+        self.ended.store(true, Ordering::Relaxed);
+        let (processes, seen) = self.watcher.join().expect("the watcher only reads");
+        (processes.len(), seen.into_iter().collect::<Vec<_>>().join(&b'\n'))
+    }
+}
+
+/// Lets a guest crash twice: after it sent something with its token, and with last words of its own.
+fn crash(stage: &Stage, canary: &str, farewell: &str) {
+    let guest = crate::built::component("guest_hostile");
+    let service = Service::start(|_| Reply::json(200, &json!({})));
+    let (base, token) = (format!("base-url={}/", service.url()), stage.host.file("guest.token", canary));
+    let (guest, token) = (guest.to_string_lossy().into_owned(), format!("token=@{}", token.display()));
+    let mut add = vec!["connection", "add", "hostile", "--connector", &guest, "--method", "token"];
+    add.extend(["--set", &base, "--secret", &token, "--allow-private"]);
+    stage.host.run(&add);
+    let run = |card: &str, input: &Value| {
+        stage.host.run_with(&["run", card, "--connection", "hostile", "--input", "-"], &input.to_string())
+    };
+    let request = json!({"method": "POST", "path": "/x", "body": "{}"});
+    let crashed = run("send", &json!({"request": request, "then": "panic"}));
+    assert_ne!(crashed.code, 0, "{crashed:#?}");
+    let authorized = service
+        .requests()
+        .into_iter()
+        .any(|request| request.header("authorization").is_some_and(|sent| sent.contains(canary)));
+    assert!(authorized, "the token was in use when the guest crashed: {crashed:#?}");
+    let panicked = run("panic", &json!({"text": farewell}));
+    assert_ne!(panicked.code, 0, "{panicked:#?}");
 }
 
 const FLOW: &str = r#"
@@ -93,16 +153,14 @@ steps:
 "#;
 
 /// Lets a host do all it does, with a tap on its wire; answers with what the tap learnt.
-fn live(stage: &Stage, lists: &mut Vec<u8>) -> (String, String) {
+fn live(stage: &Stage) -> (String, String) {
     let tee = Tee::before(stage);
     let added = tee.connect(stage);
     assert_eq!(added.code, 0, "{added:#?}");
     stage.host.file("flows/answer.yaml", FLOW);
-    let serving = stage.host.serve(&["--flows", "flows"]);
+    let _serving = stage.host.serve(&["--flows", "flows"]);
     let hook = eventually("the webhook", || webhooks(stage).pop());
     let running = stage.host.start(&["run", "get-issue", "--connection", "demo", "--input", r#"{"issue":"DEMO-1"}"#]);
-    lists.extend(process_list(running.id()));
-    lists.extend(process_list(serving.id()));
     running.finish();
     stage.task("Canary");
     eventually("the run", || finished_runs(stage).pop());
@@ -132,6 +190,10 @@ fn live(stage: &Stage, lists: &mut Vec<u8>) -> (String, String) {
         stage.host.run(&["events", "show", &text(&event["id"])]);
     }
     assert!(tee.carried().contains(&callback), "the tap sees registrations");
+    // Now, while the journal of the database is there; the home is searched again at the end.
+    let journal = std::fs::read(stage.host.home().join("harness.db-wal")).expect("the database has a journal");
+    assert!(!journal.is_empty());
+    stage.host.file("home/searched.wal", journal);
     (tee.secret(), callback)
 }
 
@@ -197,8 +259,12 @@ fn fail(stage: &Stage, token: &str) {
 fn k1_no_canary_comes_to_light() {
     let stage = Stage { jira: crate::simulator::Jira::start(), host: Harness::new().loud() };
     let token = stage.jira.account("admin").token;
-    let mut lists = Vec::new();
-    let (signing, callback) = live(&stage, &mut lists);
+    let list = ProcessList::watch(&stage.host);
+    let (signing, callback) = live(&stage);
+    let (crashing, farewell) = ("fake-canary-of-a-crashing-guest-5a71", "fake-canary-of-its-last-words-88e0");
+    crash(&stage, crashing, farewell);
+    // What fails next has a token in its command line, by its user's own will.
+    let (processes, list) = list.end();
     fail(&stage, &token);
     let capability = callback.rsplit('/').next().expect("a callback has a last segment").to_owned();
     let credential = STANDARD.encode(format!("{}:{token}", stage.jira.account("admin").email));
@@ -207,6 +273,8 @@ fn k1_no_canary_comes_to_light() {
         Canary::new("the header's value", &credential),
         Canary::new("the signing secret", &signing),
         Canary::new("the callback's token", &capability),
+        Canary::new("the token of the crashing guest", crashing),
+        Canary::new("the last words of the crashing guest", farewell),
     ];
     for canary in &canaries {
         assert!(canary.is_in(format!("<{}>", String::from_utf8_lossy(&canary.forms[0])).as_bytes()));
@@ -218,18 +286,19 @@ fn k1_no_canary_comes_to_light() {
     let said = stage.host.said();
     assert!(said.len() > 10_000, "there is something to search");
     search("what was printed and logged", said.as_bytes(), &canaries, &mut found);
-    search("the process list", &lists, &canaries, &mut found);
+    assert!(said.contains("a delivery was refused"), "what serve logged is searched too");
+    search("the process list", &list, &canaries, &mut found);
     let files = search_files(&stage.host.home(), &canaries, &mut found);
     figure(
         "K1",
-        "token, Basic credential, signing secret, callback token: in all output, logs, database, cache, process list; also base 64, hex, percent",
+        "token, Basic credential, signing secret, callback token, token and panic text of a crashing guest: in all output, traces, database with its WAL, cache, process list; also base 64, hex, percent",
         "0 hits",
         format!(
-            "{} hits in {} kB of output and {files} files{}",
+            "{} hits in {} kB of output, {files} files and {processes} processes{}",
             found.len(),
             said.len() / 1024,
             found.iter().map(|one| format!("; {one}")).collect::<String>()
         ),
-        found.is_empty() && files >= 2 && !lists.is_empty(),
+        found.is_empty() && files >= 2 && processes > 20,
     );
 }

@@ -57,6 +57,21 @@ impl Document {
         Some(Listed::WithSchema(Arc::clone(validator)))
     }
 
+    /// The shape of a refusal, taken by its word: no other members, and at least one of its own.
+    pub(crate) fn refusal(&self) -> Option<Arc<Validator>> {
+        let mut validators = self.validators.lock().expect("no test panicked while it made a validator");
+        if let Some(validator) = validators.get("refusal") {
+            return Some(Arc::clone(validator));
+        }
+        let mut schema = self.content.pointer("/components/schemas/ErrorCollection")?.clone();
+        loosen(&mut schema);
+        schema["additionalProperties"] = Value::Bool(false);
+        schema["minProperties"] = json!(1);
+        let validator = Arc::new(jsonschema::options().with_draft(Draft::Draft4).build(&schema).ok()?);
+        validators.insert("refusal".to_owned(), Arc::clone(&validator));
+        Some(validator)
+    }
+
     /// The path template that fits: the one with the fewest parameters where several do.
     fn template(&self, path: &str) -> Option<(&str, &Value)> {
         let segments: Vec<_> = path.split('/').collect();

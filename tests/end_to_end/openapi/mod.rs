@@ -1,5 +1,8 @@
 //! Every answer of the simulator against Atlassian's own OpenAPI documents.
 //!
+//! Every end-to-end test counts: a simulated Jira is judged when its log is forgotten and when it
+//! ends (see `simulator`). Left out are answers that a test's fault made.
+//!
 //! The documents are not part of this repository: they are looked for in `../shared/data`, and
 //! where they are absent the check says so and passes. What recordings of real answers do
 //! otherwise than the documents say is tolerated by name, here and in `document`.
@@ -7,6 +10,7 @@
 mod document;
 mod session;
 
+use std::io::Write;
 use std::sync::OnceLock;
 
 use serde_json::Value;
@@ -18,14 +22,20 @@ use document::{Document, Listed};
 fn documents() -> Option<&'static [Document]> {
     static DOCUMENTS: OnceLock<Option<Vec<Document>>> = OnceLock::new();
     let found = DOCUMENTS.get_or_init(|| {
-        ["jira-cloud-platform-v3.json.gz", "jira-software-cloud.json", "jira-service-management-cloud.json"]
-            .into_iter()
-            .map(Document::load)
-            .collect()
+        let found: Option<Vec<_>> =
+            ["jira-cloud-platform-v3.json.gz", "jira-software-cloud.json", "jira-service-management-cloud.json"]
+                .into_iter()
+                .map(Document::load)
+                .collect();
+        if found.is_none() {
+            // Past the capture of the test framework, which would keep it to itself.
+            let _ = writeln!(
+                std::io::stderr(),
+                "SKIPPED: no answer is checked, Atlassian's OpenAPI documents are not in ../shared/data/jira/openapi"
+            );
+        }
+        found
     });
-    if found.is_none() {
-        println!("SKIPPED: Atlassian's OpenAPI documents are not in ../shared/data/jira/openapi");
-    }
     found.as_deref()
 }
 
@@ -37,22 +47,21 @@ fn tolerated(path: &str, status: u16) -> Option<&'static str> {
             Some("the gateway before Jira answers this, and no document is of the gateway")
         }
         _ if path.starts_with("/rest/api/2/") => Some("Atlassian's own document of version 2 is not among them"),
-        429 | 500.. => Some("limits and troubles occur everywhere and are listed nowhere"),
-        401 | 403 => Some("a credential that is not accepted is refused everywhere"),
+        401 | 403 => Some("a credential that is not accepted is refused everywhere, in the shape of all refusals"),
         _ => None,
     }
 }
 
 /// What the documents say of a Jira's answers.
-pub(crate) struct Verdict {
+struct Verdict {
     /// What is not as they say, one line each.
-    pub(crate) violations: Vec<String>,
+    violations: Vec<String>,
     /// How many answers were held against a schema.
-    pub(crate) validated: usize,
+    validated: usize,
 }
 
 /// Holds every answer in a Jira's wire log against the documents; none where these are absent.
-pub(crate) fn judge(jira: &Jira) -> Option<Verdict> {
+fn judge(jira: &Jira) -> Option<Verdict> {
     let documents = documents()?;
     let mut verdict = Verdict { violations: Vec::new(), validated: 0 };
     for entry in jira.wire() {
@@ -73,9 +82,9 @@ pub(crate) fn judge(jira: &Jira) -> Option<Verdict> {
 }
 
 /// Fails the test where a Jira answered otherwise than Atlassian's documents say.
+#[track_caller]
 pub(crate) fn assert_answers_as_documented(jira: &Jira) {
     let Some(verdict) = judge(jira) else { return };
-    assert!(verdict.validated > 0, "no answer was held against a schema");
     assert!(verdict.violations.is_empty(), "not as documented:\n{}", verdict.violations.join("\n"));
 }
 
@@ -84,22 +93,28 @@ fn check(documents: &[Document], entry: &Value) -> Result<bool, String> {
     let (method, path) = (text(&entry["method"]), text(&entry["path"]));
     let status = entry["status"].as_u64().unwrap_or_default() as u16;
     let place = format!("{method} {path} {status}");
+    let body = text(&entry["response_body"]);
     let listed = documents.iter().find_map(|document| document.answer(&method, &path, status));
-    match listed {
-        None | Some(Listed::Not) => match tolerated(&path, status) {
-            Some(_) => Ok(false),
-            None => Err(format!("{place}: no document lists this answer")),
-        },
-        Some(Listed::WithoutSchema) => Ok(false),
-        Some(Listed::WithSchema(validator)) => {
-            let body = text(&entry["response_body"]);
-            if status == 204 && body.is_empty() {
-                return Ok(false);
-            }
-            let body: Value = serde_json::from_str(&body).map_err(|_| format!("{place}: not JSON: {body}"))?;
-            let wrong: Vec<_> =
-                validator.iter_errors(&body).map(|e| format!("{e} at {}", e.instance_path())).take(3).collect();
-            if wrong.is_empty() { Ok(true) } else { Err(format!("{place}: {}", wrong.join("; "))) }
+    let validator = match listed {
+        None | Some(Listed::Not) if tolerated(&path, status).is_none() => {
+            return Err(format!("{place}: no document lists this answer"));
         }
-    }
+        Some(Listed::WithSchema(validator)) => Some(validator),
+        // The documents say in words only what most refusals look like; all that were recorded look alike.
+        _ if is_refusal(&path, status) && is_json(entry) => documents[0].refusal(),
+        _ => None,
+    };
+    let Some(validator) = validator.filter(|_| status != 204 || !body.is_empty()) else { return Ok(false) };
+    let body: Value = serde_json::from_str(&body).map_err(|_| format!("{place}: not JSON: {body}"))?;
+    let wrong: Vec<_> = validator.iter_errors(&body).map(|e| format!("{e} at {}", e.instance_path())).take(3).collect();
+    if wrong.is_empty() { Ok(true) } else { Err(format!("{place}: {}", wrong.join("; "))) }
+}
+
+/// Whether an answer is a refusal of Jira's platform, which has one shape for all of them.
+fn is_refusal(path: &str, status: u16) -> bool {
+    path.starts_with("/rest/api/") && (400..500).contains(&status)
+}
+
+fn is_json(entry: &Value) -> bool {
+    entry["response_headers"]["content-type"].as_str().is_some_and(|kind| kind.starts_with("application/json"))
 }

@@ -1,10 +1,11 @@
 //! A scripted session that asks the simulator for everything it has.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{assert_answers_as_documented, check, documents};
+use super::{check, documents, judge};
 use crate::http;
 use crate::simulator::{Jira, text};
 
@@ -73,7 +74,8 @@ fn every_answer_of_a_whole_session_is_as_atlassian_documents_it() {
     let anonymous = http::send("GET", &format!("{}/rest/api/3/myself", jira.url()), &[], b"");
     assert_eq!(anonymous.status, 401);
     assert_eq!(ask("DELETE", &issue, Value::Null).status, 204);
-    assert_answers_as_documented(&jira);
+    let Some(verdict) = judge(&jira) else { return };
+    assert!(verdict.validated > 30, "only {} answers were held against a schema", verdict.validated);
 }
 
 #[test]
@@ -85,4 +87,20 @@ fn an_answer_that_is_not_as_documented_is_found() {
     assert!(check(documents, &entry(218, json!({}))).is_err(), "the status is not listed");
     let unknown = json!({"method": "GET", "path": "/rest/api/3/nothing", "status": 200, "response_body": "{}"});
     assert!(check(documents, &unknown).is_err(), "there is no such operation");
+    let refusal = |body: Value| json!({"method": "GET", "path": "/rest/api/3/issue/DEMO-1", "status": 404, "response_body": body.to_string(), "response_headers": {"content-type": "application/json"}});
+    assert_eq!(check(documents, &refusal(json!({"errorMessages": ["No."], "errors": {}}))), Ok(true));
+    assert!(check(documents, &refusal(json!({"errorMessages": "No."}))).is_err(), "messages are a list");
+    assert!(check(documents, &refusal(json!({"message": "No."}))).is_err(), "no refusal of Jira looks like this");
+}
+
+#[test]
+fn a_test_whose_jira_answered_otherwise_fails_at_its_end() {
+    let jira = Jira::start();
+    // No document lists 413 for this operation.
+    let too_large = vec![b' '; 11 << 20];
+    let url = format!("{}/rest/api/3/issue/DEMO-1", jira.url());
+    drop(http::try_send("PUT", &url, &[jira.authorization("admin")], &too_large));
+    assert_eq!(jira.calls("PUT", "/rest/api/3/issue/DEMO-1").len(), 1);
+    let ended = std::panic::catch_unwind(AssertUnwindSafe(move || drop(jira)));
+    assert_eq!(ended.is_err(), documents().is_some());
 }
