@@ -53,26 +53,32 @@ fn neighbours(plugin: &Plugin, service: &Service) -> Vec<Duration> {
 
 #[test]
 fn s1_a_guest_that_spins_is_stopped_and_its_neighbours_feel_nothing() {
-    let deadline = Duration::from_secs(4);
+    let deadline = Duration::from_secs(3);
     let plugin = load(Limits { time: deadline, ..patient() }, SystemClock::shared());
     let service = Service::start(|_| {
         std::thread::sleep(Duration::from_millis(50));
         Reply::json(200, &json!({}))
     });
     neighbours(&plugin, &service);
-    let alone = p99(neighbours(&plugin, &service));
-    let spinner = {
-        let plugin = plugin.clone();
-        runtime().spawn(async move {
-            let started = Instant::now();
-            let access = super::cell::locked_in("spinner");
-            let outcome = run_with(&plugin, &access, &call("spinner", &json!({})), "spin", &json!({})).await;
-            (started.elapsed(), outcome)
-        })
-    };
-    let beside = p99(neighbours(&plugin, &service));
-    let (stopped, outcome) = wait_for(spinner).expect("the spinner is stopped");
-    let timed_out = fault(&outcome) == Some(FaultKind::TimedOut);
+    let (mut alone, mut beside, mut stopped) = (Duration::MAX, Duration::MAX, Duration::ZERO);
+    let mut timed_out = true;
+    // Other tests share the cores: of several rounds in turn, the least disturbed one of each kind speaks.
+    for _ in 0..4 {
+        alone = alone.min(p99(neighbours(&plugin, &service)));
+        let spinner = {
+            let plugin = plugin.clone();
+            runtime().spawn(async move {
+                let started = Instant::now();
+                let access = super::cell::locked_in("spinner");
+                let outcome = run_with(&plugin, &access, &call("spinner", &json!({})), "spin", &json!({})).await;
+                (started.elapsed(), outcome)
+            })
+        };
+        beside = beside.min(p99(neighbours(&plugin, &service)));
+        let (took, outcome) = wait_for(spinner).expect("the spinner is stopped");
+        timed_out &= fault(&outcome) == Some(FaultKind::TimedOut);
+        stopped = stopped.max(took);
+    }
     let share = stopped.as_secs_f64() / deadline.as_secs_f64();
     let slower = beside.as_secs_f64() / alone.as_secs_f64() - 1.0;
     figure(
