@@ -48,7 +48,7 @@ pub struct HostFault {
 #[derive(Debug, Clone)]
 pub enum CallError {
     /// The connector's own answer.
-    Connector(Error),
+    Connector(Box<Error>),
     /// The host's.
     Host(HostFault),
 }
@@ -133,10 +133,11 @@ impl HostFault {
 
 impl CallError {
     /// The error that an engine acts on: a fault after a write may have left is
-    /// `permanent-uncertain`; a quarantine and a fault of the host itself pass; all others do not.
+    /// `permanent-uncertain`; lack of time, a quarantine and a fault of the host itself pass. All others
+    /// are permanent: a connector that crashed or answered nonsense does so again with the same input.
     pub fn to_error(&self) -> Error {
         match self {
-            Self::Connector(error) => error.clone(),
+            Self::Connector(error) => Error::clone(error),
             Self::Host(fault) if fault.unsafe_request_sent => Error::PermanentUncertain(fault.failure()),
             Self::Host(fault) => match fault.kind {
                 FaultKind::Quarantined | FaultKind::Internal | FaultKind::TimedOut => {
@@ -170,11 +171,11 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host(fault) => f.write_str(&fault.detail),
-            Self::Connector(Error::Permanent(failure) | Error::PermanentUncertain(failure)) => {
-                f.write_str(&failure.message)
-            }
-            Self::Connector(Error::Transient(backoff)) => f.write_str(&backoff.failure.message),
-            Self::Connector(Error::ExecutionFailed) => f.write_str("the connector reported that no answer came"),
+            Self::Connector(error) => match &**error {
+                Error::Permanent(failure) | Error::PermanentUncertain(failure) => f.write_str(&failure.message),
+                Error::Transient(backoff) => f.write_str(&backoff.failure.message),
+                Error::ExecutionFailed => f.write_str("the connector reported that no answer came"),
+            },
         }
     }
 }
