@@ -9,6 +9,6 @@ mod scheme;
 pub(crate) use access::Authority;
 pub use access::{Access, SigningSecret};
 pub use credential::{Credential, CredentialError};
-pub(crate) use placeholder::substitute;
+pub(crate) use placeholder::{is_stray, substitute};
 pub(crate) use scheme::refusal;
 pub use scheme::{KeyPlace, Rejection, Scheme, Value};

@@ -20,6 +20,17 @@ pub(crate) fn substitute(body: &[u8], pointer: &str, placeholder: &str, secret: 
     serde_json::to_vec(&json).ok()
 }
 
+/// Whether the placeholder stands in these bytes, as they are or, where they are JSON, once that is read.
+pub(crate) fn is_stray(bytes: &[u8], placeholder: &str) -> bool {
+    let stands_in = |bytes: &[u8]| bytes.windows(placeholder.len()).any(|part| part == placeholder.as_bytes());
+    if placeholder.is_empty() || bytes.is_empty() {
+        return false;
+    }
+    // JSON can spell every letter as an escape.
+    let respelled = |bytes: &[u8]| serde_json::to_vec(&serde_json::from_slice::<Json>(bytes).ok()?).ok();
+    stands_in(bytes) || (bytes.contains(&b'\\') && respelled(bytes).is_some_and(|plain| stands_in(&plain)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +44,18 @@ mod tests {
     fn the_string_at_the_pointer_becomes_the_secret() {
         let sent = put(r#"{"name":"hook","secret":"%placeholder%"}"#).unwrap();
         assert_eq!(sent, r#"{"name":"hook","secret":"obviously-fake-secret"}"#);
+    }
+
+    #[test]
+    fn k3_a_placeholder_is_found_however_it_is_spelled() {
+        for shown in
+            ["%placeholder%", "a=%placeholder%&b", r#"{"a":["x%placeholder%"]}"#, r#"{"a":"\u0025placeholder%"}"#]
+        {
+            assert!(is_stray(shown.as_bytes(), "%placeholder%"), "{shown}");
+        }
+        for other in ["", "%placeholder", r#"{"secret":"another"}"#, r#"{"a":"\n"}"#] {
+            assert!(!is_stray(other.as_bytes(), "%placeholder%"), "{other}");
+        }
     }
 
     #[test]

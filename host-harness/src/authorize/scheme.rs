@@ -63,6 +63,23 @@ pub enum Value {
     Secret(String),
 }
 
+impl Scheme {
+    /// The fields of the form, none of them secret, that are part of the credential: a user name.
+    pub(crate) fn fields(&self) -> Vec<&str> {
+        let values: Vec<&Value> = match self {
+            Self::Basic { username, password } => vec![username, password],
+            Self::Bearer { token } => vec![token],
+            Self::ApiKey { key, .. } => vec![key],
+            Self::Oauth2 { .. } | Self::Oauth1 { .. } => vec![],
+        };
+        let field = values.into_iter().filter_map(|value| match value {
+            Value::Field(name) => Some(name.as_str()),
+            Value::Secret(_) => None,
+        });
+        field.collect()
+    }
+}
+
 /// How a service says, beyond status 401, that it did not accept the credential.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Rejection {

@@ -12,6 +12,7 @@ mod inspect;
 mod output;
 mod progress;
 mod serve;
+mod shield;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -90,6 +91,7 @@ type Done = Result<u8, HostError>;
 
 /// Reads the arguments, does what they say and answers with the exit code.
 pub fn main() -> ExitCode {
+    shield::raise();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let json = arguments.iter().any(|one| one == "--json");
     let quota = is_quota(&arguments);

@@ -20,7 +20,7 @@ use super::fault::SendFault;
 use super::network::Policy;
 use super::origin::Mismatch;
 use super::record::{Outcome, Recorder};
-use crate::authorize::{Access, SigningSecret, refusal, substitute};
+use crate::authorize::{Access, SigningSecret, is_stray, refusal, substitute};
 use crate::vault::{Admission, NotAdmitted};
 
 /// How many requests of one call may be under way at once.
@@ -62,6 +62,7 @@ pub(crate) struct Sender {
     pub(crate) recorder: Recorder,
     pub(crate) substitution: Option<Arc<Substitution>>,
     pub(crate) deadline: Instant,
+    begun: Instant,
     at_once: Arc<Semaphore>,
 }
 
@@ -72,6 +73,7 @@ impl Sender {
             recorder: Recorder::default(),
             substitution: substitution.map(Arc::new),
             deadline,
+            begun: Instant::now(),
             at_once: Arc::new(Semaphore::new(MOST_AT_ONCE)),
         }
     }
@@ -133,11 +135,12 @@ impl Sender {
             parts.headers.remove(ACCEPT_ENCODING);
         }
         let authority = access.authority.as_ref().filter(|_| credentialed);
+        self.refuse_stray_head(&parts)?;
         let body = self.body(&mut parts.headers, body, credentialed, access.policy.max_request_bytes).await?;
         let mut admission = None;
         let mut fingerprint = "";
         if let Some(authority) = authority {
-            admission = Some(self.admit(authority).await?);
+            admission = Some(self.admit(authority, &parts.method).await?);
             fingerprint = authority.credential.fingerprint();
             authority
                 .credential
@@ -179,7 +182,20 @@ impl Sender {
         Ok(body::whole(echo::hide(signing, headers, whole)))
     }
 
-    /// The body as it is sent: with the signing secret where that is due.
+    /// Refuses a request that shows the placeholder in its address or its headers.
+    fn refuse_stray_head(&self, parts: &http::request::Parts) -> Result<(), Refusal> {
+        let Some(substitution) = &self.substitution else { return Ok(()) };
+        let placeholder = &substitution.secret.placeholder;
+        let address = parts.uri.to_string();
+        let plain = percent_encoding::percent_decode_str(&address);
+        let shown = is_stray(address.as_bytes(), placeholder)
+            || is_stray(&Vec::from_iter(plain), placeholder)
+            || parts.headers.values().any(|value| is_stray(value.as_bytes(), placeholder));
+        if shown { Err(stray()) } else { Ok(()) }
+    }
+
+    /// The body as it is sent: with the signing secret where that is due. With the placeholder
+    /// anywhere else it is not sent: the service would take that for the secret.
     async fn body(
         &self,
         headers: &mut HeaderMap,
@@ -187,34 +203,43 @@ impl Sender {
         credentialed: bool,
         most: u64,
     ) -> Result<WasiBody, Refusal> {
-        let Some(substitution) = self.substitution.as_ref().filter(|s| credentialed && !s.done.load(Ordering::SeqCst))
-        else {
-            return Ok(body::outgoing(body, most));
-        };
+        let Some(substitution) = &self.substitution else { return Ok(body::outgoing(body, most)) };
         let too_large = |error| Refusal::Unreached("its body was not whole or too large".into(), error);
         let collecting = body::collect(body, MOST_SUBSTITUTED.min(most));
         let whole = tokio::time::timeout(self.left(), collecting).await;
         let mut whole = whole.unwrap_or(Err(HttpError::ConnectionWriteTimeout)).map_err(too_large)?;
         let secret = &substitution.secret;
-        if let Some(changed) = substitute(&whole, &substitution.pointer, &secret.placeholder, &secret.secret)
+        if credentialed
+            && let Some(changed) = substitute(&whole, &substitution.pointer, &secret.placeholder, &secret.secret)
+            && !is_stray(&changed, &secret.placeholder)
             // Only the first of several requests that are under way at once.
             && !substitution.done.swap(true, Ordering::SeqCst)
         {
             whole = Bytes::from(changed);
+        }
+        if is_stray(&whole, &secret.placeholder) {
+            return Err(stray());
         }
         // The client writes the length of the body it is given.
         headers.remove(CONTENT_LENGTH);
         Ok(body::whole(whole))
     }
 
-    async fn admit(&self, authority: &crate::authorize::Authority) -> Result<Admission, Refusal> {
-        let admitted = authority.guard.admit(&authority.account, authority.credential.fingerprint(), self.left()).await;
+    /// The guard's leave. What may change something waits for half of the call's time at most: sent
+    /// later, it could be cut off before its answer came, and then nobody would know.
+    async fn admit(&self, authority: &crate::authorize::Authority, method: &Method) -> Result<Admission, Refusal> {
+        let longest = self.deadline.saturating_duration_since(self.begun);
+        let last = if is_unsafe(method) { self.begun + longest / 2 } else { self.deadline - longest / 8 };
+        let patience = last.saturating_duration_since(Instant::now());
+        let fingerprint = authority.credential.fingerprint();
+        let admitted = authority.guard.admit(&authority.account, fingerprint, patience, longest).await;
         admitted.map_err(|error| match &error {
             NotAdmitted::Held { .. } => {
                 self.recorder.mark(|record| record.account_held = true);
                 Refusal::Denied(error.to_string())
             }
-            NotAdmitted::Busy => Refusal::Unreached(error.to_string(), HttpError::ConnectionLimitReached),
+            // A fault that every guest knows as one of a request that never left.
+            NotAdmitted::Busy => Refusal::Unreached(error.to_string(), HttpError::DestinationUnavailable),
             NotAdmitted::Store(_) => {
                 Refusal::Unreached(error.to_string(), HttpError::InternalError(Some("the host's store failed".into())))
             }
@@ -227,7 +252,7 @@ impl Sender {
         request: Request<WasiBody>,
         options: RequestOptions,
     ) -> Result<Response<hyper::body::Incoming>, Refusal> {
-        let unsafe_method = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        let unsafe_method = is_unsafe(request.method());
         let within = self.left().saturating_sub(LAST_WORDS).min(options.first_byte_timeout.unwrap_or(YEAR));
         if unsafe_method {
             // Before it is sent: if the call ends in the middle, it may have left.
@@ -277,6 +302,15 @@ impl Sender {
 }
 
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+fn stray() -> Refusal {
+    Refusal::Denied("the placeholder of the signing secret stands in it where it is not replaced".into())
+}
+
+/// Whether a request with this method may change something (RFC 9110, section 9.2.1).
+fn is_unsafe(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
 
 /// Why a request got no answer.
 enum Refusal {

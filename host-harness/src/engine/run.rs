@@ -19,6 +19,8 @@ use crate::webhook::until_due;
 const AT_ONCE: usize = 16;
 /// How many of them may be of one flow, so that a slow one does not stop the others.
 const OF_ONE_FLOW: usize = 8;
+/// How many calls of one step follow each other before other runs have their turn.
+const CALLS_IN_A_ROW: u32 = 100;
 
 /// How a step ended that did not end well, or not yet.
 enum Ended {
@@ -56,8 +58,9 @@ pub(crate) async fn run_flows(host: Arc<Host>, started: Arc<Notify>, mut stop: w
         };
         *running.lock().unwrap_or_else(PoisonError::into_inner).entry(run.flow.clone()).or_default() += 1;
         let (host, running, started) = (Arc::clone(&host), Arc::clone(&running), Arc::clone(&started));
+        let stop = stop.clone();
         tokio::spawn(async move {
-            if let Err(error) = go_on(&host, &run).await {
+            if let Err(error) = go_on(&host, &run, &stop).await {
                 tracing::error!(run = run.id, %error, "a run could not be kept; it is taken up at the next start");
             }
             let mut running = running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -137,7 +140,7 @@ fn settle_bad(
     Ok(())
 }
 
-async fn go_on(host: &Arc<Host>, run: &StoredRun) -> Result<(), HostError> {
+async fn go_on(host: &Arc<Host>, run: &StoredRun, stop: &watch::Receiver<bool>) -> Result<(), HostError> {
     let flow =
         serde_json::from_str::<Flow>(&run.definition).map_err(|error| ("definition".to_owned(), error.to_string()));
     let flow = match flow.and_then(CompiledFlow::compile) {
@@ -185,7 +188,7 @@ async fn go_on(host: &Arc<Host>, run: &StoredRun) -> Result<(), HostError> {
             ended_at_ms: None,
         });
         if !matches!(step.state.as_str(), "done" | "skipped") {
-            match execute(host, run, &flow, index, &mut step, &scope).await? {
+            match execute(host, run, &flow, index, &mut step, &scope, stop).await? {
                 Ok(()) => off_thread(|| host.store().put_step(&run.id, &step))?,
                 Err(Ended::Wait(due)) => {
                     step.state = "waiting".into();
@@ -208,7 +211,8 @@ async fn go_on(host: &Arc<Host>, run: &StoredRun) -> Result<(), HostError> {
     Ok(off_thread(|| host.store().settle_run(&run.id, "done", None, 0, Some(now()), None))?)
 }
 
-/// One attempt at a step. The outer error is the store's; then nothing is known to be kept.
+/// One attempt at a step: one call, or several as long as each brings it on. `attempts` counts those since the step
+/// last came on, so that a continuation that fails is not repeated for ever. The outer error is the store's; then nothing is known to be kept.
 async fn execute(
     host: &Arc<Host>,
     run: &StoredRun,
@@ -216,6 +220,7 @@ async fn execute(
     index: usize,
     step: &mut StoredStep,
     scope: &Scope,
+    stop: &watch::Receiver<bool>,
 ) -> Result<Result<(), Ended>, HostError> {
     let failed = |code: &str, message: String| Ok(Err(Ended::Bad("failed", own_failure(code, &message))));
     let compiled = &flow.steps[index];
@@ -237,15 +242,15 @@ async fn execute(
         }
     }
     let input = step.input.clone().unwrap_or_default();
+    step.attempts += 1;
     let session = match ready(host, &step.connection, &step.card, &input).await {
         Ok(session) => session,
         Err(error) => return Ok(Err(verdict(host, flow, index, step, &error))),
     };
+    let mut calls = 0;
     loop {
+        calls += 1;
         step.state = "running".into();
-        if step.continuation.is_none() || step.failure.take().is_some() {
-            step.attempts += 1;
-        }
         // Kept before anything is sent: after a crash it is known that it may have been.
         off_thread(|| host.store().put_step(&run.id, step))?;
         let key = format!("{}.{}", run.id, step.id);
@@ -260,12 +265,13 @@ async fn execute(
             }
             Ok(action::Step::More(next)) => {
                 step.continuation = Some(next.state);
-                // It got on: what comes next has all its attempts before it.
-                step.attempts = 1;
-                if next.after_ms > 1000 {
+                step.failure = None;
+                step.attempts = 0;
+                if next.after_ms > 1000 || calls >= CALLS_IN_A_ROW || *stop.borrow() {
                     return Ok(Err(Ended::Wait(now().saturating_add(next.after_ms))));
                 }
                 host.clock().sleep(Duration::from_millis(next.after_ms)).await;
+                step.attempts = 1;
             }
             Err(error) => return Ok(Err(verdict(host, flow, index, step, &error))),
         }
@@ -284,7 +290,6 @@ fn verdict(host: &Host, flow: &CompiledFlow, index: usize, step: &mut StoredStep
         "uncertain" => Ended::Bad("uncertain", failure),
         "transient" => {
             let retry = flow.retry_of(index);
-            step.attempts = step.attempts.max(1);
             if step.attempts >= retry.attempts {
                 return Ended::Bad("failed", failure);
             }

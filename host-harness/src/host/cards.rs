@@ -10,6 +10,9 @@ use crate::plugin::contract::{action, catalog};
 use crate::plugin::contract_json::value_of;
 use crate::plugin::{Card, CardKind, Plugin};
 
+/// How many calls one run of a card may take.
+const MOST_CALLS: u32 = 10_000;
+
 /// Where cards are looked up.
 #[derive(Debug, Clone)]
 pub enum CardSource {
@@ -94,7 +97,7 @@ impl Host {
         check_action(&session.plugin, card, input)?;
         self.doing(format!("running `{card}`"));
         let mut state = None;
-        loop {
+        for _ in 0..MOST_CALLS {
             match self.invoke(&session, card, input, state.as_deref(), key.clone()).await? {
                 action::Step::Done(output) => return Ok(Ran { output: value_of(&output) }),
                 action::Step::More(next) => {
@@ -102,9 +105,12 @@ impl Host {
                     self.doing(next.progress.message.clone());
                     self.clock.sleep(Duration::from_millis(next.after_ms)).await;
                     state = Some(next.state);
+                    // A sleep of no time at all gives nobody else a turn, and no chance to stop.
+                    tokio::task::yield_now().await;
                 }
             }
         }
+        Err(endless(card))
     }
 
     /// One call of an action card, whose input was checked.
@@ -120,6 +126,14 @@ impl Host {
         let invoked = session.plugin.invoke(&session.access, &call, card, &input.to_string(), state).await;
         Ok(self.settle(session, invoked, |invoked| &invoked.aside)?.step)
     }
+}
+
+fn endless(card: &str) -> HostError {
+    HostError::other(
+        "card-endless",
+        format!("`{card}` was not done after {MOST_CALLS} calls, and was given up"),
+        "Look at the service what it has done so far, and tell the connector's maintainer.",
+    )
 }
 
 /// The card of an id; the error names those there are.

@@ -218,7 +218,12 @@ impl Host {
             self.store.save_health(&connection.id, settings, checked.identity.as_ref(), &report, proven, now)?;
             // What the guard knows of the account goes along when its name becomes known.
             match self.store.connection_by_id(&connection.id)? {
-                Some(now_known) => self.guard.rename(&session.account, &account_key(&now_known)),
+                Some(now_known) => {
+                    let method = session.plugin.manifest().auth_method(&now_known.method);
+                    method.map_or(Ok(()), |method| {
+                        self.guard.rename(&session.account, &account_key(&now_known, &method.scheme))
+                    })
+                }
                 None => Ok(()),
             }
         })?;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{Host, HostError, off_thread};
-use crate::authorize::{Access, Credential};
+use crate::authorize::{Access, Credential, Scheme};
 use crate::egress::{Origin, PinnedOrigin, Policy};
 use crate::plugin::contract::types;
 use crate::plugin::{CallError, Plugin};
@@ -46,7 +47,7 @@ impl Host {
             origins.push(PinnedOrigin { origin, credential: stored.credential });
         }
         let policy = Policy::new(origins, connection.allow_private);
-        let account = account_key(&connection);
+        let account = account_key(&connection, &method.scheme);
         let credential =
             off_thread(|| Credential::from_vault(&method.scheme, &connection.form, &self.vault, &connection.id))?;
         let access = Access::new(self.network.clone(), policy, connection.id.clone()).with_credential(
@@ -107,8 +108,8 @@ impl Host {
                 Ok(value)
             }
             Err(error) => {
-                if let CallError::Connector(answer) = &error
-                    && let types::Error::Transient(backoff) = &**answer
+                if let CallError::Connector(told) = &error
+                    && let types::Error::Transient(backoff) = &**told
                 {
                     self.hold(connection, backoff)?;
                 }
@@ -138,14 +139,19 @@ fn hold_owners(connection: &StoredConnection) -> (String, String) {
     (tenant, connection.connector.clone())
 }
 
-/// The key of the account for the lockout guard: the proved identity, or what the person typed until then.
-pub(crate) fn account_key(connection: &StoredConnection) -> String {
+/// The key of the account for the lockout guard: the proved identity; until then where the credential goes and the
+/// fields of the form that belong to it. However a site was typed, it is one site.
+pub(crate) fn account_key(connection: &StoredConnection, scheme: &Scheme) -> String {
     match &connection.identity {
         Some(identity) => format!("{}/{}/{}", connection.connector, identity.tenant, identity.account),
         None => {
-            let origins: Vec<_> = connection.origins.iter().map(|origin| origin.url.as_str()).collect();
-            let typed = format!("{} {} {}", connection.connector, origins.join(" "), connection.form);
-            format!("unproven/{}", &hashed(typed.as_bytes())[..32])
+            let origins =
+                connection.origins.iter().filter(|origin| origin.credential).map(|origin| origin.url.as_str());
+            let mut origins: Vec<_> = origins.collect();
+            origins.sort_unstable();
+            let fields: Vec<_> = scheme.fields().into_iter().map(|field| &connection.form[field]).collect();
+            let known = json!([connection.connector, origins, fields]).to_string();
+            format!("unproven/{}", &hashed(known.as_bytes())[..32])
         }
     }
 }

@@ -7,7 +7,7 @@ use super::contract::types::{Aside, Error, Failure, FailureClass, Responsible};
 use super::contract::{action, catalog, connection, event};
 use super::fault::{FaultKind, HostFault};
 use super::limits::Limits;
-use super::manifest::check_schema;
+use super::manifest::{Manifest, check_schema};
 
 /// How many times its limit a list of notices must have to be refused instead of cut.
 const FLOOD: usize = 10;
@@ -20,6 +20,11 @@ pub(crate) trait Answer: Sized {
     /// The class of the failure that a result reports though the call went well.
     fn failed_class(&self) -> Option<FailureClass> {
         None
+    }
+
+    /// Whether the result obeys the schemas of its cards. `card` is the one that was run.
+    fn obeys(&self, _manifest: &Manifest, _card: &str) -> Result<(), HostFault> {
+        Ok(())
     }
 
     /// Adds that the host refused to send something, where the result has a place for it.
@@ -228,6 +233,20 @@ impl Answer for action::Invoked {
         aside(&mut self.aside, limits)?;
         Ok(self)
     }
+
+    fn obeys(&self, manifest: &Manifest, card: &str) -> Result<(), HostFault> {
+        match &self.step {
+            action::Step::Done(text) => output(manifest, card, text),
+            action::Step::More(_) => Ok(()),
+        }
+    }
+}
+
+fn output(manifest: &Manifest, card: &str, text: &str) -> Result<(), HostFault> {
+    let output = serde_json::from_str(text).map_err(|error| bad("an output", format_args!("is not JSON ({error})")))?;
+    let told =
+        |reason: String| bad(&format!("the output of `{card}`"), format_args!("breaks its own schema: {reason}"));
+    manifest.check_output(card, &output).map_err(told)
 }
 
 fn registration(registration: &event::Registration, limits: &Limits) -> Result<(), HostFault> {
@@ -286,11 +305,19 @@ fn occurrences(occurrences: &[event::Occurrence], limits: &Limits) -> Result<(),
     Ok(())
 }
 
+fn payloads(manifest: &Manifest, occurrences: &[event::Occurrence]) -> Result<(), HostFault> {
+    occurrences.iter().try_for_each(|occurrence| output(manifest, &occurrence.card, &occurrence.payload))
+}
+
 impl Answer for event::Received {
     fn checked(mut self, limits: &Limits) -> Result<Self, HostFault> {
         occurrences(&self.occurrences, limits)?;
         aside(&mut self.aside, limits)?;
         Ok(self)
+    }
+
+    fn obeys(&self, manifest: &Manifest, _: &str) -> Result<(), HostFault> {
+        payloads(manifest, &self.occurrences)
     }
 }
 
@@ -300,5 +327,9 @@ impl Answer for event::Polled {
         json("the cursor", &self.cursor, limits)?;
         aside(&mut self.aside, limits)?;
         Ok(self)
+    }
+
+    fn obeys(&self, manifest: &Manifest, _: &str) -> Result<(), HostFault> {
+        payloads(manifest, &self.occurrences)
     }
 }

@@ -37,8 +37,33 @@ struct Caller<'a> {
     shared: &'a Shared,
     pre: &'a ConnectorPre<Guest>,
     digest: &'a str,
+    /// What results are held to, once it is known, and the card that is run.
+    manifest: Option<&'a Manifest>,
+    card: &'a str,
+    /// The function of the contract.
+    function: &'static str,
     /// Whether the call makes sense while the account is held. Its requests are refused all the same.
     even_if_held: bool,
+    /// What an unsafe request of the call means.
+    writes: Writes,
+}
+
+/// What it means that a call sent a request with an unsafe method, or that it sent none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writes {
+    /// Something may have changed at the service.
+    InThisCall,
+    /// The same, and an earlier call of the same run may have changed something too.
+    InEarlierCalls,
+    /// Nothing: the card only reads (`behaviour.read-only`), and searches by POST.
+    Never,
+}
+
+impl Writes {
+    /// Whether something may have changed at the service.
+    fn may_have_happened(self, record: &CallRecord) -> bool {
+        self != Self::Never && record.unsafe_requests_sent > 0
+    }
 }
 
 impl Plugin {
@@ -58,7 +83,9 @@ impl Plugin {
         pre: &ConnectorPre<Guest>,
         digest: &str,
     ) -> Result<String, CallError> {
-        let caller = Caller { shared, pre, digest, even_if_held: false };
+        let (manifest, writes) = (None, Writes::InThisCall);
+        let caller =
+            Caller { shared, pre, digest, manifest, card: "", function: "describe", even_if_held: false, writes };
         let description = caller
             .run(None, None, async |store, connector| {
                 connector.workflow_connector_catalog().call_describe(store, None).await
@@ -82,8 +109,17 @@ impl Plugin {
         &self.0.inspection
     }
 
-    fn caller(&self) -> Caller<'_> {
-        Caller { shared: &self.0.shared, pre: &self.0.pre, digest: &self.0.digest, even_if_held: false }
+    fn caller(&self, function: &'static str) -> Caller<'_> {
+        Caller {
+            shared: &self.0.shared,
+            pre: &self.0.pre,
+            digest: &self.0.digest,
+            manifest: Some(&self.0.manifest),
+            card: "",
+            function,
+            even_if_held: false,
+            writes: Writes::InThisCall,
+        }
     }
 
     /// What the connector can do; for a connection also what its deployment lacks.
@@ -91,7 +127,7 @@ impl Plugin {
         let run = async |store: &mut Store<Guest>, connector: &Connector| {
             connector.workflow_connector_catalog().call_describe(store, connection).await
         };
-        self.caller().run(None, None, run).await
+        self.caller("describe").run(None, None, run).await
     }
 
     /// The values a field may hold.
@@ -104,7 +140,7 @@ impl Plugin {
         let run = async |store: &mut Store<Guest>, connector: &Connector| {
             connector.workflow_connector_catalog().call_options(store, call, query).await
         };
-        self.caller().run(Some(access), None, run).await
+        self.caller("options").run(Some(access), None, run).await
     }
 
     /// The schema of a card, with these inputs known.
@@ -119,7 +155,7 @@ impl Plugin {
         let run = async |store: &mut Store<Guest>, connector: &Connector| {
             connector.workflow_connector_catalog().call_schema(store, call, card, &input).await
         };
-        self.caller().run(Some(access), None, run).await
+        self.caller("schema").run(Some(access), None, run).await
     }
 
     /// What a form means. `form` is a JSON object without the secret fields.
@@ -128,7 +164,7 @@ impl Plugin {
         let run = async |store: &mut Store<Guest>, connector: &Connector| {
             connector.workflow_connector_connection().call_prepare(store, method, &form).await
         };
-        self.caller().run(None, None, run).await
+        self.caller("prepare").run(None, None, run).await
     }
 
     /// The sites that a credential reaches.
@@ -136,7 +172,7 @@ impl Plugin {
         let run = async |store: &mut Store<Guest>, connector: &Connector| {
             connector.workflow_connector_connection().call_discover(store, call).await
         };
-        self.caller().run(Some(access), None, run).await
+        self.caller("discover").run(Some(access), None, run).await
     }
 
     /// The health of a connection.
@@ -144,7 +180,7 @@ impl Plugin {
         let run = async |store: &mut Store<Guest>, connector: &Connector| {
             connector.workflow_connector_connection().call_check(store, call).await
         };
-        self.caller().run(Some(access), None, run).await
+        self.caller("check").run(Some(access), None, run).await
     }
 
     /// Runs an action card.
@@ -156,11 +192,18 @@ impl Plugin {
         input: &str,
         state: Option<&str>,
     ) -> Result<action::Invoked, CallError> {
+        let behaviour = self.0.manifest.card(card).and_then(|card| card.behaviour);
+        let writes = match state {
+            _ if behaviour.is_some_and(|behaviour| behaviour.read_only) => Writes::Never,
+            Some(_) => Writes::InEarlierCalls,
+            None => Writes::InThisCall,
+        };
         let (input, state) = (input.to_owned(), state.map(str::to_owned));
         let run = async |store: &mut Store<Guest>, connector: &Connector| {
             connector.workflow_connector_action().call_invoke(store, call, card, &input, state.as_ref()).await
         };
-        self.caller().run(Some(access), None, run).await
+        let caller = Caller { card, writes, ..self.caller("invoke") };
+        caller.run(Some(access), None, run).await
     }
 
     /// Makes what is registered equal to what is wanted. Where `signing_secret` is given, its
@@ -182,7 +225,7 @@ impl Plugin {
         let run = async |store: &mut Store<Guest>, connector: &Connector| {
             connector.workflow_connector_event().call_ensure(store, call, request).await
         };
-        self.caller().run(Some(access), substitution, run).await
+        self.caller("ensure").run(Some(access), substitution, run).await
     }
 
     /// Whether a delivery is genuine, for registrations whose proof is `authenticate`.
@@ -194,7 +237,7 @@ impl Plugin {
         let run = async |store: &mut Store<Guest>, connector: &Connector| {
             connector.workflow_connector_event().call_authenticate(store, delivery, registration).await
         };
-        self.caller().run(None, None, run).await
+        self.caller("authenticate").run(None, None, run).await
     }
 
     /// The reply to a handshake; none for any other delivery.
@@ -202,7 +245,7 @@ impl Plugin {
         let run = async |store: &mut Store<Guest>, connector: &Connector| {
             connector.workflow_connector_event().call_answer(store, delivery).await
         };
-        self.caller().run(None, None, run).await
+        self.caller("answer").run(None, None, run).await
     }
 
     /// What a proved delivery brought. Without `access` and `call` nothing is fetched.
@@ -217,7 +260,7 @@ impl Plugin {
             connector.workflow_connector_event().call_receive(store, call, delivery, subscriptions).await
         };
         // Most deliveries hold all that is needed: what was acknowledged is read even while nothing may be sent.
-        Caller { even_if_held: true, ..self.caller() }.run(access, None, run).await
+        Caller { even_if_held: true, ..self.caller("receive") }.run(access, None, run).await
     }
 
     /// What happened since the cursor.
@@ -232,7 +275,7 @@ impl Plugin {
         let run = async |store: &mut Store<Guest>, connector: &Connector| {
             connector.workflow_connector_event().call_poll(store, call, subscriptions, cursor.as_ref()).await
         };
-        self.caller().run(Some(access), None, run).await
+        self.caller("poll").run(Some(access), None, run).await
     }
 }
 
@@ -249,7 +292,8 @@ impl Caller<'_> {
         F: AsyncFnOnce(&mut Store<Guest>, &Connector) -> wasmtime::Result<Result<T, Error>>,
     {
         let limits = &self.shared.limits;
-        let connection = access.map(|access| access.connection.as_str()).unwrap_or_default();
+        // What a stranger's bytes do to `authenticate` says nothing about the other functions.
+        let connection = access.map_or(self.function, |access| access.connection.as_str());
         self.may_run(access, connection)?;
         let Ok(_turn) = self.shared.calls.acquire().await else {
             return Err(HostFault::new(FaultKind::Internal, "the host is shutting down").into());
@@ -273,10 +317,16 @@ impl Caller<'_> {
         let result = match ended {
             Err(_) => Err(HostFault::new(FaultKind::TimedOut, "the connector did not end in time").into()),
             Ok(Err(error)) => Err(fault_of(&error, memory_refused).into()),
-            Ok(Ok(Err(error))) => {
-                error.checked(limits).map_or_else(|fault| Err(fault.into()), |error| Err(error.into()))
-            }
-            Ok(Ok(Ok(value))) => value.checked(limits).map_err(CallError::Host),
+            Ok(Ok(Err(error))) => error
+                .checked(limits)
+                .map_or_else(|fault| Err(fault.into()), |error| Err(CallError::Connector(error.into()))),
+            Ok(Ok(Ok(value))) => value
+                .checked(limits)
+                .and_then(|value| match self.manifest {
+                    Some(manifest) => value.obeys(manifest, self.card).map(|()| value),
+                    None => Ok(value),
+                })
+                .map_err(CallError::Host),
         };
         let faulty = matches!(&result, Err(CallError::Host(fault)) if fault.kind.counts());
         let until = self.shared.clock.monotonic() + limits.quarantine;
@@ -284,7 +334,7 @@ impl Caller<'_> {
         if let Some(access) = access {
             tell_guard(access, &record, &result);
         }
-        settle(result, &record)
+        settle(result, &record, self.writes)
     }
 
     /// Refuses at once what cannot go well.
@@ -357,7 +407,8 @@ fn may_come_of_denial(error: &Error) -> bool {
 
 /// The last word on a call: what the host held back explains a failure better than what the
 /// connector could see of it, and a fault remembers whether a write may have left.
-fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord) -> Result<T, CallError> {
+fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord, writes: Writes) -> Result<T, CallError> {
+    let may_have_happened = writes.may_have_happened(record);
     match result {
         Ok(mut value) => {
             if record.account_held && value.failed_class().is_some() {
@@ -369,26 +420,41 @@ fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord) -> Resul
             }
             Ok(value)
         }
-        Err(CallError::Connector(error))
-            if record.unsafe_requests_sent == 0 && !matches!(*error, Error::PermanentUncertain(_)) =>
-        {
-            match record.denial() {
-                Some(reason) if record.account_held => {
-                    Err(HostFault::new(FaultKind::AccountHeld, reason.to_owned()).into())
-                }
-                Some(reason) if may_come_of_denial(&error) => {
-                    let detail = format!("the host refused to send a request of the connector: {reason}");
-                    Err(HostFault::new(FaultKind::EgressDenied, detail).into())
-                }
-                _ => Err(CallError::Connector(error)),
+        Err(CallError::Connector(error)) if may_have_happened => Err(CallError::Connector(error)),
+        Err(CallError::Connector(error)) => match (record.denial(), *error) {
+            // What an earlier call began may still have happened, whatever this one could not find out.
+            (_, error @ Error::PermanentUncertain(_)) if writes == Writes::InEarlierCalls => {
+                Err(CallError::Connector(error.into()))
             }
-        }
-        Err(CallError::Connector(error)) => Err(CallError::Connector(error)),
+            (Some(reason), _) if record.account_held => {
+                Err(HostFault::new(FaultKind::AccountHeld, reason.to_owned()).into())
+            }
+            (Some(reason), error) if may_come_of_denial(&error) => {
+                let detail = format!("the host refused to send a request of the connector: {reason}");
+                Err(HostFault::new(FaultKind::EgressDenied, detail).into())
+            }
+            (_, Error::PermanentUncertain(failure)) => Err(CallError::Connector(never_left(failure).into())),
+            (_, error) => Err(CallError::Connector(error.into())),
+        },
         Err(CallError::Host(mut fault)) => {
-            fault.unsafe_request_sent = record.unsafe_requests_sent > 0;
+            fault.unsafe_request_sent = may_have_happened;
             Err(CallError::Host(fault))
         }
     }
+}
+
+/// A connector that cannot tell whether its request left says that it may have. The host knows that
+/// none did which could have changed anything.
+fn never_left(failure: types::Failure) -> Error {
+    let message = format!("{} Nothing was sent that could have changed anything.", failure.message);
+    let failure = types::Failure {
+        class: FailureClass::Unavailable,
+        message,
+        remedy: "Try again.".into(),
+        repeatable: true,
+        ..failure
+    };
+    Error::Transient(types::Backoff { failure, retry_after_ms: 0, scope: types::Scope::Tenant })
 }
 
 impl std::fmt::Debug for Plugin {

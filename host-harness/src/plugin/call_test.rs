@@ -244,6 +244,82 @@ async fn futures_join<T>(calls: Vec<impl Future<Output = T>>) -> Vec<T> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn writes_that_wait_for_the_guard_end_done_or_never_left() {
+    let limits = Limits { time: Duration::from_secs(4), ..Limits::default() };
+    let Some(bench) = Bench::load("guest_beacon.wasm", limits).await else { return };
+    let service = Service::start(|_, _| {
+        std::thread::sleep(Duration::from_millis(800));
+        ok(r#"{"id":1}"#)
+    })
+    .await;
+    let calls = (0..16).map(|_| bench.run(&service.url, "light-beacon", json!({"name": "n", "colour": "red"})));
+    let results = futures_join(calls.collect()).await;
+    let done = results.iter().filter(|result| result.is_ok()).count();
+    assert_eq!(done, service.arrived().len());
+    assert!((1..16).contains(&done), "{done}");
+    for error in results.into_iter().filter_map(Result::err) {
+        assert!(matches!(error.to_error(), Error::Transient(_)), "{error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_bytes_set_authenticate_aside_and_nothing_else() {
+    let limits = Limits { time: Duration::from_secs(2), ..Limits::default() };
+    let Some(bench) = Bench::load("guest_hostile.wasm", limits).await else { return };
+    let delivery = event::Delivery {
+        id: "d1".into(),
+        registration: String::new(),
+        method: "POST".into(),
+        query: String::new(),
+        headers: vec![],
+        body: br#"{"handshake": {"do": "panic"}}"#.to_vec(),
+        received_at_ms: 0,
+        extra: "{}".into(),
+    };
+    for _ in 0..6 {
+        bench.plugin.answer(&delivery).await.unwrap_err();
+    }
+    assert!(matches!(
+        bench.plugin.answer(&delivery).await,
+        Err(CallError::Host(HostFault { kind: FaultKind::Quarantined, .. }))
+    ));
+    bench.plugin.describe(None).await.unwrap();
+    bench.plugin.prepare("token", "{}").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_card_that_only_reads_is_never_uncertain() {
+    let Some(bench) = Bench::hostile_within(Duration::from_secs(2)).await else { return };
+    let service = Service::start(|_, _| ok("{}")).await;
+    let input = json!({"first": [{"path": "/x", "method": "POST"}], "patterns": [], "then": "spin"}).to_string();
+    let invoked = bench.plugin.invoke(&bench.access(&service.url), &call(&service.url), "search", &input, None).await;
+    assert!(!matches!(invoked.map_err(|error| error.to_error()), Err(Error::PermanentUncertain(_))));
+    let failure = types::Failure {
+        class: FailureClass::Protocol,
+        code: "c".into(),
+        message: "It may have left.".into(),
+        remedy: "Look.".into(),
+        who: types::Responsible::User,
+        repeatable: false,
+        fields: vec![],
+        status: None,
+        request_id: None,
+        extra: "{}".into(),
+    };
+    let uncertain =
+        || Err::<action::Invoked, _>(CallError::Connector(Error::PermanentUncertain(failure.clone()).into()));
+    let kind = |sent, writes| {
+        let record = CallRecord { unsafe_requests_sent: sent, ..CallRecord::default() };
+        match settle(uncertain(), &record, writes).unwrap_err().to_error() {
+            Error::Transient(backoff) => backoff.failure.class == FailureClass::Unavailable,
+            _ => false,
+        }
+    };
+    assert!(kind(0, Writes::InThisCall) && kind(1, Writes::Never));
+    assert!(!kind(1, Writes::InThisCall) && !kind(0, Writes::InEarlierCalls));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn s1_a_spinning_guest_is_stopped_in_time_and_its_neighbours_go_on() {
     let Some(bench) = Bench::hostile_within(Duration::from_secs(2)).await else { return };
     let begun = std::time::Instant::now();
@@ -292,11 +368,9 @@ async fn s4_floods_are_refused() {
     assert_eq!(bench.fault("send", headers).await, FaultKind::FloodedHost);
     let output = bench.fault("huge-output", json!({"bytes": 9 << 20})).await;
     assert!(matches!(output, FaultKind::FloodedHost | FaultKind::BadAnswer), "{output:?}");
+    assert_eq!(bench.fault("flood-notices", json!({"times": 1000, "bytes": 5000})).await, FaultKind::FloodedHost);
     let url = "http://127.0.0.1:1/";
-    let flood = bench.fault("flood-notices", json!({"times": 1000, "bytes": 5000})).await;
-    assert_eq!(flood, FaultKind::FloodedHost);
-    // A few too many are cut down.
-    let input = json!({"times": 100, "bytes": 2000}).to_string();
+    let input = json!({"times": 60, "bytes": 5000}).to_string();
     let invoked = bench.plugin.invoke(&bench.access(url), &call(url), "flood-notices", &input, None).await;
     let aside = invoked.unwrap().aside;
     assert_eq!(aside.notices.len(), 50);
@@ -309,6 +383,7 @@ async fn answers_that_break_the_contract_are_faults_and_not_results() {
     for at in ["output", "memo", "state", "extra"] {
         assert_eq!(bench.fault("bad-json", json!({"at": at})).await, FaultKind::BadAnswer, "{at}");
     }
+    assert_eq!(bench.fault("bad-output", json!({})).await, FaultKind::BadAnswer);
     assert_eq!(bench.fault("reserved-error", json!({})).await, FaultKind::BadAnswer);
     assert_eq!(bench.fault("panic", json!({"text": "x"})).await, FaultKind::Trap);
 }
@@ -409,6 +484,8 @@ async fn k3_the_signing_secret_appears_once_at_the_pointer_and_nowhere_else() {
         {"method": "POST", "path": "/hooks?s={{secret}}".replace('%', ""), "headers": [["x-s", "{{secret}}"]], "body": "plain {{secret}}"},
         post(json!({"secret": "{{secret}}", "other": "{{secret}}"})),
         post(json!({"secret": "{{secret}}"})),
+        post(json!({"secret": "{{secret}}"})),
+        post(json!({"plain": true})),
     ]);
     let request = event::EnsureRequest {
         wanted: vec![event::Subscription {
@@ -431,9 +508,8 @@ async fn k3_the_signing_secret_appears_once_at_the_pointer_and_nowhere_else() {
     let seen: usize = arrived.iter().map(|(h, b)| format!("{h}{b}").matches("signing-canary-not-real").count()).sum();
     println!("FIGURE K3 {} requests, {} substitutions beyond the allowed one", arrived.len(), seen - 1);
     assert_eq!(seen, 1);
-    let third: Value =
-        serde_json::from_str(&arrived.iter().find(|(_, b)| b.contains("signing-canary")).unwrap().1).unwrap();
-    assert_eq!(third, json!({"secret": "signing-canary-not-real", "other": placeholder}));
+    let bodies: Vec<Value> = arrived.iter().map(|(_, body)| serde_json::from_str(body).unwrap()).collect();
+    assert_eq!(bodies, [json!({"secret": "signing-canary-not-real"}), json!({"plain": true})]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

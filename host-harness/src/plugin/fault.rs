@@ -141,10 +141,11 @@ impl HostFault {
 
 impl CallError {
     /// The error that an engine acts on: a fault after a write may have left is
-    /// `permanent-uncertain`; a quarantine and a fault of the host itself pass; all others do not.
+    /// `permanent-uncertain`; lack of time, a quarantine and a fault of the host itself pass. All others
+    /// are permanent: a connector that crashed or answered nonsense does so again with the same input.
     pub fn to_error(&self) -> Error {
         match self {
-            Self::Connector(error) => (**error).clone(),
+            Self::Connector(error) => Error::clone(error),
             Self::Host(fault) if fault.unsafe_request_sent => Error::PermanentUncertain(fault.failure()),
             Self::Host(fault) => match fault.kind {
                 FaultKind::Quarantined | FaultKind::Internal | FaultKind::TimedOut => {

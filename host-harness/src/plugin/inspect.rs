@@ -1,9 +1,7 @@
 //! What a component imports and exports, and whether it may run here.
 
 use serde::Serialize;
-use wasmtime::Engine;
-use wasmtime::component::Component;
-use wasmtime::component::types::ComponentItem;
+use wasmparser::{BinaryReaderError, ComponentExternalKind, Encoding, Parser, Payload};
 
 /// What a look at a component finds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,19 +45,38 @@ pub enum NotAConnector {
 }
 
 impl Inspection {
-    pub(crate) fn of(component: &Component, engine: &Engine, size: u64) -> Self {
-        let kind = component.component_type();
-        let mut imports: Vec<String> = kind.imports(engine).map(|(name, _)| name.to_owned()).collect();
-        let mut exports: Vec<String> = kind
-            .exports(engine)
-            .filter(|(_, item)| {
-                matches!(item.ty, ComponentItem::ComponentInstance(_) | ComponentItem::ComponentFunc(_))
-            })
-            .map(|(name, _)| name.to_owned())
-            .collect();
+    /// Reads a component's own imports and exports, without compiling anything; else why that cannot be done.
+    pub(crate) fn of(bytes: &[u8]) -> Result<Self, String> {
+        let (mut imports, mut exports) = (Vec::new(), Vec::new());
+        let mut depth = 0_usize;
+        let told = |error: BinaryReaderError| error.to_string();
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload.map_err(told)? {
+                Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+                    return Err("it is a core module, and a component is wanted".into());
+                }
+                // What follows belongs to a part, up to its end.
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::ComponentImportSection(section) if depth == 0 => {
+                    for import in section {
+                        imports.push(import.map_err(told)?.name.name.to_owned());
+                    }
+                }
+                Payload::ComponentExportSection(section) if depth == 0 => {
+                    for export in section {
+                        let export = export.map_err(told)?;
+                        if matches!(export.kind, ComponentExternalKind::Instance | ComponentExternalKind::Func) {
+                            exports.push(export.name.name.to_owned());
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
         imports.sort();
         exports.sort();
-        Self { size, imports, exports }
+        Ok(Self { size: bytes.len() as u64, imports, exports })
     }
 
     /// Whether it may run here.

@@ -1,6 +1,7 @@
 //! The manifest of a connector, typed. Members that are not known are ignored; the JSON as the
 //! connector gave it is kept beside.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
@@ -16,12 +17,23 @@ static SCHEMA: LazyLock<Result<Validator, String>> = LazyLock::new(|| {
     jsonschema::validator_for(&schema).map_err(|error| error.to_string())
 });
 
+/// The version of `workflow:connector` that this host speaks.
+const SPOKEN: &str = "0.1.0";
+
 /// Why a manifest is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
     /// It is not JSON.
     #[error("the manifest is not JSON: {0}")]
     NotJson(String),
+    /// It was written for a newer contract.
+    #[error(
+        "the connector was written for workflow:connector {wanted}, and this host speaks {SPOKEN}: use a newer host, or a connector for {SPOKEN}"
+    )]
+    Newer {
+        /// The version it was written for.
+        wanted: String,
+    },
     /// It does not obey the schema.
     #[error("the manifest does not obey wit/manifest.schema.json at `{at}`: {reason}")]
     NotValid {
@@ -48,6 +60,7 @@ pub enum ManifestError {
 pub struct Manifest {
     read: Arc<Read>,
     raw: Arc<Value>,
+    outputs: Arc<HashMap<String, Validator>>,
 }
 
 /// The manifest's own members; `Manifest` gives access to them.
@@ -228,6 +241,10 @@ impl Manifest {
     /// Reads a manifest and checks it, with every JSON Schema in it.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
         let raw: Value = serde_json::from_str(text).map_err(|error| ManifestError::NotJson(error.to_string()))?;
+        let wanted = raw.get("contract").and_then(Value::as_str).unwrap_or_default();
+        if version(wanted).is_some_and(|wanted| Some(wanted) > version(SPOKEN)) {
+            return Err(ManifestError::Newer { wanted: wanted.to_owned() });
+        }
         let schema = SCHEMA.as_ref().map_err(|reason| ManifestError::BadSchema {
             which: "wit/manifest.schema.json".into(),
             reason: reason.clone(),
@@ -237,9 +254,16 @@ impl Manifest {
         }
         let read: Read = serde_json::from_value(raw.clone())
             .map_err(|error| ManifestError::NotValid { at: String::new(), reason: error.to_string() })?;
-        let manifest = Self { read: Arc::new(read), raw: Arc::new(raw) };
+        let mut manifest = Self { read: Arc::new(read), raw: Arc::new(raw), outputs: Arc::default() };
         manifest.check_schemas()?;
         manifest.check_ids()?;
+        let outputs = manifest.cards.iter().map(|card| match jsonschema::draft202012::new(&card.output) {
+            Ok(validator) => Ok((card.id.clone(), validator)),
+            Err(error) => {
+                Err(ManifestError::BadSchema { which: format!("{}: output", card.id), reason: error.to_string() })
+            }
+        });
+        manifest.outputs = Arc::new(outputs.collect::<Result<_, _>>()?);
         Ok(manifest)
     }
 
@@ -251,6 +275,16 @@ impl Manifest {
     /// The card of this id.
     pub fn card(&self, id: &str) -> Option<&Card> {
         self.cards.iter().find(|card| card.id == id)
+    }
+
+    /// Whether a card's output, or an event's payload, obeys the card's schema; else where and why not.
+    pub(crate) fn check_output(&self, card: &str, output: &Value) -> Result<(), String> {
+        let Some(validator) = self.outputs.get(card) else { return Ok(()) };
+        match validator.iter_errors(output).next() {
+            None => Ok(()),
+            // The value itself may be long, and is none of the log's business.
+            Some(error) => Err(format!("{} at `{}`", error.masked(), error.instance_path())),
+        }
     }
 
     /// The auth method of this id.
@@ -280,6 +314,12 @@ impl Manifest {
             None => Ok(()),
         }
     }
+}
+
+/// A version as numbers, so that versions can be compared.
+fn version(text: &str) -> Option<[u64; 3]> {
+    let numbers: Vec<u64> = text.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    numbers.try_into().ok()
 }
 
 /// Whether a JSON Schema can be used. References to other documents cannot: nothing is fetched.

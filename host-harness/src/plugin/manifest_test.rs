@@ -76,3 +76,14 @@ fn text_that_is_no_manifest_is_refused() {
         assert!(Manifest::parse(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn a_connector_for_a_newer_contract_is_refused_with_both_versions() {
+    for newer in ["0.1.1", "0.1.10", "0.2.0", "1.0.0"] {
+        let mut manifest = sample();
+        manifest["contract"] = json!(newer);
+        let error = Manifest::parse(&manifest.to_string()).unwrap_err();
+        assert_eq!(error, ManifestError::Newer { wanted: newer.into() });
+        assert!(error.to_string().contains(newer) && error.to_string().contains("0.1.0"), "{error}");
+    }
+}

@@ -144,6 +144,10 @@ impl Shared {
         if Engine::detect_precompiled(&bytes).is_some() {
             return Err(LoadError::Precompiled { path: path.to_owned() });
         }
+        // Before anything is compiled: what asks for too much costs no work.
+        let inspection =
+            Inspection::of(&bytes).map_err(|reason| LoadError::NotAComponent { path: path.to_owned(), reason })?;
+        inspection.check()?;
         let digest = hex::encode(Sha256::digest(&bytes));
         let component = match self.cache.load(&self.engine, &digest) {
             Some(component) => component,
@@ -153,8 +157,6 @@ impl Shared {
                 component
             }
         };
-        let inspection = Inspection::of(&component, &self.engine, bytes.len() as u64);
-        inspection.check()?;
         let pre = self.linker.instantiate_pre(&component).map_err(refuse)?;
         let pre = ConnectorPre::new(pre).map_err(refuse)?;
         Ok((pre, digest, inspection))

@@ -6,6 +6,15 @@
 //! How that is kept without asking the service anything: one process at a time sends for an account
 //! (a lease in the store), and it has no more requests without an answer than refusals are still
 //! allowed. A process that is busy hands the lease on after half a second.
+//!
+//! So an account that is well has two requests on the wire at once, too, and a store write for each
+//! turn. Sending freely while recent requests succeeded would be faster and unsound: a credential can
+//! die at any moment, and then every request that is under way beyond the second is a further
+//! refusal. No number of successes before says anything about that.
+//!
+//! A refusal that the connector puts down to a missing scope or permission is taken back, but only
+//! twice between two successes: it is the connector's word alone. A dead credential is thus tried
+//! four times at most, whatever the connector says.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -133,15 +142,22 @@ impl LockoutGuard {
     }
 
     /// Waits until a request of the account may be sent with the credential (its fingerprint), for
-    /// at most `patience`, which is also how long the request itself may take.
-    pub async fn admit(&self, account: &str, credential: &str, patience: Duration) -> Result<Admission, NotAdmitted> {
+    /// at most `patience`. `longest` is how long any request may take: for so long it is kept in mind,
+    /// even if this process dies.
+    pub async fn admit(
+        &self,
+        account: &str,
+        credential: &str,
+        patience: Duration,
+        longest: Duration,
+    ) -> Result<Admission, NotAdmitted> {
         let deadline = tokio::time::Instant::now() + patience;
         loop {
             let changed = self.0.changed.notified();
             tokio::pin!(changed);
             // Enabled before looking, so that no change in between is missed.
             changed.as_mut().enable();
-            let wait = match self.try_admit(account, credential, patience)? {
+            let wait = match self.try_admit(account, credential, longest)? {
                 Tried::Admitted(admission) => return Ok(admission),
                 Tried::BusyHere => Duration::from_secs(1),
                 Tried::BusyElsewhere => ASK_AGAIN,
@@ -154,7 +170,7 @@ impl LockoutGuard {
         }
     }
 
-    fn try_admit(&self, account: &str, credential: &str, patience: Duration) -> Result<Tried, NotAdmitted> {
+    fn try_admit(&self, account: &str, credential: &str, longest: Duration) -> Result<Tried, NotAdmitted> {
         let mut accounts = self.0.lock();
         let now = self.0.clock.monotonic();
         if let Some(local) = accounts.get(account).filter(|local| local.in_flight == 0) {
@@ -172,8 +188,8 @@ impl LockoutGuard {
             return Ok(Tried::Admitted(self.admission(account, credential)));
         }
         let now_ms = self.0.clock.now_ms();
-        // Two turns of patience: the last request of a turn may begin at its end.
-        let until = now_ms + u64::try_from((TURN + patience * 2).as_millis()).unwrap_or(u64::MAX / 2);
+        // With room to spare: the last request of a turn may begin at its end.
+        let until = now_ms + u64::try_from((TURN + longest * 2).as_millis()).unwrap_or(u64::MAX / 2);
         match off_thread(|| rows::take(&self.0.store, account, credential, &self.0.holder, now_ms, until))? {
             Lease::Held(reason) => Err(NotAdmitted::Held { reason }),
             Lease::Elsewhere => Ok(Tried::BusyElsewhere),
@@ -197,7 +213,8 @@ impl LockoutGuard {
         Admission { guard: self.clone(), account: account.to_owned(), credential: credential.to_owned() }
     }
 
-    /// Takes back refusals that turned out to be about something else than the credential.
+    /// Takes back refusals that are said to be about something else than the credential; after two
+    /// since the last success they stay.
     pub(crate) fn undo(&self, account: &str, credential: &str, count: u32) -> Result<(), StoreError> {
         off_thread(|| rows::undo(&self.0.store, account, credential, count))
     }

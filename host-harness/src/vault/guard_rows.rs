@@ -8,6 +8,10 @@ use crate::store::{Store, StoreError};
 /// How many refusals may happen on the wire before an account's credential is held.
 pub(super) const MOST_FAILURES: u32 = 2;
 
+/// How many refusals may be taken back between two successes. That a refusal was about a scope is
+/// the connector's word alone: without a bound it could try a dead credential for ever.
+pub(super) const MOST_UNDONE: u32 = 2;
+
 /// What came of asking for an account's lease.
 pub(super) enum Lease {
     /// It is ours; so many refusals may still happen.
@@ -56,7 +60,7 @@ pub(super) fn accepted(store: &Store, account: &str, credential: &str, now: Epoc
         transaction.execute(
             "INSERT INTO guard (account, credential, failures, last_success_ms) VALUES (?1, ?2, 0, ?3)
              ON CONFLICT (account, credential) DO UPDATE
-             SET failures = 0, reason = NULL, last_success_ms = excluded.last_success_ms",
+             SET failures = 0, undone = 0, reason = NULL, last_success_ms = excluded.last_success_ms",
             (account, credential, column(now)),
         )?;
         Ok(())
@@ -75,12 +79,15 @@ pub(super) fn refused(store: &Store, account: &str, credential: &str, reason: &s
     })
 }
 
-/// Takes back so many refusals, which turned out to say nothing about the credential.
+/// Takes back so many refusals, which are said to say nothing about the credential, as far as the
+/// bound on that goes.
 pub(super) fn undo(store: &Store, account: &str, credential: &str, count: u32) -> Result<(), StoreError> {
     store.write(|transaction| {
         transaction.execute(
-            "UPDATE guard SET failures = max(0, failures - ?3) WHERE account = ?1 AND credential = ?2",
-            (account, credential, count),
+            "UPDATE guard SET failures = failures - min(failures, ?3, ?4 - undone),
+                              undone = undone + min(failures, ?3, ?4 - undone)
+             WHERE account = ?1 AND credential = ?2",
+            (account, credential, count, MOST_UNDONE),
         )?;
         Ok(())
     })
@@ -99,9 +106,10 @@ pub(super) fn forget(store: &Store, account: &str) -> Result<(), StoreError> {
 pub(super) fn rename(store: &Store, from: &str, to: &str) -> Result<(), StoreError> {
     store.write(|transaction| {
         transaction.execute(
-            "INSERT INTO guard (account, credential, failures, last_success_ms, reason)
-             SELECT ?2, credential, failures, last_success_ms, reason FROM guard WHERE account = ?1
-             ON CONFLICT (account, credential) DO UPDATE SET failures = max(failures, excluded.failures)",
+            "INSERT INTO guard (account, credential, failures, last_success_ms, reason, undone)
+             SELECT ?2, credential, failures, last_success_ms, reason, undone FROM guard WHERE account = ?1
+             ON CONFLICT (account, credential) DO UPDATE
+             SET failures = max(failures, excluded.failures), undone = max(undone, excluded.undone)",
             (from, to),
         )?;
         transaction.execute("DELETE FROM guard WHERE account = ?1", [from])?;

@@ -27,7 +27,7 @@ struct Service {
 
 impl Service {
     async fn ask(&self, guard: &LockoutGuard) -> Result<(), NotAdmitted> {
-        let admission = guard.admit("account", "credential", PATIENCE).await?;
+        let admission = guard.admit("account", "credential", PATIENCE, PATIENCE).await?;
         tokio::time::sleep(Duration::from_millis(2)).await;
         if self.dead.load(Ordering::SeqCst) {
             self.failures.fetch_add(1, Ordering::SeqCst);
@@ -83,9 +83,9 @@ async fn a_success_forgets_an_earlier_failure() {
     let (_folder, store) = store();
     let guard = LockoutGuard::new(store, SystemClock::shared());
     for _ in 0..5 {
-        guard.admit("account", "credential", PATIENCE).await.unwrap().refused("status 401").unwrap();
+        guard.admit("account", "credential", PATIENCE, PATIENCE).await.unwrap().refused("status 401").unwrap();
         assert_eq!(guard.status("account").unwrap(), GuardStatus::Unsure { failures: 1 });
-        guard.admit("account", "credential", PATIENCE).await.unwrap().accepted().unwrap();
+        guard.admit("account", "credential", PATIENCE, PATIENCE).await.unwrap().accepted().unwrap();
         assert!(matches!(guard.status("account").unwrap(), GuardStatus::Open { last_success_ms: Some(_) }));
     }
 }
@@ -95,14 +95,14 @@ async fn another_credential_and_a_release_open_a_held_account() {
     let (folder, store) = store();
     let guard = LockoutGuard::new(store, SystemClock::shared());
     for _ in 0..2 {
-        guard.admit("account", "dead", PATIENCE).await.unwrap().refused("status 401").unwrap();
+        guard.admit("account", "dead", PATIENCE, PATIENCE).await.unwrap().refused("status 401").unwrap();
     }
     let other = process(&folder);
-    assert!(matches!(other.admit("account", "dead", PATIENCE).await, Err(NotAdmitted::Held { .. })));
-    other.admit("account", "fresh", PATIENCE).await.unwrap().accepted().unwrap();
-    assert!(matches!(guard.admit("account", "dead", PATIENCE).await, Err(NotAdmitted::Held { .. })));
+    assert!(matches!(other.admit("account", "dead", PATIENCE, PATIENCE).await, Err(NotAdmitted::Held { .. })));
+    other.admit("account", "fresh", PATIENCE, PATIENCE).await.unwrap().accepted().unwrap();
+    assert!(matches!(guard.admit("account", "dead", PATIENCE, PATIENCE).await, Err(NotAdmitted::Held { .. })));
     guard.release("account").unwrap();
-    assert!(guard.admit("account", "dead", PATIENCE).await.is_ok());
+    assert!(guard.admit("account", "dead", PATIENCE, PATIENCE).await.is_ok());
 }
 
 #[tokio::test]
@@ -110,10 +110,42 @@ async fn a_refusal_about_a_scope_is_taken_back() {
     let (_folder, store) = store();
     let guard = LockoutGuard::new(store, SystemClock::shared());
     for _ in 0..2 {
-        guard.admit("account", "credential", PATIENCE).await.unwrap().refused("status 401").unwrap();
+        guard.admit("account", "credential", PATIENCE, PATIENCE).await.unwrap().refused("status 401").unwrap();
     }
     guard.undo("account", "credential", 2).unwrap();
-    assert!(guard.admit("account", "credential", PATIENCE).await.is_ok());
+    assert!(guard.admit("account", "credential", PATIENCE, PATIENCE).await.is_ok());
+}
+
+#[tokio::test]
+async fn a1_a_connector_that_calls_every_refusal_a_matter_of_scope_gets_four_and_no_more() {
+    let (folder, store) = store();
+    let mut guard = LockoutGuard::new(store, SystemClock::shared());
+    let mut on_the_wire = 0;
+    for _ in 0..8 {
+        match guard.admit("account", "credential", PATIENCE, PATIENCE).await {
+            Ok(admission) => {
+                on_the_wire += 1;
+                admission.refused("status 401").unwrap();
+                guard.undo("account", "credential", 1).unwrap();
+            }
+            Err(error) => assert!(matches!(error, NotAdmitted::Held { .. }), "{error}"),
+        }
+        // A new process knows as much.
+        guard = process(&folder);
+    }
+    assert_eq!(on_the_wire, 4);
+}
+
+#[tokio::test]
+async fn a_scope_that_is_missing_again_and_again_between_successes_never_holds_the_account() {
+    let (_folder, store) = store();
+    let guard = LockoutGuard::new(store, SystemClock::shared());
+    for _ in 0..10 {
+        guard.admit("account", "credential", PATIENCE, PATIENCE).await.unwrap().refused("status 401").unwrap();
+        guard.undo("account", "credential", 1).unwrap();
+        guard.admit("account", "credential", PATIENCE, PATIENCE).await.unwrap().accepted().unwrap();
+    }
+    assert!(matches!(guard.status("account").unwrap(), GuardStatus::Open { .. }));
 }
 
 #[tokio::test]
@@ -121,7 +153,7 @@ async fn failures_follow_the_account_to_its_proved_key() {
     let (_folder, store) = store();
     let guard = LockoutGuard::new(store, SystemClock::shared());
     for _ in 0..2 {
-        guard.admit("typed", "credential", PATIENCE).await.unwrap().refused("status 401").unwrap();
+        guard.admit("typed", "credential", PATIENCE, PATIENCE).await.unwrap().refused("status 401").unwrap();
     }
     guard.rename("typed", "proved").unwrap();
     assert!(matches!(guard.status("proved").unwrap(), GuardStatus::Held { .. }));
@@ -132,15 +164,15 @@ async fn failures_follow_the_account_to_its_proved_key() {
 async fn a_request_that_was_given_up_frees_its_place() {
     let (folder, store) = store();
     let guard = LockoutGuard::new(store, SystemClock::shared());
-    drop(guard.admit("account", "credential", PATIENCE).await.unwrap());
-    assert!(process(&folder).admit("account", "credential", PATIENCE).await.is_ok());
+    drop(guard.admit("account", "credential", PATIENCE, PATIENCE).await.unwrap());
+    assert!(process(&folder).admit("account", "credential", PATIENCE, PATIENCE).await.is_ok());
 }
 
 #[tokio::test]
 async fn nobody_waits_longer_than_there_is_time() {
     let (folder, store) = store();
     let guard = LockoutGuard::new(store, SystemClock::shared());
-    let _held = guard.admit("account", "credential", PATIENCE).await.unwrap();
-    let waiting = process(&folder).admit("account", "credential", Duration::from_millis(100)).await;
+    let _held = guard.admit("account", "credential", PATIENCE, PATIENCE).await.unwrap();
+    let waiting = process(&folder).admit("account", "credential", Duration::from_millis(100), PATIENCE).await;
     assert!(matches!(waiting, Err(NotAdmitted::Busy)));
 }

@@ -37,6 +37,7 @@ CREATE TABLE guard (
     failures        INTEGER NOT NULL,          -- refusals on the wire since the last success
     last_success_ms INTEGER,
     reason          TEXT,                      -- what the last refusal said
+    undone          INTEGER NOT NULL DEFAULT 0, -- refusals taken back since the last success
     PRIMARY KEY (account, credential)
 ) STRICT;
 
