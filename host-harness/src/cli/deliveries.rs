@@ -125,11 +125,6 @@ impl Subscribe {
             let (word, reason) = (contract_json::change_name(change.change), &change.reason);
             output.note(&format!("registration {} {word}: {reason}", change.registration));
         }
-        for one in &ensured.registrations {
-            if matches!(one.proof, crate::plugin::contract::event::Proof::None) {
-                output.note(&format!("note: deliveries of registration {} carry no proof of who sent them", one.id));
-            }
-        }
         Ok(0)
     }
 }
@@ -177,9 +172,9 @@ pub(super) async fn list_subscriptions(host: &Host, output: &Output) -> Done {
                 .as_array()
                 .into_iter()
                 .flatten()
-                .map(|it| match it["proof"].as_str() {
-                    Some("none") => format!("{} (unproved)", it["id"].as_str().unwrap_or_default()),
-                    proof => format!("{} ({})", it["id"].as_str().unwrap_or_default(), proof.unwrap_or_default()),
+                .map(|it| {
+                    let text = |name: &str| it[name].as_str().unwrap_or_default();
+                    format!("{} ({})", text("id"), text("proof"))
                 })
                 .collect();
             let registered = if registered.is_empty() { "-".into() } else { registered.join(", ") };

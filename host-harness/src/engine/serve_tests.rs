@@ -211,6 +211,35 @@ async fn a_delivery_that_only_the_connector_can_prove_is_proved_by_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connector_cannot_weaken_the_proof_of_its_deliveries() {
+    let Some(bench) = Bench::start().await else { return };
+    if !bench.connect("wild", "guest_hostile.wasm", "token", "token").await {
+        return;
+    }
+    let apply = Ensuring::Apply(Some("http://127.0.0.1:9"));
+    let unproved = bench.subscribe("wild", "rumour", json!({"proof": "none"})).await;
+    let refused = bench.host.ensure("wild", apply).await.unwrap_err();
+    assert!(refused.to_string().contains("not be proved at all"), "{refused}");
+    let connection = bench.host.connection("wild").unwrap();
+    assert!(bench.host.registrations_of(&connection.id).unwrap().is_empty(), "nothing is kept of it");
+    bench.host.store().delete_subscription(&unproved.id).unwrap();
+
+    let proved = bench.subscribe("wild", "rumour", json!({"proof": "token"})).await;
+    bench.host.ensure("wild", apply).await.unwrap();
+    bench.host.store().delete_subscription(&proved.id).unwrap();
+    bench.subscribe("wild", "rumour", json!({"proof": "authenticate"})).await;
+    for _ in 0..2 {
+        let refused = bench.host.ensure("wild", apply).await.unwrap_err();
+        assert_eq!(refused.to_json()["code"], "host.proof-refused");
+    }
+    let kept = bench.host.registrations_of(&connection.id).unwrap().remove(0);
+    assert!(matches!(kept.proof, Proof::Token(_)), "the old proof stays");
+    let alarms = bench.host.delivery_troubles(&connection).unwrap().alarms;
+    let codes: Vec<_> = alarms.iter().map(|one| one.code.as_str()).collect();
+    assert_eq!(codes, ["host.proof-refused", "host.proof-refused"], "each refusal is told once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_registers_nothing() {
     let Some(bench) = Bench::start().await else { return };
     bench.subscribe("harbour", "beacon-lit", json!({})).await;

@@ -1,5 +1,6 @@
 //! The host of one home: its connections and what can be done with them.
 
+mod accepted;
 mod cards;
 mod connections;
 mod error;

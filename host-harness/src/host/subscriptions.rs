@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
+use super::accepted::{accept, promises_any};
 use super::cards::card_of_kind;
 use super::{Host, HostError, Session, hashed, input, off_thread};
 use crate::authorize::SigningSecret;
 use crate::clock::new_id;
 use crate::plugin::contract::event;
 use crate::plugin::{CardKind, Plugin, Source};
-use crate::store::{StoredConnection, StoredSubscription};
+use crate::store::{Alarm, StoredConnection, StoredSubscription};
 use crate::vault::{Secret, Space};
 use crate::webhook::proof;
 
@@ -76,10 +77,18 @@ impl Host {
             secret: self.signing_secret(id, plan)?,
         };
         let wanted = if ensuring == Ensuring::Remove { vec![] } else { self.wanted(&session)? };
+        let promised = &session.plugin.manifest().deliveries.proofs;
+        if matches!(ensuring, Ensuring::Apply(_)) && !wanted.is_empty() && !promises_any(promised) {
+            return Err(HostError::bad_input(
+                "proof-none",
+                "this connector promises no proof of its deliveries, so anybody could send them",
+                "Use a connector whose manifest names a proof in `deliveries.proofs`; tell the connector's maintainer.",
+            ));
+        }
         let known = self.known_registrations(id)?;
         let request = event::EnsureRequest {
             wanted,
-            known,
+            known: known.clone(),
             // A plan sends nothing there, and neither does a removal.
             callback: token.as_ref().map_or_else(
                 || "https://unset.invalid/hooks/unset".into(),
@@ -105,7 +114,8 @@ impl Host {
         let ensured = self.settle(&session, ensured, |ensured| &ensured.aside)?;
         if !plan {
             let secret = token.as_ref().map_or("", |(_, token)| token.expose());
-            let mut kept = ensured.registrations.clone();
+            let accepted = accept(promised, &known, &ensured.registrations);
+            let mut kept = accepted.registrations;
             for one in &mut kept {
                 one.callback = match one.callback.strip_suffix(secret) {
                     Some(base) if !secret.is_empty() => base.to_owned(),
@@ -117,14 +127,21 @@ impl Host {
                 // Not before the proofs are on disk: from here on every delivery is proved first.
                 off_thread(|| self.store.put_registering(id, 0))?;
             }
-            if let Some(one) = ensured.registrations.iter().find(|one| !proof::is_supported(&one.proof)) {
+            for refusal in &accepted.refusals {
+                let alarm = Alarm {
+                    at_ms: self.clock.now_ms(),
+                    connection: Some(id.clone()),
+                    code: "host.proof-refused".into(),
+                    message: refusal.clone(),
+                };
+                off_thread(|| self.store.raise_once(&alarm))?;
+            }
+            if let (true, Some(refusal)) = (registering, accepted.refusals.first()) {
                 return Err(HostError::other(
-                    "proof-unsupported",
-                    format!(
-                        "deliveries of registration {} are proved in a way this host cannot check; all are refused",
-                        one.id
-                    ),
-                    "Tell the connector's maintainer.",
+                    "proof-refused",
+                    refusal.clone(),
+                    "What was kept before stays as it was. If the change is meant, end the connection's subscriptions \
+                     with `harness unsubscribe` and subscribe again; else tell the connector's maintainer.",
                 ));
             }
         }

@@ -39,6 +39,18 @@ impl Store {
         self.write(|transaction| raise_in(transaction, alarm))
     }
 
+    /// Raises an alarm that may come up again and again; nothing where one that says the same was raised before.
+    pub fn raise_once(&self, alarm: &Alarm) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let told: bool = transaction.query_row(
+                "SELECT EXISTS (SELECT 1 FROM alarm WHERE connection IS ?1 AND code = ?2 AND message = ?3)",
+                params![alarm.connection, alarm.code, alarm.message],
+                |row| row.get(0),
+            )?;
+            if told { Ok(()) } else { raise_in(transaction, alarm) }
+        })
+    }
+
     /// All alarms, newest first, at most `limit`.
     pub fn alarms(&self, limit: u32) -> Result<Vec<Alarm>, StoreError> {
         self.read(|db| {
