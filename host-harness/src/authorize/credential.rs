@@ -55,7 +55,8 @@ impl Credential {
     /// Builds the credential that a scheme asks for from the form (a JSON object without its
     /// secrets) and the secrets that the vault holds for the connection of this id.
     pub fn from_vault(scheme: &Scheme, form: &Json, vault: &Vault, connection: &str) -> Result<Self, CredentialError> {
-        let take = |value: &Value| -> Result<(String, Secret), CredentialError> {
+        let mut secrets = String::new();
+        let mut take = |value: &Value| -> Result<(String, Secret), CredentialError> {
             match value {
                 Value::Field(name) => {
                     let text = form.get(name).and_then(Json::as_str).filter(|text| !text.is_empty());
@@ -65,7 +66,9 @@ impl Credential {
                 Value::Secret(name) => {
                     let secret = vault.get(Space::Connection, connection, name)?;
                     let secret = secret.filter(|secret| !secret.expose().is_empty());
-                    Ok((name.clone(), secret.ok_or_else(|| CredentialError::SecretMissing(name.clone()))?))
+                    let secret = secret.ok_or_else(|| CredentialError::SecretMissing(name.clone()))?;
+                    secrets.push_str(secret.expose());
+                    Ok((name.clone(), secret))
                 }
             }
         };
@@ -79,9 +82,9 @@ impl Credential {
             Scheme::Oauth2 { .. } => return Err(CredentialError::NotOffered("oauth2")),
             Scheme::Oauth1 { .. } => return Err(CredentialError::NotOffered("oauth1")),
         };
-        let fingerprint = match &kind {
-            Kind::Header { value, .. } | Kind::Query { value, .. } => vault.fingerprint(value),
-        };
+        // Of the secrets alone: a name beside them may be written in several ways.
+        let fingerprint = vault.fingerprint(&Secret::new(&secrets));
+        zeroize::Zeroize::zeroize(&mut secrets);
         Ok(Self { kind, fingerprint })
     }
 

@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 
 use super::{Flows, flow, run_flows};
-use crate::host::{Ensuring, Host, HostError, NewSubscription, card_of_kind, check_filter, off_thread};
+use crate::host::{Ensuring, Host, HostError, NewSubscription, card_of_kind, check_filter, check_members, off_thread};
 use crate::plugin::CardKind;
 use crate::webhook;
 
@@ -150,8 +150,13 @@ async fn check_flows(host: &Arc<Host>, flows: &Flows) -> Result<(), HostError> {
         for step in &one.flow.steps {
             let place = |what: &str| format!("steps.{}.{what}", step.id);
             let session = host.session_of(&step.connection).await.map_err(|error| at(place("connection"), error))?;
-            card_of_kind(&session.plugin, &step.action, CardKind::Action)
+            let card = card_of_kind(&session.plugin, &step.action, CardKind::Action)
                 .map_err(|error| at(place("action"), error))?;
+            let remedy = format!("`harness card show {}` shows the input it takes.", card.id);
+            let what = format!("the input of `{}`", card.id);
+            if let Some(schema) = &card.input {
+                check_members(schema, &step.input, &what, &remedy).map_err(|error| at(place("input"), error))?;
+            }
         }
     }
     Ok(())

@@ -154,6 +154,13 @@ impl Host {
                 format!("Its secrets: {}. Other fields are given with --set {key}=….", names.join(", ")),
             ));
         }
+        if let Some((key, _)) = new.secrets.iter().find(|(_, secret)| secret.expose().chars().any(char::is_control)) {
+            return Err(HostError::bad_input(
+                "secret-unfit",
+                format!("`{key}` holds a line break or another control character"),
+                format!("Give the secret alone, on one line: --secret {key}=@FILE."),
+            ));
+        }
         let form = input::form(&method.form, &new.fields)?;
         let whole = input::Filled::new(&form, &new.secrets)?;
         let remedy = format!(

@@ -43,6 +43,11 @@ impl Home {
         self.folder.join("cache")
     }
 
+    /// Who holds it is the only one to change what is registered at services.
+    pub(crate) fn registering_lock(&self) -> PathBuf {
+        self.folder.join("registering.lock")
+    }
+
     pub(crate) fn serve_lock(&self) -> PathBuf {
         self.folder.join("serve.lock")
     }

@@ -33,7 +33,7 @@ pub(super) fn check(
         let message = match error.kind() {
             Kind::Required { property } => {
                 let name = property.as_str().map_or_else(|| property.to_string(), str::to_owned);
-                pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
+                pointer.push_str(&pointer_to(&name));
                 "it is required and missing".into()
             }
             Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
@@ -53,6 +53,34 @@ pub(super) fn check(
         .collect();
     let message = format!("{what} is not valid: {}", told.join("; "));
     Err(HostError::BadInput(Problem { fields, ..Problem::new("input-invalid", message, remedy) }))
+}
+
+/// Checks what is known of an input before its values are: the names of its members, and that none that is
+/// required is missing.
+pub(crate) fn check_members(schema: &Value, input: &Value, what: &str, remedy: &str) -> Result<(), HostError> {
+    let known = schema.get("properties").and_then(Value::as_object);
+    let closed = schema.get("additionalProperties") == Some(&Value::Bool(false));
+    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let missing = required.filter(|name| input.get(name).is_none()).map(|name| (name, "it is required and missing"));
+    let members = input.as_object().into_iter().flat_map(Map::keys).map(String::as_str);
+    let unknown = members
+        .filter(|name| closed && known.is_none_or(|known| !known.contains_key(*name)))
+        .map(|name| (name, "there is no such member"));
+    let fields: Vec<FieldProblem> = missing
+        .chain(unknown)
+        .map(|(name, message)| FieldProblem { pointer: pointer_to(name), message: message.into() })
+        .collect();
+    match fields.first() {
+        None => Ok(()),
+        Some(first) => {
+            let message = format!("{what} is not valid: {}: {}", first.pointer, first.message);
+            Err(HostError::BadInput(Problem { fields, ..Problem::new("input-invalid", message, remedy) }))
+        }
+    }
+}
+
+fn pointer_to(member: &str) -> String {
+    format!("/{}", member.replace('~', "~0").replace('/', "~1"))
 }
 
 /// A form with its secrets in it, for as long as it is looked at; then they are overwritten.
@@ -124,6 +152,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn names_of_members_are_checked_before_their_values_are_known() {
+        let schema = json!({ "properties": { "issue": {} }, "required": ["issue"], "additionalProperties": false });
+        let told = |input: &Value| check_members(&schema, input, "the input", "").err().map(|error| error.to_string());
+        assert_eq!(told(&json!({ "issue": "${{ event.x }}" })), None);
+        assert!(told(&json!({})).is_some_and(|text| text.contains("/issue")));
+        assert!(told(&json!({ "issue": 1, "isue": 2 })).is_some_and(|text| text.contains("/isue")));
+    }
 
     fn schema() -> Value {
         json!({

@@ -22,6 +22,7 @@ pub use error::{FieldProblem, HostError, Problem};
 pub(crate) use events::contract_delivery;
 pub use events::{CapturedDelivery, Processed};
 pub use home::Home;
+pub(crate) use input::check_members;
 pub use session::Session;
 pub(crate) use session::hashed;
 pub(crate) use subscriptions::check_filter;

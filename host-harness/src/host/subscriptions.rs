@@ -1,6 +1,7 @@
 //! Subscriptions, and keeping what is registered at the service equal to them.
 
 use serde_json::Value;
+use std::fs::File;
 
 use super::accepted::{accept, promises_any};
 use super::cards::card_of_kind;
@@ -67,11 +68,16 @@ impl Host {
         let _alone = self.ensuring.lock().await;
         self.doing(format!("looking at what is registered for `{connection}`"));
         let id = &session.connection.id;
+        let plan = ensuring == Ensuring::Plan;
+        // And over all processes: what is wanted is read after the one before has written.
+        let _alone_here = if plan { None } else { Some(off_thread(|| self.lock_registering())?) };
         let token = match ensuring {
             Ensuring::Apply(url) => Some(self.endpoint(id, url)?),
             Ensuring::Remove | Ensuring::Plan => self.known_endpoint(id)?,
         };
-        let plan = ensuring == Ensuring::Plan;
+        // With a secret that is new, what is registered signs with another one: as good as not known, it is taken
+        // over and given the new one.
+        let has_secret = off_thread(|| self.vault.get(Space::Registration, id, SIGNING))?.is_some();
         let signing = SigningSecret {
             placeholder: format!("signing-secret-{}{}", new_id(&*self.clock), new_id(&*self.clock)),
             secret: self.signing_secret(id, plan)?,
@@ -85,7 +91,7 @@ impl Host {
                 "Use a connector whose manifest names a proof in `deliveries.proofs`; tell the connector's maintainer.",
             ));
         }
-        let known = self.known_registrations(id)?;
+        let known = if has_secret || plan { self.known_registrations(id)? } else { vec![] };
         let request = event::EnsureRequest {
             wanted,
             known: known.clone(),
@@ -213,6 +219,18 @@ impl Host {
         let known = off_thread(|| self.store.endpoint(connection))?;
         let token = off_thread(|| self.vault.get(Space::Registration, connection, TOKEN))?;
         Ok(known.zip(token).map(|(known, token)| (format!("{}/hooks/", known.public_url), token)))
+    }
+
+    fn lock_registering(&self) -> Result<File, HostError> {
+        let path = self.home.registering_lock();
+        let locked = File::options().create(true).append(true).open(&path).and_then(|file| {
+            file.lock()?;
+            Ok(file)
+        });
+        locked.map_err(|error| {
+            let message = format!("{}: {error}", path.display());
+            HostError::other("registering-lock", message, "Check the rights of the home folder.")
+        })
     }
 
     fn signing_secret(&self, connection: &str, plan: bool) -> Result<Secret, HostError> {

@@ -346,7 +346,7 @@ impl Caller<'_> {
         }
         let authority = access.and_then(|access| access.authority.as_ref()).filter(|_| !self.even_if_held);
         let Some(authority) = authority else { return Ok(()) };
-        match authority.guard.held(&authority.account, authority.credential.fingerprint()) {
+        match authority.guard.held(authority.credential.fingerprint()) {
             Ok(None) => Ok(()),
             Ok(Some(reason)) => Err(HostFault::account_held(&reason)),
             Err(error) => Err(HostFault::new(FaultKind::Internal, error.to_string())),

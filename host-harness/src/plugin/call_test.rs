@@ -186,7 +186,7 @@ async fn a_connector_prepares_checks_and_acts_with_the_hosts_credential() {
         ok(if head.starts_with("get /account ") {
             r#"{"workspace":"w","account":"a","name":"Role"}"#
         } else {
-            r#"{"id":1}"#
+            r#"{"id":"b1","name":"n","colour":"red"}"#
         })
     })
     .await;
@@ -197,7 +197,7 @@ async fn a_connector_prepares_checks_and_acts_with_the_hosts_credential() {
     let health = bench.plugin.check(&access, &call(&service.url)).await.unwrap();
     assert_eq!(health.identity.unwrap().account, "a");
     let output = bench.run(&service.url, "light-beacon", json!({"name": "n", "colour": "red"})).await.unwrap();
-    assert_eq!(output, json!({"id": 1}));
+    assert_eq!(output, json!({"id": "b1", "name": "n", "colour": "red"}));
     for (head, _) in service.arrived() {
         assert!(head.contains(&format!("x-beacon-key: {CANARY}\r\n")), "{head}");
     }
@@ -249,7 +249,7 @@ async fn writes_that_wait_for_the_guard_end_done_or_never_left() {
     let Some(bench) = Bench::load("guest_beacon.wasm", limits).await else { return };
     let service = Service::start(|_, _| {
         std::thread::sleep(Duration::from_millis(800));
-        ok(r#"{"id":1}"#)
+        ok(r#"{"id":"b1","name":"n","colour":"red"}"#)
     })
     .await;
     let calls = (0..16).map(|_| bench.run(&service.url, "light-beacon", json!({"name": "n", "colour": "red"})));

@@ -41,7 +41,7 @@ fn a_manifest_is_read_with_members_that_are_not_known() {
 #[test]
 fn what_the_schema_does_not_allow_is_refused_with_its_place() {
     for (pointer, value) in [
-        ("/contract", json!("0.2.0")),
+        ("/contract", json!("0.0.9")),
         ("/connector/id", json!("Not Kebab")),
         ("/cards/0/kind", json!("trigger")),
         ("/cards/0/behaviour/read-only", json!("no")),

@@ -45,6 +45,14 @@ pub enum StoreError {
     },
 }
 
+/// Lets nobody but the owner read the database; the files that SQLite keeps beside it take its rights.
+fn keep_private(path: &Path) {
+    #[cfg(unix)]
+    if let Err(error) = std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)) {
+        tracing::warn!(%error, path = %path.display(), "the database's rights could not be narrowed to its owner");
+    }
+}
+
 /// The database. Shared by all parts of one process; several processes may share the file.
 #[derive(Debug)]
 pub struct Store {
@@ -55,6 +63,7 @@ impl Store {
     /// Opens the database, makes it where it does not exist, and brings its schema up to date.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let connection = Connection::open(path)?;
+        keep_private(path);
         connection.busy_timeout(Duration::from_secs(10))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;

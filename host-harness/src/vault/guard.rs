@@ -109,7 +109,7 @@ impl LockoutGuard {
         Self(Arc::new(Shared {
             store,
             clock,
-            holder: hex::encode(drawn),
+            holder: rows::holder(drawn),
             accounts: Mutex::default(),
             changed: Notify::new(),
         }))
@@ -135,9 +135,9 @@ impl LockoutGuard {
         if from == to { Ok(()) } else { rows::rename(&self.0.store, from, to) }
     }
 
-    /// Whether one credential of an account is held, and why.
-    pub fn held(&self, account: &str, credential: &str) -> Result<Option<String>, StoreError> {
-        let (failures, reason) = off_thread(|| rows::of_credential(&self.0.store, account, credential))?;
+    /// Whether a credential is held, and why.
+    pub fn held(&self, credential: &str) -> Result<Option<String>, StoreError> {
+        let (failures, reason) = off_thread(|| rows::of_credential(&self.0.store, credential))?;
         Ok((failures >= MOST_FAILURES).then_some(reason))
     }
 

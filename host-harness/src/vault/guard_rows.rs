@@ -32,9 +32,14 @@ pub(super) fn take(
     until: EpochMs,
 ) -> Result<Lease, StoreError> {
     store.write(|transaction| {
-        let (failures, reason) = failures(transaction, account, credential)?;
+        let (failures, reason) = failures(transaction, credential)?;
         if failures >= MOST_FAILURES {
             return Ok(Lease::Held(reason));
+        }
+        let sql = "SELECT holder FROM guard_lease WHERE account = ?1";
+        let holding: Option<String> = transaction.query_row(sql, [account], |row| row.get(0)).optional()?;
+        if holding.is_some_and(|holder| is_gone(&holder)) {
+            transaction.execute("DELETE FROM guard_lease WHERE account = ?1", [account])?;
         }
         let taken = transaction.execute(
             "INSERT INTO guard_lease (account, holder, until_ms) VALUES (?1, ?2, ?3)
@@ -63,6 +68,7 @@ pub(super) fn accepted(store: &Store, account: &str, credential: &str, now: Epoc
              SET failures = 0, undone = 0, reason = NULL, last_success_ms = excluded.last_success_ms",
             (account, credential, column(now)),
         )?;
+        transaction.execute("UPDATE guard SET failures = 0, undone = 0 WHERE credential = ?1", [credential])?;
         Ok(())
     })
 }
@@ -75,7 +81,7 @@ pub(super) fn refused(store: &Store, account: &str, credential: &str, reason: &s
              ON CONFLICT (account, credential) DO UPDATE SET failures = failures + 1, reason = excluded.reason",
             (account, credential, reason),
         )?;
-        Ok(failures(transaction, account, credential)?.0)
+        Ok(failures(transaction, credential)?.0)
     })
 }
 
@@ -96,7 +102,11 @@ pub(super) fn undo(store: &Store, account: &str, credential: &str, count: u32) -
 /// Forgets all that is known of an account.
 pub(super) fn forget(store: &Store, account: &str) -> Result<(), StoreError> {
     store.write(|transaction| {
-        transaction.execute("DELETE FROM guard WHERE account = ?1", [account])?;
+        transaction.execute(
+            "DELETE FROM guard WHERE account = ?1
+             OR credential IN (SELECT credential FROM guard WHERE account = ?1 AND failures > 0)",
+            [account],
+        )?;
         Ok(())
     })
 }
@@ -132,19 +142,32 @@ pub(super) fn worst(store: &Store, account: &str) -> Result<(u32, Option<String>
 }
 
 /// How often this credential was refused since it was last accepted, and why.
-pub(super) fn of_credential(store: &Store, account: &str, credential: &str) -> Result<(u32, String), StoreError> {
-    store.read(|connection| failures(connection, account, credential))
+pub(super) fn of_credential(store: &Store, credential: &str) -> Result<(u32, String), StoreError> {
+    store.read(|connection| failures(connection, credential))
 }
 
-fn failures(connection: &Connection, account: &str, credential: &str) -> Result<(u32, String), StoreError> {
-    let row: Option<(u32, Option<String>)> = connection
-        .query_row(
-            "SELECT failures, reason FROM guard WHERE account = ?1 AND credential = ?2",
-            (account, credential),
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .optional()?;
-    Ok(row.map_or((0, String::new()), |(failures, reason)| (failures, reason.unwrap_or_default())))
+/// A dead secret is dead under every name: the account may be written in two ways, or not be proved yet.
+fn failures(connection: &Connection, credential: &str) -> Result<(u32, String), StoreError> {
+    let sql = "SELECT coalesce(sum(failures), 0), coalesce(max(reason), '') FROM guard WHERE credential = ?1";
+    Ok(connection.query_row(sql, [credential], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
+/// The name under which this process takes leases: others can see by it whether it still lives.
+pub(super) fn holder(drawn: [u8; 16]) -> String {
+    format!("{}.{}", std::process::id(), hex::encode(drawn))
+}
+
+/// Whether the process that took a lease under this name has ended.
+#[cfg(unix)]
+fn is_gone(holder: &str) -> bool {
+    let process = holder.split('.').next().and_then(|id| rustix::process::Pid::from_raw(id.parse().ok()?));
+    process.is_some_and(|id| rustix::process::test_kill_process(id) == Err(rustix::io::Errno::SRCH))
+}
+
+/// Whether the process that took a lease under this name has ended: not known here, so leases run out.
+#[cfg(not(unix))]
+fn is_gone(_: &str) -> bool {
+    false
 }
 
 /// A time as SQLite keeps it.

@@ -44,7 +44,7 @@ CREATE TABLE guard (
 -- One process at a time sends with an account's credential.
 CREATE TABLE guard_lease (
     account  TEXT PRIMARY KEY,
-    holder   TEXT NOT NULL,                    -- drawn anew by each process
+    holder   TEXT NOT NULL,                    -- of one process: its id, and what it drew
     until_ms INTEGER NOT NULL                  -- when the place is free again if the holder died
 ) STRICT;
 
