@@ -3,6 +3,7 @@
 use super::{Action, Behaviour, Progress, operation};
 use crate::contract::{Error, Failure, FailureClass};
 use crate::document::RichText;
+use crate::jira::answer::named;
 use crate::jira::client::{Ask, Client, FieldPlace};
 use crate::jira::path;
 use schemars::JsonSchema;
@@ -76,7 +77,7 @@ impl Action for AddComment {
     }
 
     fn run(client: &mut Client<'_>, input: Input, _: Option<Value>) -> Result<Progress<Output>, Error> {
-        let issue = path::segment(&input.issue, "/issue", "Issue")?;
+        let issue = path::issue(&input.issue, "/issue", "Issue")?;
         let mut body = json!({ "body": input.body.to_adf("/body", "Text")? });
         if let Some(visibility) = &input.visibility {
             let kind = match visibility.kind {
@@ -89,15 +90,12 @@ impl Action for AddComment {
             body["properties"] = properties;
         }
         let ask = Ask::new("POST", format!("rest/api/3/issue/{issue}/comment"), "issue/{issue}/comment")
-            .object(&input.issue)
+            .object(issue)
             .fields(places())
             .body(body);
         let answer = client.send(&ask)?;
-        let id = answer.body.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-        if id.is_empty() {
-            return Err(unnamed(answer.status));
-        }
-        let url = format!("{}?focusedCommentId={}", client.site.issue_page(input.issue.trim()), path::encode(&id));
+        let id = named(&answer.body, "id").ok_or_else(|| unnamed(answer.status))?.to_owned();
+        let url = format!("{}?focusedCommentId={}", client.site.issue_page(issue), path::encode(&id));
         Ok(Progress::Done(Output { id, url }))
     }
 }

@@ -6,6 +6,7 @@ use crate::contract::{ChoiceQuery, Error, Failure};
 use crate::document::RichText;
 use crate::field::{self, meta};
 use crate::jira::client::{Ask, Client, FieldPlace};
+use crate::jira::path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -88,6 +89,7 @@ impl Action for CreateIssue {
                 return Err(Failure::input("field-required", pointer, name, message, remedy).permanent());
             }
         }
+        let parent = input.parent.as_deref().map(parent_reference).transpose()?;
         let mut places = standard_places();
         // Metadata costs requests: it is asked for only where a name or a value cannot be understood without.
         let mut known = match input.fields.iter().any(|(name, value)| field::needs_meta(name, value)) {
@@ -102,8 +104,8 @@ impl Action for CreateIssue {
             let document = description.to_adf("/description", "Description")?;
             field::set(&mut fields, "description", document, &places)?;
         }
-        if let Some(parent) = &input.parent {
-            field::set(&mut fields, "parent", issue_reference(parent.trim()), &places)?;
+        if let Some(parent) = parent {
+            field::set(&mut fields, "parent", parent, &places)?;
         }
         let mut body = Map::new();
         body.insert("fields".to_owned(), Value::Object(fields));
@@ -176,9 +178,10 @@ fn named_or_id(text: &str) -> Value {
     if all_digits(text) { json!({ "id": text }) } else { json!({ "name": text }) }
 }
 
-/// An issue by key or id.
-pub(super) fn issue_reference(issue: &str) -> Value {
-    if all_digits(issue) { json!({ "id": issue }) } else { json!({ "key": issue }) }
+/// The parent by key or id, as `/parent` of the input names it.
+pub(super) fn parent_reference(parent: &str) -> Result<Value, Error> {
+    let parent = path::issue(parent, "/parent", "Parent")?;
+    Ok(if all_digits(parent) { json!({ "id": parent }) } else { json!({ "key": parent }) })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::{Action, Behaviour, Progress, members};
 use crate::contract::Error;
 use crate::document::to_markdown;
+use crate::jira::answer::named;
 use crate::jira::client::{Ask, Client};
 use crate::jira::path;
 use schemars::JsonSchema;
@@ -105,8 +106,8 @@ impl Action for GetIssue {
     }
 
     fn run(client: &mut Client<'_>, input: Input, _: Option<Value>) -> Result<Progress<Output>, Error> {
-        let issue = path::segment(&input.issue, "/issue", "Issue")?;
-        let mut ask = Ask::new("GET", format!("rest/api/3/issue/{issue}"), "issue/{issue}").object(&input.issue);
+        let issue = path::issue(&input.issue, "/issue", "Issue")?;
+        let mut ask = Ask::new("GET", format!("rest/api/3/issue/{issue}"), "issue/{issue}").object(issue);
         if !input.fields.is_empty() {
             ask = ask.query("fields", input.fields.join(","));
         }
@@ -114,6 +115,9 @@ impl Action for GetIssue {
             ask = ask.query("expand", input.expand.join(","));
         }
         let answer = client.send(&ask)?;
+        if named(&answer.body, "id").is_none() || named(&answer.body, "key").is_none() {
+            return Err(answer.invalid("Jira's answer holds no issue."));
+        }
         Ok(Progress::Done(Output::read(client, &answer.body)))
     }
 }

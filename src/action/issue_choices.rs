@@ -4,6 +4,7 @@ use super::Page;
 use crate::catalog::no_options;
 use crate::contract::{Choice, ChoiceQuery, Error, Failure};
 use crate::field::meta;
+use crate::jira::answer::named;
 use crate::jira::client::{Ask, Client};
 use serde_json::{Value, json};
 
@@ -32,20 +33,20 @@ pub(crate) fn projects(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<P
     if !query.text.trim().is_empty() {
         ask = ask.query("query", query.text.trim());
     }
-    let body = client.send(&ask)?.body;
-    let values: Vec<&Value> = body.get("values").and_then(Value::as_array).into_iter().flatten().collect();
-    let items = values
-        .iter()
-        .filter_map(|project| {
-            let key = project.get("key")?.as_str()?;
-            let name = project.get("name").and_then(Value::as_str).unwrap_or(key);
-            Some(Choice { value: json!(key), label: name.to_owned(), detail: key.to_owned() })
-        })
-        .collect();
-    let seen = start + u64::try_from(values.len()).unwrap_or(0);
+    let answer = client.send(&ask)?;
+    let body = &answer.body;
+    let choice = |project: &Value| {
+        let key = named(project, "key")?;
+        let name = named(project, "name").unwrap_or(key);
+        Some(Choice { value: json!(key), label: name.to_owned(), detail: key.to_owned() })
+    };
+    let values = body.get("values").and_then(Value::as_array);
+    let items: Option<Vec<Choice>> = values.and_then(|values| values.iter().map(choice).collect());
+    let items = items.ok_or_else(|| answer.invalid("Jira's list of projects is not what was due."))?;
+    let seen = start + u64::try_from(items.len()).unwrap_or(0);
     let last = body.get("isLast").and_then(Value::as_bool);
     let total = body.get("total").and_then(Value::as_u64);
-    let more = !values.is_empty() && last.map_or(total.is_some_and(|total| seen < total), |last| !last);
+    let more = !items.is_empty() && last.map_or(total.is_some_and(|total| seen < total), |last| !last);
     Ok((items, more.then(|| seen.to_string())))
 }
 
@@ -63,9 +64,10 @@ fn types_of_project(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page
 
 /// Issue types of the whole site, for filters. Source: Cloud v3, `GET /rest/api/3/issuetype`.
 pub(crate) fn all_types(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page, Error> {
-    let body = client.send(&Ask::new("GET", "rest/api/3/issuetype", "issuetype"))?.body;
-    let types: Vec<Value> = body.as_array().cloned().unwrap_or_default();
-    let mut items = choices(&types, &query.text);
+    let answer = client.send(&Ask::new("GET", "rest/api/3/issuetype", "issuetype"))?;
+    let types = answer.body.as_array().filter(|types| types.iter().all(meta::is_type));
+    let types = types.ok_or_else(|| answer.invalid("Jira's list of issue types is not what was due."))?;
+    let mut items = choices(types, &query.text);
     // Team-managed projects each have types of the same names; a filter goes by the name.
     items.dedup_by(|one, other| one.label == other.label);
     Ok((items, None))

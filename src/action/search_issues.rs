@@ -2,6 +2,7 @@
 
 use super::{Action, Behaviour, Progress, get_issue};
 use crate::contract::{Continuation, Error, Failure, FailureClass};
+use crate::jira::answer::named;
 use crate::jira::client::{Ask, Client, Effect};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -118,11 +119,11 @@ fn page(client: &mut Client<'_>, input: &Input, token: Option<&str>) -> Result<(
         body["nextPageToken"] = json!(token);
     }
     let ask = Ask::new("POST", "rest/api/3/search/jql", "search/jql").effect(Effect::Read).body(body);
-    let body = client.send(&ask).map_err(|error| at_input(error, token.is_some()))?.body;
-    let Some(issues) = body.get("issues").and_then(Value::as_array) else {
-        let message = "Jira's answer to the search holds no list of issues.";
-        let remedy = "Try again; if it stays so, report it to the connector's maintainer.";
-        return Err(Failure::new(FailureClass::Protocol, "answer-invalid", message, remedy).permanent());
+    let answer = client.send(&ask).map_err(|error| at_input(error, token.is_some()))?;
+    let body = &answer.body;
+    let issues = body.get("issues").and_then(Value::as_array);
+    let Some(issues) = issues.filter(|issues| issues.iter().all(|issue| named(issue, "id").is_some())) else {
+        return Err(answer.invalid("Jira's answer to the search holds no list of issues."));
     };
     let next =
         body.get("nextPageToken").and_then(Value::as_str).filter(|next| !next.is_empty() && Some(*next) != token);

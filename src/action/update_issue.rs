@@ -1,6 +1,6 @@
 //! Update issue.
 
-use super::create_issue::{issue_reference, standard_places};
+use super::create_issue::{parent_reference, standard_places};
 use super::{Action, Behaviour, Progress};
 use crate::contract::{Error, Failure, FailureClass};
 use crate::document::RichText;
@@ -86,14 +86,15 @@ impl Action for UpdateIssue {
     }
 
     fn run(client: &mut Client<'_>, input: Input, _: Option<Value>) -> Result<Progress<Output>, Error> {
-        let issue = path::segment(&input.issue, "/issue", "Issue")?;
+        let issue = path::issue(&input.issue, "/issue", "Issue")?;
+        let parent = input.parent.as_deref().map(parent_reference).transpose()?;
         let mut known = match needs_meta(&input) {
-            true => Some(meta::for_edit(client, &issue)?),
+            true => Some(meta::for_edit(client, issue)?),
             false => None,
         };
         let mut places = standard_places();
         let mut fields = field::encode_all(client, &input.fields, known.as_deref(), &mut places)?;
-        set(&mut fields, &input, &places)?;
+        set(&mut fields, &input, parent, &places)?;
         for (at, name) in input.clear.iter().enumerate() {
             let pointer = format!("/clear/{at}");
             let id = field::id_of(name, known.as_deref(), &pointer)?;
@@ -135,7 +136,7 @@ impl Action for UpdateIssue {
         }
         let mut ask = Ask::new("PUT", format!("rest/api/3/issue/{issue}"), "issue/{issue}")
             .effect(Effect::Overwrite)
-            .object(&input.issue)
+            .object(issue)
             .fields(places)
             .body(json!({ "fields": fields, "update": update }));
         if !input.notify_users {
@@ -143,12 +144,11 @@ impl Action for UpdateIssue {
         }
         client.send(&ask).map_err(|error| {
             if known.is_none() && field::is_unnamed(&error) {
-                known = meta::for_edit(client, &issue).ok();
+                known = meta::for_edit(client, issue).ok();
             }
             field::named(error, known.as_deref().unwrap_or_default())
         })?;
-        let issue = input.issue.trim().to_owned();
-        Ok(Progress::Done(Output { url: client.site.issue_page(&issue), issue, changed }))
+        Ok(Progress::Done(Output { url: client.site.issue_page(issue), issue: issue.to_owned(), changed }))
     }
 }
 
@@ -163,15 +163,20 @@ fn needs_meta(input: &Input) -> bool {
         || input.clear.iter().any(|name| !field::is_id(name) || name.starts_with("customfield_"))
 }
 
-fn set(fields: &mut Map<String, Value>, input: &Input, places: &BTreeMap<String, FieldPlace>) -> Result<(), Error> {
+fn set(
+    fields: &mut Map<String, Value>,
+    input: &Input,
+    parent: Option<Value>,
+    places: &BTreeMap<String, FieldPlace>,
+) -> Result<(), Error> {
     if let Some(summary) = &input.summary {
         field::set(fields, "summary", json!(summary), places)?;
     }
     if let Some(description) = &input.description {
         field::set(fields, "description", description.to_adf("/description", "Description")?, places)?;
     }
-    if let Some(parent) = &input.parent {
-        field::set(fields, "parent", issue_reference(parent.trim()), places)?;
+    if let Some(parent) = parent {
+        field::set(fields, "parent", parent, places)?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What a project and issue type, or an issue, says of its fields: create and edit metadata.
 
-use crate::contract::{Error, Failure, FailureClass};
+use crate::contract::{Error, Failure};
+use crate::jira::answer::named;
 use crate::jira::client::{Ask, Client};
 use crate::jira::path;
 use serde::{Deserialize, Serialize};
@@ -83,7 +84,8 @@ pub(crate) fn for_create(client: &mut Client<'_>, project: &str, issue_type: &st
     }
     let type_id = type_id(client, project, issue_type)?;
     let base = format!("{}/{}", types_path(project)?, path::segment(&type_id, "/issue-type", "Issue type")?);
-    let found = pages(client, &base, "createmeta/{project}/issuetypes/{type}", &["fields", "values", "results"]);
+    let found =
+        pages(client, &base, "createmeta/{project}/issuetypes/{type}", &["fields", "values", "results"], is_field);
     let found = found.map_err(|error| {
         let message = format!("There is no project {project:?} with the issue type {issue_type:?}.");
         let remedy = "Give a project and the name or id of one of its issue types.";
@@ -98,14 +100,16 @@ pub(crate) fn for_create(client: &mut Client<'_>, project: &str, issue_type: &st
 pub(crate) fn for_edit(client: &mut Client<'_>, issue: &str) -> Result<Vec<Field>, Error> {
     let answer =
         client.send(&Ask::new("GET", format!("rest/api/3/issue/{issue}/editmeta"), "issue/{issue}/editmeta"))?;
-    let fields = answer.body.get("fields").and_then(Value::as_object).cloned().unwrap_or_default();
+    let fields = answer.body.get("fields").and_then(Value::as_object);
+    let fields = fields.filter(|fields| fields.values().all(Value::is_object));
+    let fields = fields.ok_or_else(|| answer.invalid("Jira's list of the issue's fields is not what was due."))?;
     Ok(fields.iter().filter_map(|(id, field)| Field::read(Some(id), field)).collect())
 }
 
 /// The issue types with which issues can be created in a project.
 pub(crate) fn types(client: &mut Client<'_>, project: &str) -> Result<Vec<Value>, Error> {
-    let found =
-        pages(client, &types_path(project)?, "createmeta/{project}/issuetypes", &["issueTypes", "values", "results"]);
+    let names = ["issueTypes", "values", "results"];
+    let found = pages(client, &types_path(project)?, "createmeta/{project}/issuetypes", &names, is_type);
     let message = format!("There is no project {project:?}, or the account may not create issues in it.");
     let remedy = crate::jira::refusal::project_remedy();
     found.map_err(|error| missing(error, Failure::input("project-unknown", "/project", "Project", message, remedy)))
@@ -144,16 +148,31 @@ fn type_id(client: &mut Client<'_>, project: &str, issue_type: &str) -> Result<S
     }
 }
 
-/// Every page of a list that counts by `startAt`.
-fn pages(client: &mut Client<'_>, path: &str, route: &str, names: &[&str]) -> Result<Vec<Value>, Error> {
+/// Whether it is an issue type: one without an id or a name can't be chosen.
+pub(crate) fn is_type(value: &Value) -> bool {
+    named(value, "id").is_some() && named(value, "name").is_some()
+}
+
+fn is_field(value: &Value) -> bool {
+    named(value, "fieldId").or_else(|| named(value, "key")).is_some()
+}
+
+/// Every page of a list that counts by `startAt`; `fits` says whether an entry is what was asked for.
+fn pages(
+    client: &mut Client<'_>,
+    path: &str,
+    route: &str,
+    names: &[&str],
+    fits: fn(&Value) -> bool,
+) -> Result<Vec<Value>, Error> {
     let mut all = Vec::new();
     loop {
         let ask = Ask::new("GET", path, route).query("startAt", all.len()).query("maxResults", PAGE);
-        let body = client.send(&ask)?.body;
-        let Some(page) = names.iter().find_map(|name| body.get(*name)?.as_array()) else {
-            let message = "Jira's list of fields is not what was due.";
-            let remedy = "Try again; if it stays so, report it to the connector's maintainer.";
-            return Err(Failure::new(FailureClass::Protocol, "answer-invalid", message, remedy).permanent());
+        let answer = client.send(&ask)?;
+        let body = &answer.body;
+        let page = names.iter().find_map(|name| body.get(*name)?.as_array());
+        let Some(page) = page.filter(|page| page.iter().all(fits)) else {
+            return Err(answer.invalid("Jira's list of fields or issue types is not what was due."));
         };
         all.extend(page.iter().cloned());
         let total = body.get("total").and_then(Value::as_u64).and_then(|total| usize::try_from(total).ok());

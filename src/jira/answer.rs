@@ -17,10 +17,35 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
+impl Answer {
+    /// An answer to a read that says it is one and holds not what was due: never an empty result. `message` says what
+    /// lacks.
+    pub(crate) fn invalid(&self, message: &str) -> Error {
+        let remedy = "Try again; if it stays so, report it to the connector's maintainer.";
+        let mut failure = Failure::new(FailureClass::Protocol, "answer-invalid", message, remedy);
+        failure.status = Some(self.status);
+        failure.request_id = request_id(|name| {
+            let (_, value) = self.headers.iter().find(|(header, _)| header.eq_ignore_ascii_case(name))?;
+            Some(value.as_str())
+        });
+        failure.permanent()
+    }
+}
+
+/// What Atlassian's support knows a request by.
+fn request_id<'h>(header: impl Fn(&str) -> Option<&'h str>) -> Option<String> {
+    header("atl-traceid").or_else(|| header("x-arequestid")).map(str::to_owned)
+}
+
+/// A member that has to be a text that is not empty: an id, a key, a name.
+pub(crate) fn named<'v>(value: &'v Value, member: &str) -> Option<&'v str> {
+    value.get(member)?.as_str().filter(|text| !text.is_empty())
+}
+
 /// Reads the answer to a request, or why there is none.
 pub(crate) fn interpret(ask: &Ask, answer: Result<Response, SendError>, now_ms: u64) -> Result<Answer, Error> {
     let response = answer.map_err(|fault| lost(ask, &fault))?;
-    let request_id = response.header("atl-traceid").or_else(|| response.header("x-arequestid")).map(str::to_owned);
+    let request_id = request_id(|name| response.header(name));
     judge(ask, response, now_ms).map_err(|error| with_request_id(error, request_id))
 }
 

@@ -20,12 +20,25 @@ pub(crate) fn encode(text: &str) -> String {
 pub(crate) fn segment(value: &str, pointer: &str, name: &str) -> Result<String, Error> {
     let value = value.trim();
     if value.is_empty() || value == "." || value == ".." || value.len() > 255 || value.chars().any(char::is_control) {
-        let message = format!("{name} is not a key or an id.");
-        return Err(
-            Failure::input("key-invalid", pointer, name, message, "Give a key such as DEMO-1 or an id.").permanent()
-        );
+        return Err(key_invalid(pointer, name));
     }
     Ok(encode(value))
+}
+
+/// A reference to an issue that came from outside, without the blanks around it: a key or an id, which have letters,
+/// digits, `_` and `-` alone. Nothing of it needs encoding; whatever else it holds could become another path.
+pub(crate) fn issue<'v>(value: &'v str, pointer: &str, name: &str) -> Result<&'v str, Error> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let value = value.trim();
+    if value.is_empty() || value.len() > 255 || !value.bytes().all(plain) {
+        return Err(key_invalid(pointer, name));
+    }
+    Ok(value)
+}
+
+fn key_invalid(pointer: &str, name: &str) -> Error {
+    let message = format!("{name} is not a key or an id.");
+    Failure::input("key-invalid", pointer, name, message, "Give a key such as DEMO-1 or an id.").permanent()
 }
 
 /// The query, with `?`, or nothing.
@@ -98,7 +111,7 @@ fn decode(part: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{encode, relative, segment};
+    use super::{encode, issue, relative, segment};
     use proptest::prelude::*;
 
     #[test]
@@ -110,6 +123,19 @@ mod tests {
         for refused in ["", " ", ".", "..", "a\nb"] {
             assert!(segment(refused, "/issue", "Issue").is_err(), "{refused:?}");
         }
+    }
+
+    #[test]
+    fn an_issue_is_a_key_or_an_id_and_nothing_else() {
+        for (typed, meant) in [("DEMO-1", "DEMO-1"), (" 10001 ", "10001"), ("my_proj-2", "my_proj-2")] {
+            assert_eq!(issue(typed, "/issue", "Issue").ok(), Some(meant));
+        }
+        for refused in ["", " ", "..", "DEMO 1", "DEMO-1/x", "DEMO-1\\..", "%44EMO-1", "D.1", "D\u{c9}MO-1", "a\nb"] {
+            let error = issue(refused, "/parent", "Parent").expect_err(refused);
+            assert_eq!(error.failure().code, "jira.key-invalid");
+            assert_eq!(error.failure().fields[0].pointer, "/parent");
+        }
+        assert!(issue(&"1".repeat(256), "/issue", "Issue").is_err());
     }
 
     #[test]

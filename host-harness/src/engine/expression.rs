@@ -1,12 +1,28 @@
 //! CEL expressions over JSON, and strings that hold them: `${{ … }}`.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io;
 use std::sync::Arc;
 
-use cel::common::ast::{EntryExpr, Expr};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue};
 use cel::objects::{Key, Map};
 use cel::{Context, Env, IdedExpr, Program, Value as Cel, extensions};
 use serde_json::Value;
+
+/// The longest expression. It also bounds how deep the parser and the evaluation recurse.
+const MOST_BYTES: usize = 1000;
+/// How deep brackets may stand in one another.
+const MOST_BRACKETS: usize = 32;
+/// How deep a parsed expression may be: a chain such as `1+1+…` of the longest length passes.
+const MOST_DEPTH: usize = 512;
+/// How deep `all`, `exists`, `exists_one`, `map` and `filter` may stand in one another.
+const MOST_NESTED: usize = 2;
+/// How many of them may work on one another's result or stand in one another.
+const MOST_CHAINED: usize = 4;
+/// How many times longer `replace`, `join` and `format` may together make a text.
+const MOST_GROWTH: usize = 4096;
+/// The largest value, written as JSON.
+const MOST_OUTPUT: usize = 1 << 20;
 
 /// Why an expression could not be read or evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +38,14 @@ pub enum ExpressionError {
     /// A `${{` without its `}}`.
     #[error("`{0}` opens an expression with `${{{{` and does not close it with `}}}}`")]
     Unclosed(String),
+    /// It is beyond a bound that keeps it from taking all the memory or time.
+    #[error("`{source_text}` is too large: {reason}")]
+    TooLarge {
+        /// The beginning of the expression.
+        source_text: String,
+        /// What the bound is.
+        reason: String,
+    },
     /// It names something that does not exist there.
     #[error("`{source_text}` names `{name}`, which does not exist here; there are: {known}")]
     Unknown {
@@ -80,10 +104,14 @@ impl Expression {
     /// Reads an expression.
     pub fn parse(text: &str) -> Result<Self, ExpressionError> {
         let text = text.trim();
+        let too_large = |reason| ExpressionError::TooLarge { source_text: shortened(text), reason };
+        // Before parsing: the parser recurses too.
+        check_text(text).map_err(too_large)?;
         let program = environment().compile(text).map_err(|errors| {
             let reason = errors.errors.first().map(|error| format!("{} (column {})", error.msg, error.pos.1));
             ExpressionError::Syntax { source_text: text.into(), reason: reason.unwrap_or_default() }
         })?;
+        check_size(program.expression()).map_err(too_large)?;
         Ok(Self { text: text.into(), program })
     }
 
@@ -119,12 +147,129 @@ impl Expression {
             context.add_variable_from_value(*name, value.clone());
         }
         let value = self.program.execute(&context).map_err(|error| failed(error.to_string()))?;
-        value.json().map_err(|_| failed("it cannot be written as JSON".into()))
+        let value = value.json().map_err(|_| failed("it cannot be written as JSON".into()))?;
+        if fits(&value) { Ok(value) } else { Err(too_much(&self.text)) }
     }
 
     /// Its value as a condition.
     pub fn holds(&self, scope: &Scope) -> Result<bool, ExpressionError> {
         self.evaluate(scope)?.as_bool().ok_or_else(|| ExpressionError::NotBoolean(self.text.clone()))
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.into(),
+    }
+}
+
+fn too_much(text: &str) -> ExpressionError {
+    let reason = format!("it is longer than {MOST_OUTPUT} bytes");
+    ExpressionError::Evaluation { source_text: shortened(text), reason }
+}
+
+/// Whether a value is no larger than `MOST_OUTPUT`, without writing it.
+fn fits(value: &Value) -> bool {
+    struct Room(usize);
+    impl io::Write for Room {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or_else(|| io::Error::other("no room"))?;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    serde_json::to_writer(Room(MOST_OUTPUT), value).is_ok()
+}
+
+/// The bounds that hold before parsing. Where raw or triple quotes mislead the count of brackets, the parser's own
+/// bound of 96 holds.
+fn check_text(text: &str) -> Result<(), String> {
+    if text.len() > MOST_BYTES {
+        return Err(format!("an expression has at most {MOST_BYTES} bytes, and this one has {}", text.len()));
+    }
+    let (mut depth, mut quote) = (0_usize, None);
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match (quote, byte) {
+            (Some(_), b'\\') => {
+                bytes.next();
+            }
+            (Some(open), _) if byte == open => quote = None,
+            (Some(_), _) => {}
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (None, b'(' | b'[' | b'{') => depth += 1,
+            (None, b')' | b']' | b'}') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MOST_BRACKETS {
+            return Err(format!("brackets may stand at most {MOST_BRACKETS} deep in one another"));
+        }
+    }
+    Ok(())
+}
+
+/// The bounds of a parsed expression. It does not recurse.
+fn check_size(expression: &IdedExpr) -> Result<(), String> {
+    let mut growth = 1_usize;
+    // Each with its depth, the loops whose bodies it stands in, and the loops on the way to it.
+    let mut open = vec![(expression, 1, 0, 0)];
+    while let Some((one, depth, nested, chained)) = open.pop() {
+        if depth > MOST_DEPTH {
+            return Err(format!("an expression may be at most {MOST_DEPTH} operations deep"));
+        }
+        if nested > MOST_NESTED {
+            return Err(format!(
+                "`all`, `exists`, `exists_one`, `map` and `filter` may stand at most {MOST_NESTED} deep in one another"
+            ));
+        }
+        if chained > MOST_CHAINED {
+            return Err(format!(
+                "at most {MOST_CHAINED} of `all`, `exists`, `exists_one`, `map` and `filter` may follow one another"
+            ));
+        }
+        if let Expr::Comprehension(all) = &one.expr {
+            // `sortBy` binds a name with a loop over nothing.
+            let counts = usize::from(!matches!(&all.iter_range.expr, Expr::List(list) if list.elements.is_empty()));
+            for once in [&all.iter_range, &all.accu_init, &all.result] {
+                open.push((once, depth + 1, nested, chained + counts));
+            }
+            for body in [&all.loop_cond, &all.loop_step] {
+                open.push((body, depth + 1, nested + counts, chained + counts));
+            }
+        } else {
+            open.extend(children(one).into_iter().map(|child| (child, depth + 1, nested, chained)));
+        }
+        if let Expr::Call(call) = &one.expr {
+            if call.func_name.rsplit('.').next() == Some("range") {
+                return Err("`lists.range` is not offered".into());
+            }
+            growth = growth.saturating_mul(growth_of(call));
+            if growth > MOST_GROWTH {
+                return Err(format!(
+                    "`replace`, `join` and `format` may together make a text at most {MOST_GROWTH} times longer"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How many times longer a call can make a text; a guess where that depends on the event.
+fn growth_of(call: &CallExpr) -> usize {
+    let length = |at: usize| match call.args.get(at).map(|argument| &argument.expr) {
+        Some(Expr::Literal(LiteralValue::String(text))) => Some(text.inner().len()),
+        _ => None,
+    };
+    match (call.func_name.as_str(), length(0), length(1)) {
+        ("replace", Some(0), Some(new)) => new + 1,
+        ("replace", Some(old), Some(new)) => new.div_ceil(old).max(1),
+        ("join", Some(between), _) => between + 1,
+        ("join", None, _) if call.args.is_empty() => 1,
+        ("replace" | "join" | "format", ..) => 16,
+        _ => 1,
     }
 }
 
@@ -136,15 +281,16 @@ fn children(expression: &IdedExpr) -> Vec<&IdedExpr> {
         }
         Expr::List(list) => list.elements.iter().collect(),
         Expr::Select(select) => vec![&select.operand],
-        Expr::Map(map) => map
-            .entries
-            .iter()
-            .flat_map(|entry| match &entry.expr {
-                EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
-                EntryExpr::StructField(field) => vec![&field.value],
-            })
-            .collect(),
+        Expr::Map(map) => map.entries.iter().flat_map(|entry| of_entry(&entry.expr)).collect(),
+        Expr::Struct(all) => all.entries.iter().flat_map(|entry| of_entry(&entry.expr)).collect(),
         _ => vec![],
+    }
+}
+
+fn of_entry(entry: &EntryExpr) -> Vec<&IdedExpr> {
+    match entry {
+        EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
+        EntryExpr::StructField(field) => vec![&field.value],
     }
 }
 
@@ -291,6 +437,11 @@ impl Template {
 
     /// Fills it in.
     pub fn fill(&self, scope: &Scope) -> Result<Value, ExpressionError> {
+        let value = self.fill_part(scope)?;
+        if fits(&value) { Ok(value) } else { Err(too_much("the whole of it")) }
+    }
+
+    fn fill_part(&self, scope: &Scope) -> Result<Value, ExpressionError> {
         Ok(match self {
             Self::Plain(value) => value.clone(),
             Self::Whole(expression) => expression.evaluate(scope)?,
@@ -305,14 +456,19 @@ impl Template {
                             other => text.push_str(&other.to_string()),
                         },
                     }
+                    if text.len() > MOST_OUTPUT {
+                        return Err(too_much("the whole of it"));
+                    }
                 }
                 Value::String(text)
             }
-            Self::List(items) => Value::Array(items.iter().map(|item| item.fill(scope)).collect::<Result<_, _>>()?),
+            Self::List(items) => {
+                Value::Array(items.iter().map(|item| item.fill_part(scope)).collect::<Result<_, _>>()?)
+            }
             Self::Object(members) => Value::Object(
                 members
                     .iter()
-                    .map(|(key, value)| Ok((key.clone(), value.fill(scope)?)))
+                    .map(|(key, value)| Ok((key.clone(), value.fill_part(scope)?)))
                     .collect::<Result<_, ExpressionError>>()?,
             ),
         })

@@ -4,7 +4,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::expression::{Expression, Scope, Template};
+use super::expression::{Expression, ExpressionError, Scope, Template};
 use super::flow::{FlowError, Retry, parse};
 
 const FLOW: &str = r#"
@@ -149,6 +149,72 @@ fn a_wait_grows_is_bounded_and_is_never_shorter_than_the_service_asked() {
 #[test]
 fn a_condition_must_be_true_or_false() {
     assert!(Expression::parse("1 + 1").unwrap().holds(&scope()).is_err());
+}
+
+fn is_too_large(text: &str, reason: &str) {
+    let error = Expression::parse(text).unwrap_err();
+    assert!(matches!(error, ExpressionError::TooLarge { .. }), "{error}");
+    assert!(error.to_string().contains(reason), "{error}");
+    assert!(error.to_string().len() < 300, "{error}");
+}
+
+#[test]
+fn an_expression_is_bounded_before_it_can_overflow_a_stack() {
+    is_too_large(&("1+".repeat(1999) + "1"), "1000 bytes");
+    is_too_large(&format!("{}1{}", "[".repeat(33), "]".repeat(33)), "32 deep");
+    is_too_large(&format!("{}1{}", "(".repeat(400), ")".repeat(400)), "32 deep");
+    is_too_large(&"[".repeat(1000), "32 deep");
+    assert!(Expression::parse(&format!("{}1{}", "[".repeat(32), "]".repeat(32))).is_ok());
+    assert!(Expression::parse(&format!("'{}' == \"\\\"{}\"", "(".repeat(50), "[".repeat(50))).is_ok());
+    // Whatever these are, they end.
+    for text in ["!".repeat(990) + "true", "-".repeat(999) + "1", "true?1:".repeat(140) + "1"] {
+        let _ = Expression::parse(&text).map(|one| one.evaluate(&scope()));
+    }
+    assert!(error(&FLOW.replace("event.lamp.level }}", &("1+".repeat(1999) + "1 }}"))).contains("1000"));
+}
+
+#[test]
+fn a_long_chain_is_evaluated() {
+    let sum = "1+".repeat(449) + "1";
+    assert_eq!(sum.len(), 899);
+    assert_eq!(Expression::parse(&sum).unwrap().evaluate(&scope()).unwrap(), json!(450));
+    assert_eq!(Expression::parse(&("1+".repeat(499) + "1")).unwrap().evaluate(&scope()).unwrap(), json!(500));
+    let all = ["event.lamp.level > 3"; 41].join(" && ");
+    assert!((900..=1000).contains(&all.len()), "{}", all.len());
+    assert!(Expression::parse(&all).unwrap().holds(&scope()).unwrap());
+}
+
+#[test]
+fn loops_in_loops_and_growing_texts_are_bounded() {
+    let two = Expression::parse("[1, 2].all(a, [3, 4].exists(b, a < b))").unwrap();
+    assert!(two.holds(&scope()).unwrap());
+    let chain = "[3, 1, 2].filter(a, a > 1).sortBy(a, a).map(a, a * 2)";
+    assert_eq!(Expression::parse(chain).unwrap().evaluate(&scope()).unwrap(), json!([4, 6]));
+    is_too_large("[1].all(a, [1].exists(b, [1].exists_one(c, a == b)))", "2 deep");
+    is_too_large("[1].map(a, [1].filter(b, [1].map(c, c) == [a]))", "2 deep");
+    is_too_large("[1].map(a, {'x': [1].map(b, [1].map(c, c))})", "2 deep");
+    is_too_large(&("[1]".to_owned() + &".map(x, x + x)".repeat(5)), "at most 4");
+    is_too_large("lists.range(1000000)", "lists.range");
+    is_too_large(&("'a'".to_owned() + &".replace('a', 'aaaaaaaaaa')".repeat(20)), "4096 times");
+    let escaped = "'<a>'.replace('&', '&amp;').replace('<', '&lt;').replace('>', '&gt;')";
+    assert_eq!(Expression::parse(escaped).unwrap().evaluate(&scope()).unwrap(), json!("&lt;a&gt;"));
+}
+
+#[test]
+fn what_comes_out_is_at_most_a_mebibyte() {
+    let mut scope = Scope::default();
+    scope.set("event", &json!({ "half": "x".repeat(600_000) }));
+    let fill = |template: Value| Template::parse(&template).unwrap().fill(&scope);
+    assert!(fill(json!("${{ event.half }}")).is_ok());
+    for template in [
+        json!("${{ event.half + event.half }}"),
+        json!("${{ event.half }} ${{ event.half }}"),
+        json!(["${{ event.half }}", { "again": "${{ event.half }}" }]),
+    ] {
+        let error = fill(template).unwrap_err();
+        assert!(matches!(error, ExpressionError::Evaluation { .. }), "{error}");
+        assert!(error.to_string().contains("1048576"), "{error}");
+    }
 }
 
 proptest! {

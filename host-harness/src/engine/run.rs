@@ -313,6 +313,6 @@ fn draw(host: &Host) -> f64 {
 fn own_failure(code: &str, message: &str) -> Value {
     json!({
         "kind": "permanent", "code": format!("host.{code}"), "message": message,
-        "remedy": "Put the flow file right; runs that come after it use the new one.", "who": "user",
+        "remedy": "Put the flow file right and start `harness serve` again; runs that begin after that use the new one.", "who": "user",
     })
 }

@@ -39,7 +39,14 @@ fn a_refused_text_is_said_at_the_text() {
 
 #[test]
 fn a_comment_whose_answer_is_lost_or_names_none_is_uncertain() {
-    for answer in [Err(crate::host::SendError::TimedOut), empty_answer(502), empty_answer(201)] {
+    let nameless = |body| json_answer(201, &body);
+    for answer in [
+        Err(crate::host::SendError::TimedOut),
+        empty_answer(502),
+        empty_answer(201),
+        nameless(json!("hi")),
+        nameless(json!({ "id": "" })),
+    ] {
         let mut host = Script::new([answer]);
         let input = json!({ "issue": "DEMO-1", "body": "x" });
         let error = invoke(&mut host, &call(), "add-comment", input, None).expect_err("uncertain");

@@ -190,3 +190,14 @@ fn the_schema_of_a_project_and_type_holds_their_fields() {
     assert_eq!(properties["customfield_4"]["type"], "number");
     assert_eq!(properties["customfield_2"]["type"], "array");
 }
+
+#[test]
+fn a_parent_that_is_no_issue_is_refused_before_anything_is_sent() {
+    for parent in ["../../x", "DEMO-1?x", "DEMO 1", ""] {
+        let mut input = json!({ "project": "DEMO", "issue-type": "Bug", "summary": "S", "fields": { "Risk": "Low" } });
+        input["parent"] = json!(parent);
+        let error = invoke(&mut Script::new([]), &call(), "create-issue", input, None).expect_err("refused");
+        assert_eq!(error.failure().code, "jira.key-invalid");
+        assert_eq!(error.failure().fields[0].pointer, "/parent");
+    }
+}

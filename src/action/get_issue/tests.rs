@@ -1,6 +1,6 @@
 use crate::action::invoke;
-use crate::contract::{FailureClass, Step};
-use crate::fake::{Script, call, json_answer};
+use crate::contract::{Error, FailureClass, Step};
+use crate::fake::{Script, call, empty_answer, json_answer};
 use serde_json::{Value, json};
 
 fn done(step: Step) -> Value {
@@ -49,11 +49,42 @@ fn an_issue_that_is_not_there_is_not_found() {
 
 #[test]
 fn a_key_never_becomes_another_path() {
-    for (issue, sent) in
-        [("../user", "..%2Fuser"), ("DEMO-1/comment", "DEMO-1%2Fcomment"), ("1?x=y#z", "1%3Fx%3Dy%23z")]
-    {
-        let mut host = Script::new([json_answer(200, &json!({}))]);
-        invoke(&mut host, &call(), "get-issue", json!({ "issue": issue }), None).expect("sent");
-        assert_eq!(host.lines(), [format!("GET /rest/api/3/issue/{sent}")]);
+    for issue in ["../../x", "%2e%2e/", "..;/x", "DEMO-1\\..", "DEMO-1/comment", "1?x=y", "1#z", "DEMO 1", " "] {
+        for (card, more) in [
+            ("get-issue", json!({})),
+            ("update-issue", json!({ "summary": "S", "clear": ["Risk"] })),
+            ("add-comment", json!({ "body": "x" })),
+        ] {
+            let mut input = more;
+            input["issue"] = json!(issue);
+            let mut host = Script::new([]);
+            let error = invoke(&mut host, &call(), card, input, None).expect_err("refused");
+            assert!(matches!(error, Error::Permanent(_)), "{error:?}");
+            assert_eq!(error.failure().code, "jira.key-invalid", "{card} {issue:?}");
+            assert_eq!(error.failure().fields[0].pointer, "/issue");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_holds_no_issue_is_an_error_and_no_empty_issue() {
+    let mut answers = vec![empty_answer(200), empty_answer(204)];
+    for body in [
+        json!(null),
+        json!("hi"),
+        json!([]),
+        json!({}),
+        json!({ "errorMessages": ["x"] }),
+        json!({ "id": 1, "key": "DEMO-1" }),
+        json!({ "id": "1", "key": "" }),
+    ] {
+        answers.push(json_answer(200, &body));
+    }
+    for answer in answers {
+        let mut host = Script::new([answer]);
+        let error = invoke(&mut host, &call(), "get-issue", json!({ "issue": "DEMO-1" }), None).expect_err("no issue");
+        assert!(matches!(error, Error::Permanent(_)), "{error:?}");
+        let failure = error.failure();
+        assert_eq!((failure.code.as_str(), failure.class), ("jira.answer-invalid", FailureClass::Protocol));
     }
 }

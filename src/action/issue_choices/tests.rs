@@ -83,6 +83,31 @@ fn a_question_that_has_no_answer_says_why() {
 }
 
 #[test]
+fn a_list_that_is_none_is_an_error_and_no_empty_choice() {
+    let bodies = [
+        json!(null),
+        json!("hi"),
+        json!({}),
+        json!({ "values": {} }),
+        json!({ "values": [1] }),
+        json!([{ "id": "1" }]),
+    ];
+    for body in bodies {
+        for (card, field) in
+            [("create-issue", "/project"), ("create-issue", "/issue-type"), ("issue-created", "/issue-types")]
+        {
+            let mut host = Script::new([json_answer(200, &body)]);
+            let error = ask(&mut host, card, field, "", None, json!({ "project": "DEMO" })).expect_err("no list");
+            assert_eq!(error.failure().code, "jira.answer-invalid", "{field} {body}");
+        }
+        let mut host = Script::new([types(), json_answer(200, &body)]);
+        let chosen = json!({ "project": "DEMO", "issue-type": "Task" });
+        let error = schema(&mut host, &call(), "create-issue", &chosen).expect_err("no list");
+        assert_eq!(error.failure().code, "jira.answer-invalid", "{body}");
+    }
+}
+
+#[test]
 fn the_schema_of_a_project_and_type_says_what_is_required_and_allowed() {
     let field = |id: &str, name: &str, required: bool, default: bool, schema: Value, allowed: Value| json!({ "fieldId": id, "name": name, "required": required, "hasDefaultValue": default, "schema": schema, "allowedValues": allowed });
     let fields = json!([

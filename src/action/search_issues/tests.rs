@@ -96,8 +96,19 @@ fn what_jira_refuses_of_a_query_is_said_at_the_query() {
 #[test]
 fn answers_and_states_of_another_shape_are_errors() {
     let input = json!({ "jql": "project = DEMO" });
-    let error = search(&mut Script::new([json_answer(200, &json!({}))]), &input, None).expect_err("no list");
-    assert_eq!(error.failure().class, FailureClass::Protocol);
+    for body in [
+        json!(null),
+        json!([]),
+        json!({}),
+        json!({ "issues": {} }),
+        json!({ "issues": [1, null, {}] }),
+        json!({ "issues": [{ "id": "1", "key": "DEMO-1" }, { "id": "" }] }),
+    ] {
+        let error = search(&mut Script::new([json_answer(200, &body)]), &input, None).expect_err("no list");
+        assert!(matches!(error, Error::Permanent(_)), "{error:?}");
+        let failure = error.failure();
+        assert_eq!((failure.code.as_str(), failure.class), ("jira.answer-invalid", FailureClass::Protocol), "{body}");
+    }
     let error = search(&mut Script::new([]), &input, Some(json!({ "at": 3 }))).expect_err("no state of ours");
     assert_eq!(error.failure().code, "jira.state-invalid");
 }

@@ -75,6 +75,7 @@ fn what_contradicts_itself_is_refused_before_anything_is_written() {
     for (input, code) in [
         (json!({ "issue": "DEMO-1" }), "jira.nothing-to-do"),
         (json!({ "issue": "..", "summary": "S" }), "jira.key-invalid"),
+        (json!({ "issue": "DEMO-1", "parent": "DEMO-1/../x" }), "jira.key-invalid"),
         (json!({ "issue": "DEMO-1", "summary": "S", "fields": { "summary": "T" } }), "jira.field-twice"),
         (json!({ "issue": "DEMO-1", "fields": { "labels": ["a"] }, "add": { "labels": ["b"] } }), "jira.field-twice"),
         (json!({ "issue": "DEMO-1", "fields": { "labels": ["a"] }, "clear": ["labels"] }), "jira.field-twice"),
@@ -85,6 +86,15 @@ fn what_contradicts_itself_is_refused_before_anything_is_written() {
         let error = update(&mut host, input.clone()).expect_err("refused");
         assert_eq!((error.failure().code.as_str(), error.failure().class), (code, FailureClass::Input), "{input}");
         assert!(host.lines().iter().all(|line| line.starts_with("GET")), "{input}");
+    }
+}
+
+#[test]
+fn metadata_that_is_none_is_an_error_and_nothing_is_written() {
+    for body in [json!(null), json!([]), json!({}), json!({ "fields": [] }), json!({ "fields": { "labels": 1 } })] {
+        let mut host = Script::new([json_answer(200, &body)]);
+        let error = update(&mut host, json!({ "issue": "DEMO-1", "clear": ["Due date"] })).expect_err("no metadata");
+        assert_eq!(error.failure().code, "jira.answer-invalid", "{body}");
     }
 }
 
