@@ -39,8 +39,11 @@ const ACTIONS: [Use; 6] = [
     ),
 ];
 
+/// What makes an event happen at the stage's Jira, to the issue of this key.
+type Cause = fn(&Stage, &str);
+
 /// What happens in Jira, to an issue that is there, for an event card to tell of it.
-const EVENTS: [(&str, fn(&Stage, &str)); 3] = [
+const EVENTS: [(&str, Cause); 3] = [
     ("issue-created", |stage, _| drop(issue_of(stage, "One more"))),
     ("issue-updated", |stage, key| {
         let change = json!({"fields": {"summary": "Changed by somebody"}});

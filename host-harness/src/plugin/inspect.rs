@@ -1,7 +1,7 @@
 //! What a component imports and exports, and whether it may run here.
 
 use serde::Serialize;
-use wasmparser::{BinaryReaderError, ComponentExternalKind, Encoding, Parser, Payload};
+use wasmparser::{BinaryReaderError, ComponentExternalKind, Encoding, Parser, Payload, Validator};
 
 /// What a look at a component finds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -74,6 +74,8 @@ impl Inspection {
                 _ => {}
             }
         }
+        // Whether it is well formed, and within the bounds of size that every tool keeps.
+        Validator::new().validate_all(bytes).map_err(told)?;
         imports.sort();
         exports.sort();
         Ok(Self { size: bytes.len() as u64, imports, exports })
