@@ -55,7 +55,7 @@ impl Quota {
                         one.id,
                         cut(&one.name, 60),
                         one.host,
-                        one.hint
+                        if one.hint.is_empty() { "unchanged for the longest time" } else { &one.hint }
                     ));
                 }
             }

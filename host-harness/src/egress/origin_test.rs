@@ -2,70 +2,70 @@ use super::*;
 
 /// Addresses a connector might ask for; none of them may reach anything but the pinned origin.
 const TRICKS: &[&str] = &[
-    "https://example.test.attacker.test/jira/x",
-    "https://attacker.test/jira/x",
-    "https://example.testattacker.test/jira/x",
-    "https://evil-example.test/jira/x",
-    "https://sub.example.test/jira/x",
-    "https://example.test./jira/x",
-    "https://example.test.:443/jira/x",
-    "https://user@example.test/jira/x",
-    "https://user:pass@example.test/jira/x",
-    "https://example.test@attacker.test/jira/x",
-    "https://example.test:443@attacker.test/jira/x",
-    "https://@example.test/jira/x",
-    "https://example.test:8443/jira/x",
-    "https://example.test:80/jira/x",
-    "https://example.test:0/jira/x",
-    "https://example.test:0443/jira/x",
-    "https://example.test:/jira/x",
-    "https://example.test:443443/jira/x",
-    "http://example.test/jira/x",
-    "http://example.test:443/jira/x",
-    "ftp://example.test/jira/x",
-    "https://exаmple.test/jira/x",
-    "https://xn--exmple-4nf.test/jira/x",
-    "https://example%2etest/jira/x",
-    "https://example.test%00.attacker.test/jira/x",
-    "https://example.test%2eattacker.test/jira/x",
-    "https://[::1]/jira/x",
-    "https://127.0.0.1/jira/x",
-    "https://2130706433/jira/x",
-    "https://0x7f000001/jira/x",
-    "https://0177.0.0.1/jira/x",
+    "https://example.test.attacker.test/base/x",
+    "https://attacker.test/base/x",
+    "https://example.testattacker.test/base/x",
+    "https://evil-example.test/base/x",
+    "https://sub.example.test/base/x",
+    "https://example.test./base/x",
+    "https://example.test.:443/base/x",
+    "https://user@example.test/base/x",
+    "https://user:pass@example.test/base/x",
+    "https://example.test@attacker.test/base/x",
+    "https://example.test:443@attacker.test/base/x",
+    "https://@example.test/base/x",
+    "https://example.test:8443/base/x",
+    "https://example.test:80/base/x",
+    "https://example.test:0/base/x",
+    "https://example.test:0443/base/x",
+    "https://example.test:/base/x",
+    "https://example.test:443443/base/x",
+    "http://example.test/base/x",
+    "http://example.test:443/base/x",
+    "ftp://example.test/base/x",
+    "https://exаmple.test/base/x",
+    "https://xn--exmple-4nf.test/base/x",
+    "https://example%2etest/base/x",
+    "https://example.test%00.attacker.test/base/x",
+    "https://example.test%2eattacker.test/base/x",
+    "https://[::1]/base/x",
+    "https://127.0.0.1/base/x",
+    "https://2130706433/base/x",
+    "https://0x7f000001/base/x",
+    "https://0177.0.0.1/base/x",
     "https://example.test",
     "https://example.test/",
-    "https://example.test/jira",
-    "https://example.test/jirax/x",
-    "https://example.test/Jira/x",
+    "https://example.test/base",
+    "https://example.test/basex/x",
+    "https://example.test/Base/x",
     "https://example.test/other/x",
-    "https://example.test//jira/x",
-    "https://example.test//attacker.test/jira/x",
-    "https://example.test/jira/../admin",
-    "https://example.test/jira/./x",
-    "https://example.test/jira/..",
-    "https://example.test/jira/%2e%2e/admin",
-    "https://example.test/jira/%2E%2E/admin",
-    "https://example.test/jira/.%2e/admin",
-    "https://example.test/jira/%2e./admin",
-    "https://example.test/jira/%252e%252e/admin",
-    "https://example.test/jira/%25252e%25252e/admin",
-    "https://example.test/jira/..;/admin",
-    "https://example.test/jira/..;a=b/admin",
-    "https://example.test/jira/%2e%2e;/admin",
-    "https://example.test/jira/..%2fadmin",
-    "https://example.test/jira/..%5cadmin",
-    "https://example.test/jira/x%2f..%2f..%2fadmin",
-    "https://example.test/jira/x%00",
+    "https://example.test//base/x",
+    "https://example.test//attacker.test/base/x",
+    "https://example.test/base/../admin",
+    "https://example.test/base/./x",
+    "https://example.test/base/..",
+    "https://example.test/base/%2e%2e/admin",
+    "https://example.test/base/%2E%2E/admin",
+    "https://example.test/base/.%2e/admin",
+    "https://example.test/base/%2e./admin",
+    "https://example.test/base/%252e%252e/admin",
+    "https://example.test/base/%25252e%25252e/admin",
+    "https://example.test/base/..;/admin",
+    "https://example.test/base/..;a=b/admin",
+    "https://example.test/base/%2e%2e;/admin",
+    "https://example.test/base/..%2fadmin",
+    "https://example.test/base/..%5cadmin",
+    "https://example.test/base/x%2f..%2f..%2fadmin",
+    "https://example.test/base/x%00",
     "https://example.test/%6aira/x",
-    "https://example.test/jira%2fx",
-    "https://example.test/x?y=/jira/",
-    "https://example.test?/jira/x",
+    "https://example.test/base%2fx",
+    "https://example.test/x?y=/base/",
+    "https://example.test?/base/x",
 ];
 
 #[test]
 fn n5_no_spelling_of_another_place_passes_for_the_pinned_origin() {
-    let origin = Origin::parse("https://example.test/jira/").unwrap();
+    let origin = Origin::parse("https://example.test/base/").unwrap();
     let mut bypassed = Vec::new();
     for trick in TRICKS {
         // What is not even a URI never becomes a request.
@@ -82,12 +82,12 @@ fn n5_no_spelling_of_another_place_passes_for_the_pinned_origin() {
 
 #[test]
 fn requests_below_the_pinned_path_pass_in_the_origins_own_spelling() {
-    let origin = Origin::parse("https://Example.test/jira/").unwrap();
+    let origin = Origin::parse("https://Example.test/base/").unwrap();
     for (asked, sent) in [
-        ("https://example.test/jira/x?y=..", "https://example.test/jira/x?y=.."),
-        ("https://EXAMPLE.test:443/jira/x", "https://example.test/jira/x"),
-        ("https://example.test/jira/a%2Fb/...", "https://example.test/jira/a%2Fb/..."),
-        ("https://example.test/jira/100%25", "https://example.test/jira/100%25"),
+        ("https://example.test/base/x?y=..", "https://example.test/base/x?y=.."),
+        ("https://EXAMPLE.test:443/base/x", "https://example.test/base/x"),
+        ("https://example.test/base/a%2Fb/...", "https://example.test/base/a%2Fb/..."),
+        ("https://example.test/base/100%25", "https://example.test/base/100%25"),
     ] {
         assert_eq!(origin.admit(&asked.parse().unwrap()).unwrap().to_string(), sent);
     }
@@ -105,7 +105,7 @@ fn only_plain_origins_can_be_pinned() {
         "https://user@example.test/",
         "https://example.test./",
         "https://example.test:0/",
-        "https://example.test/jira",
+        "https://example.test/base",
         "https://example.test/a/../b/",
         "https://example.test/%2e/",
         "https://example.test//",
@@ -121,8 +121,8 @@ fn only_plain_origins_can_be_pinned() {
 
 #[test]
 fn an_origin_reads_back_what_it_writes() {
-    let origin = Origin::parse("http://127.0.0.1:8080/jira/").unwrap();
+    let origin = Origin::parse("http://127.0.0.1:8080/base/").unwrap();
     let text = serde_json::to_string(&origin).unwrap();
-    assert_eq!(text, "\"http://127.0.0.1:8080/jira/\"");
+    assert_eq!(text, "\"http://127.0.0.1:8080/base/\"");
     assert_eq!(serde_json::from_str::<Origin>(&text).unwrap(), origin);
 }

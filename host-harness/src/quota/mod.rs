@@ -6,6 +6,9 @@ use crate::host::{Ensuring, Host, HostError};
 use crate::plugin::contract::event::{Allowance, Ensured, ForeignRegistration};
 use crate::plugin::contract_json;
 
+/// How many registrations are named where nothing speaks against any.
+const LONGEST_UNTOUCHED: usize = 5;
+
 /// How a limit stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
@@ -84,9 +87,12 @@ impl Quota {
         Self { standing, allowances: planned.allowances, foreign: planned.foreign, json }
     }
 
-    /// The registrations of others that may be ones to remove.
+    /// The registrations of others to look at first when room is needed: those that something speaks against, else
+    /// the ones that nobody changed for the longest time.
     pub fn advice(&self) -> impl Iterator<Item = &ForeignRegistration> {
-        self.foreign.iter().filter(|one| !one.hint.is_empty())
+        let hinted = self.foreign.iter().any(|one| one.active && !one.hint.is_empty());
+        let wanted = move |one: &&ForeignRegistration| one.active && (!hinted || !one.hint.is_empty());
+        self.foreign.iter().filter(wanted).take(if hinted { usize::MAX } else { LONGEST_UNTOUCHED })
     }
 
     /// As JSON.
