@@ -3,6 +3,8 @@
 //! Exit codes: 0 done, 2 bad input, 3 permanent failure, 4 transient (come back later), 5 uncertain (a write whose
 //! answer was lost), 1 anything else. `quota` has its own: 0 fine, 1 near the limit, 2 full, 3 cannot tell.
 
+mod card_fields;
+mod card_reference;
 mod cards;
 mod connection;
 mod deliveries;
@@ -46,9 +48,10 @@ struct Cli {
 
 const EXAMPLES: &str = "Examples:
   harness inspect connector.wasm
-  harness connection add demo --connector connector.wasm --method METHOD --set field=value --secret token=@token.txt
+  harness connection add demo --connector connector.wasm --method api-token \\
+    --set site=demo.example.com --set email=you@example.com --secret token=@token.txt
   harness card list --connection demo
-  harness run CARD --connection demo --input '{\"key\": \"value\"}'
+  harness run call-api --connection demo --input '{\"path\": \"myself\"}'
   harness serve --listen 127.0.0.1:8090 --public-url https://hooks.example.com --flows flows/
 
 Exit codes: 0 done, 2 bad input, 3 permanent failure, 4 come back later, 5 uncertain (a write whose answer was lost),

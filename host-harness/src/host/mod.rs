@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use cards::{CardSource, Ran};
 pub(crate) use cards::{card_of_kind, check_action};
-pub use connections::{Added, Checked, NewConnection, Removed};
+pub use connections::{Added, Checked, Leftovers, NewConnection, Removed};
 pub use error::{FieldProblem, HostError, Problem};
 pub(crate) use events::contract_delivery;
 pub use events::{CapturedDelivery, Processed};
