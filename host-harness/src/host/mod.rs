@@ -31,7 +31,7 @@ pub use troubles::DeliveryTroubles;
 
 use crate::clock::{SharedClock, new_id};
 use crate::egress::Network;
-use crate::plugin::{Limits, Plugin, Plugins};
+use crate::plugin::{Compiler, Limits, Plugin, Plugins};
 pub(crate) use crate::store::off_thread;
 use crate::store::{Store, StoredConnection};
 use crate::vault::{LockoutGuard, Vault};
@@ -53,8 +53,13 @@ pub struct Host {
 }
 
 impl Host {
-    /// Opens a home, and makes it where it does not exist.
+    /// Opens a home, and makes it where it does not exist. Components are compiled in this process.
     pub fn open(home: Home, clock: SharedClock) -> Result<Self, HostError> {
+        Self::open_with(home, clock, Compiler::Here)
+    }
+
+    /// The same with another place to compile in.
+    pub fn open_with(home: Home, clock: SharedClock, compiler: Compiler) -> Result<Self, HostError> {
         let folder = home.folder.display().to_string();
         let remedy = "Check the rights of the folder, or name another one with --home.";
         home.create().map_err(|error| HostError::other("home", format!("{folder} cannot be made: {error}"), remedy))?;
@@ -63,7 +68,7 @@ impl Host {
         let guard = LockoutGuard::new(Arc::clone(&store), Arc::clone(&clock));
         let id = store.meta_or("host-id", || new_id(&*clock))?;
         let limits = Limits::default();
-        let plugins = Plugins::new(&home.cache(), limits.clone(), Arc::clone(&clock))
+        let plugins = Plugins::with(Some(&home.cache()), compiler, limits.clone(), Arc::clone(&clock))
             .map_err(|error| HostError::other("sandbox", error.to_string(), remedy))?;
         let network = Network::new().map_err(|error| {
             HostError::other("network", error.to_string(), "Check the certificates that the system trusts.")
@@ -92,13 +97,7 @@ impl Host {
             return Ok(plugin.clone());
         }
         self.doing(format!("loading {} (compiled once, then kept)", path.display()));
-        let plugin = self.plugins.load(&path).await.map_err(|error| {
-            HostError::bad_input(
-                "component",
-                format!("{} cannot be loaded: {error}", path.display()),
-                "Name the file of a component that was built for this contract.",
-            )
-        })?;
+        let plugin = self.plugins.load(&path).await.map_err(|error| HostError::of_load(&path, &error))?;
         self.doing("working".to_owned());
         loaded.insert(path, plugin.clone());
         Ok(plugin)
