@@ -7,6 +7,7 @@ mod events;
 mod holds;
 mod meta;
 mod runs;
+mod standing;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ pub use deliveries::{Kept, StoredDelivery};
 pub use events::{BroughtBy, NewEvent, NewRun, StoredEvent};
 pub use meta::Alarm;
 pub use runs::{StoredRun, StoredStep};
+pub use standing::{Backlog, HeldAccount, Inventory};
 pub use subscriptions::{Endpoint, StoredSubscription};
 
 use std::path::Path;
@@ -76,6 +78,7 @@ impl Store {
     /// Runs `work` in a transaction that takes the write lock at once. What it wrote is synced to
     /// disk when this returns `Ok`, and undone when `work` fails.
     pub fn write<T, E: From<StoreError>>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, E>) -> Result<T, E> {
+        let _timed = crate::observe::metrics().store_write();
         let mut connection = self.lock();
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
