@@ -14,6 +14,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http_body_util::BodyExt as _;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tracing::Instrument as _;
 
 use super::callbacks::{Callback, Callbacks};
 use super::handshake;
@@ -23,6 +24,7 @@ use super::proof::{self, Incoming, Refusal, Stripped};
 use super::room::{Room, RoomBounds};
 use crate::clock::new_id;
 use crate::host::{Host, HostError, hashed, off_thread};
+use crate::observe::{delivery_span, metrics};
 use crate::plugin::CallError;
 use crate::plugin::contract::event::{Delivery, Proof, Registration, Verdict};
 use crate::store::{Kept, StoredDelivery};
@@ -217,7 +219,8 @@ impl Receiver {
         }
         if let Some(delivery) = proved {
             let sha256 = hashed(&body);
-            return self.acknowledge(callback, StoredDelivery { body, sha256, ..delivery }).await;
+            let span = delivery_span(&delivery.id);
+            return self.acknowledge(callback, StoredDelivery { body, sha256, ..delivery }).instrument(span).await;
         }
         if handshake::is_being_registered(&callback.endpoint, &callback.registrations, url, host.clock().now_ms()) {
             return Ok(self.introduce(callback, &incoming).await);
@@ -326,11 +329,16 @@ impl Receiver {
         // From here on the delivery is on disk: only now may the sender forget it.
         match kept {
             Kept::New => {
-                tracing::debug!(connection = connection.name, delivery = id, "a delivery was taken in");
+                metrics().delivery("new");
+                tracing::info!(connection = connection.name, delivery = id, "a delivery was taken in");
                 self.stored.notify_one();
             }
-            Kept::Again => tracing::info!(connection = connection.name, "a delivery came again and starts nothing"),
+            Kept::Again => {
+                metrics().delivery("again");
+                tracing::info!(connection = connection.name, "a delivery came again and starts nothing");
+            }
             Kept::Differs => {
+                metrics().delivery("differs");
                 tracing::warn!(
                     connection = connection.name,
                     "a delivery came again with another body; the first one counts"
