@@ -64,6 +64,8 @@ pub(crate) struct Harness {
     program: PathBuf,
     /// What `HARNESS_LOG` is set to.
     log: Option<&'static str>,
+    /// What else the environment of every command holds.
+    environment: Vec<(String, String)>,
     /// Everything every command printed, for tests that search it.
     said: Arc<Mutex<String>>,
 }
@@ -80,13 +82,18 @@ impl Harness {
     /// An empty home.
     pub(crate) fn fresh() -> Self {
         let folder = tempfile::Builder::new().prefix("harness-").tempdir().expect("a temporary folder");
-        Self { folder, program: built::program("harness"), log: None, said: Arc::default() }
+        Self { folder, program: built::program("harness"), log: None, environment: Vec::new(), said: Arc::default() }
     }
 
     /// The same, telling all it can tell on stderr.
     pub(crate) fn loud(mut self) -> Self {
         self.log = Some("trace");
         self
+    }
+
+    /// Sets a variable for every command from now on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Where the host keeps its data.
@@ -108,6 +115,7 @@ impl Harness {
         for name in ["HARNESS_HOME", "HARNESS_KEY_FILE", "HARNESS_LOG", "RUST_LOG", "HTTP_PROXY", "http_proxy"] {
             command.env_remove(name);
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(level) = self.log {
             command.env("HARNESS_LOG", level);
         }
@@ -251,6 +259,11 @@ impl Serving {
     /// What it said when it was ready.
     pub(crate) fn ready(&self) -> &Value {
         &self.ready
+    }
+
+    /// The process id, for looking at what others see of it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Where it listens: `http://127.0.0.1:PORT`.

@@ -14,7 +14,8 @@ impl Host {
         let now = self.clock.now_ms();
         let (keeping, before) = (self.store.keeping(), events.len());
         let known_from = keeping.ids_from(now);
-        events.retain(|one| one.event.time_ms.is_none_or(|time| time >= known_from));
+        // Zero is what services write that know no time.
+        events.retain(|one| one.event.time_ms.is_none_or(|time| time == 0 || time >= known_from));
         let late = before - events.len();
         if late > 0 {
             let message = format!(

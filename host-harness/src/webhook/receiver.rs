@@ -51,7 +51,7 @@ impl Default for Bounds {
             largest_body: 25 << 20,
             slowest_body: Duration::from_secs(30),
             at_once: 512,
-            bodies_kib: 256 << 10,
+            bodies_kib: 48 << 10,
             room: RoomBounds::default(),
         }
     }
@@ -162,13 +162,10 @@ impl Receiver {
         headers: &HeaderMap,
         mut body: Body,
     ) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Response> {
-        let too_large = || {
-            (StatusCode::PAYLOAD_TOO_LARGE, [(header::CONNECTION, "close")], "the body is too large\n").into_response()
-        };
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|length| length > self.bounds.largest_body) {
-            return Err(too_large());
+            return Err(self.too_large(body).await);
         }
         // What is announced is believed only as far as a usual delivery goes.
         let mut bytes = Vec::with_capacity(announced.unwrap_or_default().min(USUAL_BODY));
@@ -179,7 +176,8 @@ impl Receiver {
             };
             let Ok(data) = frame.into_data() else { continue };
             if bytes.len() + data.len() > self.bounds.largest_body {
-                return Err(too_large());
+                drop((bytes, held));
+                return Err(self.too_large(body).await);
             }
             let kib = u32::try_from(data.len().div_ceil(1024)).unwrap_or(u32::MAX);
             let permit = Arc::clone(&self.memory).try_acquire_many_owned(kib).map_err(|_| come_back())?;
@@ -190,6 +188,17 @@ impl Receiver {
             bytes.extend_from_slice(&data);
         }
         Ok((bytes, held))
+    }
+
+    /// Lets a body that is a little too large come to its end before it is refused: who still sends does not read the
+    /// answer.
+    async fn too_large(&self, mut body: Body) -> Response {
+        let mut left = self.bounds.largest_body / 4;
+        while let Some(Ok(frame)) = body.frame().await {
+            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) else { break };
+            left = rest;
+        }
+        (StatusCode::PAYLOAD_TOO_LARGE, [(header::CONNECTION, "close")], "the body is too large\n").into_response()
     }
 
     async fn take_in(

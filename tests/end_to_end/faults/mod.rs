@@ -6,6 +6,8 @@ mod canary;
 mod cell;
 mod crash;
 mod guest_secrets;
+mod intake;
+mod journal;
 mod network;
 mod sandbox;
 mod sandbox_floods;
