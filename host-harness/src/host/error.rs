@@ -97,6 +97,17 @@ impl HostError {
         failure_of(error).is_some_and(|failure| failure.code == FaultKind::AccountHeld.code())
     }
 
+    /// What has to wait, where the failure passes.
+    pub(crate) fn scope(&self) -> Option<&types::Scope> {
+        match self {
+            Self::Answer(error) => match &**error {
+                types::Error::Transient(backoff) => Some(&backoff.scope),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// How long the service asked to be left alone; 0 where it did not.
     pub(crate) fn retry_after_ms(&self) -> u64 {
         match self {

@@ -5,10 +5,13 @@ use serde_json::{Value, json};
 use super::subscriptions::{contract_subscription, is_delivered};
 use super::{Host, HostError, off_thread};
 use crate::clock::new_id;
+use crate::engine::FlowStart;
 use crate::plugin::CardKind;
 use crate::plugin::contract::event;
 use crate::plugin::contract_json::{self, value_of};
-use crate::store::{BroughtBy, NewEvent, NewRun, StoredConnection, StoredDelivery, StoredEvent, StoredSubscription};
+use crate::store::{
+    BroughtBy, NewEvent, NewRun, Origin, StoredConnection, StoredDelivery, StoredEvent, StoredSubscription,
+};
 
 /// A delivery that was captured somewhere.
 #[derive(Debug)]
@@ -30,8 +33,8 @@ pub struct Processed {
     pub after_ms: u64,
 }
 
-/// What starts the runs: for a flow's name, the flow as it is now, as JSON.
-pub(crate) type FlowLookup<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
+/// What starts the runs: for a flow's name, the flow as it is now.
+pub(crate) type FlowLookup<'a> = &'a (dyn Fn(&str) -> Option<FlowStart> + Send + Sync);
 
 impl Host {
     /// Reads a captured delivery into events, without proof and without any request: `[{id, card, time-ms, payload}]`.
@@ -146,14 +149,36 @@ impl Host {
                     delivery: delivery.map(Into::into),
                     received_at_ms: self.clock.now_ms(),
                 };
-                let flow = subscription.flow.as_deref();
-                let run = flow.and_then(|flow| {
-                    Some(NewRun { id: new_id(&*self.clock), flow: flow.into(), definition: flows(flow)? })
-                });
+                let flow = subscription.flow.as_deref().and_then(flows);
+                let run = flow.map(|flow| self.new_run(connection, &event, &one.extra, flow));
                 events.push(NewEvent { event, run });
             }
         }
         events
+    }
+
+    /// The run that an event starts.
+    fn new_run(&self, connection: &StoredConnection, event: &StoredEvent, extra: &str, start: FlowStart) -> NewRun {
+        let flow = &start.compiled.flow;
+        let order = start.compiled.order_of(&event.payload).unwrap_or_else(|error| {
+            tracing::warn!(flow = flow.name, event = event.id, %error, "the key of a run has no value; it is put in no order");
+            None
+        });
+        let extra = value_of(extra);
+        let text = |name: &str| extra.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let account = connection.identity.as_ref().map(|identity| identity.account.as_str());
+        NewRun {
+            id: new_id(&*self.clock),
+            flow: flow.name.clone(),
+            connection: flow.steps.first().map(|step| step.connection.clone()).unwrap_or_default(),
+            order_key: order.as_ref().map(|(key, _)| key.clone()),
+            skip_late: order.is_some_and(|(_, skip)| skip),
+            origin: Origin {
+                object: text("object").map(|object| (connection.id.clone(), object.to_owned())),
+                ours: account.is_some() && text("actor") == account,
+            },
+            definition: start.definition,
+        }
     }
 
     /// An event as JSON, with the runs it started.

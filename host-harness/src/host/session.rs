@@ -131,7 +131,7 @@ impl Host {
 }
 
 /// Who holds belong to: the tenant (the connection itself until the tenant is known), and the app.
-fn hold_owners(connection: &StoredConnection) -> (String, String) {
+pub(super) fn hold_owners(connection: &StoredConnection) -> (String, String) {
     let tenant = match &connection.identity {
         Some(identity) => format!("{}/{}", connection.connector, identity.tenant),
         None => connection.id.clone(),

@@ -1,21 +1,27 @@
 //! Everything durable, in one SQLite database (WAL, synced): connections, secrets (sealed),
 //! subscriptions, deliveries, runs, guards. What `write` returned from is on disk.
 
+mod causes;
 mod connections;
 mod deliveries;
 mod events;
 mod holds;
 mod meta;
+mod run_redo;
+mod run_steps;
 mod runs;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
 
+pub use causes::Origin;
 pub use connections::{StoredConnection, StoredIdentity, StoredOrigin};
 pub use deliveries::{Kept, StoredDelivery};
 pub use events::{BroughtBy, NewEvent, NewRun, StoredEvent};
 pub use meta::Alarm;
-pub use runs::{StoredRun, StoredStep};
+pub use run_redo::{Again, Cancelled};
+pub use run_steps::{Lane, Standing, Turn};
+pub use runs::{BEHIND, RunFilter, StoredRun, StoredStep};
 pub use subscriptions::{Endpoint, StoredSubscription};
 
 use std::path::Path;
@@ -25,7 +31,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 /// The migrations, oldest first. A released one is never changed; a later version adds its own.
-const MIGRATIONS: &[&str] = &[include_str!("schema/0001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema/0001.sql"), include_str!("schema/0003.sql")];
 
 /// Why the store did not do as it was told.
 #[derive(Debug, thiserror::Error)]
