@@ -5,12 +5,16 @@
 
 mod cards;
 mod connection;
+mod dead_letters;
 mod deliveries;
+mod flow;
 mod history;
+mod holds;
 mod input;
 mod inspect;
 mod output;
 mod progress;
+mod runs;
 mod serve;
 mod shield;
 
@@ -80,8 +84,14 @@ enum Command {
     Event(deliveries::Events),
     /// Take in deliveries and run flows, until stopped
     Serve(serve::Serve),
-    /// List and show runs of flows
-    Runs(history::Runs),
+    /// Check flows, and go through one with a sample event
+    Flow(flow::Flows),
+    /// List, show, retry and cancel runs of flows
+    Runs(runs::Runs),
+    /// List what failed or is uncertain and waits for a person: runs and deliveries
+    DeadLetters(dead_letters::DeadLetters),
+    /// List and lift what is left alone because a service asked for it
+    Holds(holds::Holds),
     /// List and show events, those without a flow too
     Events(history::Events),
 }
@@ -140,7 +150,10 @@ async fn run(cli: Cli, output: &Output) -> Done {
             Command::Subscriptions(_) => deliveries::list_subscriptions(&host, output).await,
             Command::Unsubscribe(command) => command.run(&host, output).await,
             Command::Event(command) => command.run(&host, output).await,
+            Command::Flow(command) => command.run(&host, output).await,
             Command::Runs(command) => command.run(&host, output),
+            Command::DeadLetters(command) => command.run(&host, output),
+            Command::Holds(command) => command.run(&host, output),
             Command::Events(command) => command.run(&host, output),
             // Taken care of above: it runs until it is stopped and shows no progress.
             Command::Serve(command) => command.run(Arc::clone(&host), output).await,

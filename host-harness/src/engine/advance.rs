@@ -196,13 +196,19 @@ impl Going<'_> {
             return Ok(Err(self.verdict(index, step, &error)));
         }
         let key = key_of(self.run, step);
+        let repeatable = session.plugin.manifest().card(&step.card).is_some_and(is_repeatable);
         let mut calls = 0;
         loop {
             calls += 1;
             step.state = "running".into();
             step.failure = None;
             // On disk before anything is sent: after a crash it is known that it may have been.
-            if !self.keep(|| self.host.store().begin_step(&self.run.id, ended, step)).await? {
+            let store = self.host.store();
+            let begin = || match repeatable && ended.is_empty() {
+                true => store.begin_repeatable_step(&self.run.id, step),
+                false => store.begin_step(&self.run.id, ended, step),
+            };
+            if !self.keep(begin).await? {
                 return Ok(Err(Ended::Cancelled));
             }
             ended.clear();
@@ -241,7 +247,7 @@ impl Going<'_> {
                 failure["known"] = known(self.run, step, "at least one");
                 Ended::Bad("uncertain", failure)
             }
-            "transient" => {
+            "transient" | "other" if !matches!(error, HostError::Answer(_)) || error.kind() == "transient" => {
                 let retry = self.flow.retry_of(index);
                 if step.attempts >= retry.attempts {
                     return Ended::Bad("failed", failure);

@@ -127,11 +127,10 @@ async fn interrupted(bench: &Bench, action: &str, connection: &str, input: serde
         delivery: None,
         received_at_ms: 1,
     };
-    let run = NewRun { id: "r".into(), flow: "f".into(), definition: definition.to_string() };
+    let run = NewRun { id: "r".into(), flow: "f".into(), definition: definition.to_string(), ..NewRun::default() };
     let store = bench.host.store();
     let brought_by = BroughtBy::Poll { connection: &harbour.id, cursor: "0" };
     store.keep_events(brought_by, &[NewEvent { event, run: Some(run) }]).unwrap();
-    store.claim_run(1, &[]).unwrap().unwrap();
     let step = StoredStep {
         position: 0,
         id: "s".into(),
@@ -145,8 +144,9 @@ async fn interrupted(bench: &Bench, action: &str, connection: &str, input: serde
         attempts: 1,
         began_at_ms: 1,
         ended_at_ms: None,
+        redone: 0,
     };
-    store.put_step("r", &step).unwrap();
+    assert!(store.begin_step("r", &[], &step).unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

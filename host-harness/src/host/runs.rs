@@ -84,10 +84,10 @@ impl Host {
                 ),
             ));
         }
-        if retry.from_event { self.from_event(&run, &retry) } else { self.from_step(&run, &steps, &retry) }
+        if retry.from_event { self.begin_anew(&run, &retry) } else { self.go_on_again(&run, &steps, &retry) }
     }
 
-    fn from_event(&self, run: &StoredRun, retry: &Retry) -> Result<Retried, HostError> {
+    fn begin_anew(&self, run: &StoredRun, retry: &Retry) -> Result<Retried, HostError> {
         if matches!(retry.doubt, Doubt::AsDone(_)) {
             return Err(HostError::bad_input(
                 "as-done-anew",
@@ -106,7 +106,7 @@ impl Host {
         Ok(Retried { run: new, again_of: Some(run.id.clone()), from_step })
     }
 
-    fn from_step(&self, run: &StoredRun, steps: &[StoredStep], retry: &Retry) -> Result<Retried, HostError> {
+    fn go_on_again(&self, run: &StoredRun, steps: &[StoredStep], retry: &Retry) -> Result<Retried, HostError> {
         if !matches!(run.state.as_str(), "failed" | "uncertain" | "cancelled") {
             return Err(HostError::bad_input(
                 "run-well",

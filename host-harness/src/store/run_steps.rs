@@ -147,25 +147,15 @@ impl Store {
         })
     }
 
-    /// Keeps steps that have ended, and that the next one begins. Where the run was cancelled meanwhile the next one
-    /// is not kept, and the answer is false.
+    /// Keeps steps that have ended, and that the next one begins, on disk. Where the run was cancelled meanwhile the
+    /// next one is not kept, and the answer is false.
     pub fn begin_step(&self, id: &str, ended: &[StoredStep], next: &StoredStep) -> Result<bool, StoreError> {
-        self.write(|transaction| {
-            for step in ended {
-                put_step(transaction, id, step)?;
-            }
-            let goes_on = transaction
-                .prepare_cached(
-                    "UPDATE run SET state = 'running', failure = NULL, connection = ?2 \
-                     WHERE id = ?1 AND cancel = 0 AND ended_at_ms IS NULL",
-                )?
-                .execute(params![id, next.connection])?
-                == 1;
-            if goes_on {
-                put_step(transaction, id, next)?;
-            }
-            Ok(goes_on)
-        })
+        self.write(|transaction| begin_in(transaction, id, ended, next))
+    }
+
+    /// The same without waiting for the disk: for a step that may be done again where its beginning was forgotten.
+    pub fn begin_repeatable_step(&self, id: &str, next: &StoredStep) -> Result<bool, StoreError> {
+        self.note(|transaction| begin_in(transaction, id, &[], next))
     }
 
     /// Ends a run, or lets it wait, together with the steps that decided it. One that somebody wants to stop does not
@@ -175,7 +165,24 @@ impl Store {
     }
 }
 
-pub(super) fn settle_in(
+fn begin_in(db: &Connection, id: &str, ended: &[StoredStep], next: &StoredStep) -> Result<bool, StoreError> {
+    for step in ended {
+        put_step(db, id, step)?;
+    }
+    let goes_on = db
+        .prepare_cached(
+            "UPDATE run SET state = 'running', failure = NULL, connection = ?2 \
+             WHERE id = ?1 AND cancel = 0 AND ended_at_ms IS NULL",
+        )?
+        .execute(params![id, next.connection])?
+        == 1;
+    if goes_on {
+        put_step(db, id, next)?;
+    }
+    Ok(goes_on)
+}
+
+fn settle_in(
     db: &Connection,
     id: &str,
     standing: &Standing<'_>,

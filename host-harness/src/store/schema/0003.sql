@@ -68,5 +68,7 @@ CREATE INDEX run_dead ON run (created_at_ms) WHERE state IN ('failed', 'uncertai
 CREATE INDEX run_order ON run (order_key, time_ms) WHERE order_key IS NOT NULL;
 CREATE INDEX run_object ON run (object, created_at_ms) WHERE object IS NOT NULL;
 CREATE INDEX run_again ON run (again_of) WHERE again_of IS NOT NULL;
-CREATE INDEX run_created ON run (created_at_ms);
-CREATE INDEX run_event ON run (event);
+-- Those of 0002 went with the table.
+CREATE INDEX run_of_event ON run (event);
+CREATE INDEX run_by_age ON run (created_at_ms);
+CREATE INDEX run_settled ON run (ended_at_ms) WHERE state IN ('done', 'skipped');
