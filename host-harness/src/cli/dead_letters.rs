@@ -130,10 +130,15 @@ fn show(host: &Host, output: &Output, id: &str) -> Done {
         }
     };
     let is_run = json["kind"] == "run";
-    json["next"] = if is_run { format!("harness runs show {id}") } else { format!("harness dead-letters retry {id}") }.into();
+    json["next"] =
+        if is_run { format!("harness runs show {id}") } else { format!("harness dead-letters retry {id}") }.into();
     output.result(&json, || {
         let (kind, state) = (json["kind"].as_str().unwrap_or_default(), json["state"].as_str().unwrap_or_default());
-        format!("{kind} {id}: {state}\n{}\n  more: {}", failure_text(&json["failure"]), json["next"].as_str().unwrap_or_default())
+        format!(
+            "{kind} {id}: {state}\n{}\n  more: {}",
+            failure_text(&json["failure"]),
+            json["next"].as_str().unwrap_or_default()
+        )
     });
     Ok(0)
 }
@@ -145,7 +150,9 @@ fn retry(host: &Host, output: &Output, id: String) -> Done {
     if !host.store().retry_delivery(&id, host.clock().now_ms())? {
         return Err(unknown(&id));
     }
-    output.result(&json!({ "id": id, "kind": "delivery", "state": "pending" }), || format!("delivery {id} is read again"));
+    output.result(&json!({ "id": id, "kind": "delivery", "state": "pending" }), || {
+        format!("delivery {id} is read again")
+    });
     Ok(0)
 }
 

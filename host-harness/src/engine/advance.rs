@@ -67,7 +67,9 @@ pub(super) async fn go_on(
         match when.holds(&scope) {
             Ok(true) => {}
             Ok(false) => {
-                return Ok(off_thread(|| host.store().settle_run(&run.id, &Standing::ended("skipped", None, now), &[]))?);
+                return Ok(off_thread(|| {
+                    host.store().settle_run(&run.id, &Standing::ended("skipped", None, now), &[])
+                })?);
             }
             Err(error) => {
                 let failure = own_failure("expression", &format!("on.when: {error}"));

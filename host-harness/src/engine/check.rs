@@ -105,10 +105,7 @@ pub(super) fn of_fields(place: &str, error: &HostError) -> Vec<FlowProblem> {
         HostError::BadInput(problem) if !problem.fields.is_empty() => problem
             .fields
             .iter()
-            .map(|field| FlowProblem {
-                place: format!("{place}{}", field.pointer),
-                message: field.message.clone(),
-            })
+            .map(|field| FlowProblem { place: format!("{place}{}", field.pointer), message: field.message.clone() })
             .collect(),
         other => vec![FlowProblem { place: place.into(), message: other.to_string() }],
     }
@@ -132,13 +129,7 @@ fn names(shapes: &Shapes, place: &str, expression: &Expression) -> Vec<FlowProbl
 }
 
 /// What is wrong with an input: what is written is held against the schema, of what an expression will give its type.
-fn inputs(
-    shapes: &Shapes,
-    place: &str,
-    schema: &Value,
-    written: &Value,
-    parsed: &CompiledStep,
-) -> Vec<FlowProblem> {
+fn inputs(shapes: &Shapes, place: &str, schema: &Value, written: &Value, parsed: &CompiledStep) -> Vec<FlowProblem> {
     let mut open: Vec<String> = Vec::new();
     let mut texts: Vec<String> = Vec::new();
     let mut problems = Vec::new();
@@ -185,7 +176,9 @@ fn inputs(
                 let known = known.map(|known| format!("; there are: {known}")).unwrap_or_default();
                 (String::new(), format!("there is no such member: {}{known}", unexpected.join(", ")))
             }
-            _ if texts.iter().any(is_open) => (String::new(), format!("it will be of another type: {}", error.masked())),
+            _ if texts.iter().any(is_open) => {
+                (String::new(), format!("it will be of another type: {}", error.masked()))
+            }
             _ => (String::new(), error.to_string()),
         };
         problems.push(FlowProblem { place: format!("{place}{at}{more}"), message });

@@ -61,14 +61,8 @@ pub async fn rehearse(
     let plugin = cards.of(host, &trigger.connection).await?;
     let card = card_of_kind(&plugin, &trigger.event, CardKind::Event)?;
     let event = event.unwrap_or_else(|| card.sample["output"].clone());
-    let mut rehearsed = Rehearsed {
-        flow: flow.flow.name.clone(),
-        runs: true,
-        order_key: None,
-        steps: vec![],
-        problems: vec![],
-        event,
-    };
+    let mut rehearsed =
+        Rehearsed { flow: flow.flow.name.clone(), runs: true, order_key: None, steps: vec![], problems: vec![], event };
     if let Err(reason) = plugin.manifest().check_output(&card.id, &rehearsed.event) {
         rehearsed.wrong("event", format!("it is no payload of `{}`: {reason}", card.id));
     }

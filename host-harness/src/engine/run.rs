@@ -92,9 +92,7 @@ fn next(host: &Host, hand: &InHand, after: &Lane) -> Result<Option<StoredRun>, H
                     "remedy": "Nothing needs to be done: what the later event made of it stays.",
                     "who": "user", "repeatable": false,
                 });
-                off_thread(|| {
-                    host.store().settle_run(&run.id, &Standing::ended("skipped", Some(&failure), now), &[])
-                })?;
+                off_thread(|| host.store().settle_run(&run.id, &Standing::ended("skipped", Some(&failure), now), &[]))?;
             }
         }
         after = Lane { flow: run.flow, connection: run.connection };

@@ -100,7 +100,8 @@ impl Shape {
         if let Some(found) = properties.get(name) {
             return to(found.clone());
         }
-        let composed = ["anyOf", "oneOf", "allOf", "patternProperties", "if"].iter().any(|key| schema.get(key).is_some());
+        let composed =
+            ["anyOf", "oneOf", "allOf", "patternProperties", "if"].iter().any(|key| schema.get(key).is_some());
         match schema.get("additionalProperties") {
             Some(Value::Object(of)) => to(Value::Object(of.clone())),
             Some(Value::Bool(true)) => Found::Anything,

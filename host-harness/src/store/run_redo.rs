@@ -46,7 +46,8 @@ impl Store {
                 transaction.execute("UPDATE run SET cancel = 1 WHERE id = ?1", [id])?;
                 return Ok(Some(outcome));
             }
-            let sql = "UPDATE run SET state = 'cancelled', cancel = 1, ended_at_ms = coalesce(ended_at_ms, ?2) WHERE id = ?1";
+            let sql =
+                "UPDATE run SET state = 'cancelled', cancel = 1, ended_at_ms = coalesce(ended_at_ms, ?2) WHERE id = ?1";
             transaction.execute(sql, params![id, now])?;
             if let Some(key) = &run.order_key {
                 pass_on(transaction, key)?;
@@ -103,7 +104,8 @@ impl Store {
         self.write(|transaction| {
             let mut lifted = 0;
             for owner in owners {
-                lifted += transaction.execute("DELETE FROM hold WHERE owner = ?1 AND until_ms > ?2", params![owner, now])?;
+                lifted +=
+                    transaction.execute("DELETE FROM hold WHERE owner = ?1 AND until_ms > ?2", params![owner, now])?;
             }
             let connections = Value::from(connections.to_vec()).to_string();
             transaction.execute(

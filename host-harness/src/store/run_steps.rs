@@ -141,7 +141,8 @@ impl Store {
     /// Lets go on whatever waits for its turn: for the start of a process. Each finds out anew whether it is its turn.
     pub fn let_go_on(&self) -> Result<(), StoreError> {
         self.write(|transaction| {
-            let sql = "UPDATE run SET due_at_ms = created_at_ms WHERE state IN ('pending', 'waiting') AND due_at_ms = ?1";
+            let sql =
+                "UPDATE run SET due_at_ms = created_at_ms WHERE state IN ('pending', 'waiting') AND due_at_ms = ?1";
             transaction.execute(sql, [BEHIND])?;
             Ok(())
         })
@@ -182,12 +183,7 @@ fn begin_in(db: &Connection, id: &str, ended: &[StoredStep], next: &StoredStep) 
     Ok(goes_on)
 }
 
-fn settle_in(
-    db: &Connection,
-    id: &str,
-    standing: &Standing<'_>,
-    steps: &[StoredStep],
-) -> Result<(), StoreError> {
+fn settle_in(db: &Connection, id: &str, standing: &Standing<'_>, steps: &[StoredStep]) -> Result<(), StoreError> {
     for step in steps {
         put_step(db, id, step)?;
     }

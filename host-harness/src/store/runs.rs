@@ -155,8 +155,9 @@ impl Store {
                  ORDER BY created_at_ms DESC, rowid DESC LIMIT ?3"
             );
             let mut statement = db.prepare_cached(&sql)?;
-            let rows =
-                statement.query_map(params![filter.state, filter.flow, filter.limit], run)?.collect::<Result<_, _>>()?;
+            let rows = statement
+                .query_map(params![filter.state, filter.flow, filter.limit], run)?
+                .collect::<Result<_, _>>()?;
             Ok(rows)
         })
     }

@@ -4,8 +4,10 @@
 mod authentication;
 mod canary;
 mod cell;
+mod engine;
 mod guest_secrets;
 mod network;
+mod order;
 mod sandbox;
 mod sandbox_floods;
 mod tee;

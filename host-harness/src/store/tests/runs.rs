@@ -214,7 +214,10 @@ fn what_is_asked_all_the_time_is_answered_from_an_index() {
             .collect::<Result<_, _>>()
             .unwrap();
         let plan = plan.join("; ");
-        assert!(plan.contains("SEARCH") && plan.contains("INDEX run_") && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
+        assert!(
+            plan.contains("SEARCH") && plan.contains("INDEX run_") && !plan.contains("TEMP B-TREE"),
+            "{sql}: {plan}"
+        );
         assert!(!plan.contains("SCAN"), "{sql}: {plan}");
     }
 }
