@@ -221,3 +221,60 @@ fn what_is_asked_all_the_time_is_answered_from_an_index() {
         assert!(!plan.contains("SCAN"), "{sql}: {plan}");
     }
 }
+
+#[test]
+fn a_cursor_moves_on_only_together_with_its_events() {
+    let (home, store) = with_connection();
+    keep(&store, &[start("a", "r1", 10, None)]);
+    let disk = Connection::open(home.path().join("harness.db")).unwrap();
+    disk.execute_batch("CREATE TRIGGER full BEFORE INSERT ON run BEGIN SELECT RAISE(ABORT, 'full'); END").unwrap();
+    let next = BroughtBy::Poll { connection: "c1", cursor: "1" };
+    assert!(store.keep_events(next, &[start("a", "r2", 20, None)]).is_err());
+    assert_eq!((store.cursor("c1").unwrap().as_deref(), store.events(9).unwrap().len()), (Some("0"), 1));
+    disk.execute_batch("DROP TRIGGER full").unwrap();
+    assert_eq!(store.keep_events(next, &[start("a", "r2", 20, None)]).unwrap(), 1);
+    assert_eq!(store.cursor("c1").unwrap().as_deref(), Some("1"));
+}
+
+/// Runs per second, through their lane, their one step and their end.
+fn throughput(store: &Store, count: u64, mark: &str) -> f64 {
+    let new: Vec<_> = (0..count).map(|id| start("busy", &format!("{mark}{id}"), id, None)).collect();
+    keep(store, &new);
+    let begun = std::time::Instant::now();
+    let mut lane = Lane::default();
+    for _ in 0..count {
+        let run = store.next_run(1000, &lane, &|_| true, &|_, _| true).unwrap().unwrap();
+        lane = Lane { flow: run.flow.clone(), connection: run.connection.clone() };
+        assert!(store.begin_step(&run.id, &[], &step("running")).unwrap());
+        store.settle_run(&run.id, &Standing::ended("done", None, 20), &[step("done")]).unwrap();
+    }
+    count as f64 / begun.elapsed().as_secs_f64()
+}
+
+#[test]
+#[ignore = "long: fills a store with a million runs"]
+fn a_year_of_history_does_not_slow_the_runs_of_today() {
+    let (_home, empty) = with_connection();
+    let (_other, full) = with_connection();
+    full.write(|transaction| {
+        transaction.execute_batch(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) \
+             INSERT INTO run SELECT 'old' || i, 'flow' || (i % 20), '{}', 'e' || i, 'x' || i, 'done', 0, NULL, i, i, i, \
+             'c', NULL, 0, 0, NULL, NULL, NULL FROM n;
+             INSERT INTO step SELECT id, 0, 's', 'light', 'c', 'done', '{}', NULL, '{}', NULL, 1, 1, 1, 0 FROM run;",
+        )?;
+        Ok::<_, StoreError>(())
+    })
+    .unwrap();
+    // By turns, so that both see the same machine.
+    let mut ratios: Vec<f64> = (0..9)
+        .map(|round| {
+            let (one, two) =
+                (throughput(&empty, 500, &format!("a{round}-")), throughput(&full, 500, &format!("a{round}-")));
+            two / one
+        })
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    println!("with 1,000,000 old runs: {:.2} of an empty store", ratios[4]);
+    assert!(ratios[4] >= 0.9, "{ratios:?}");
+}
