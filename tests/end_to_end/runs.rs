@@ -15,7 +15,7 @@ name: two
 on: { event: issue-created, connection: demo, when: event.issue.fields.issuetype.name == "Task" }
 steps:
   - { id: mark, action: update-issue, connection: demo, input: { issue: "${{ event.issue.key }}", summary: marked } }
-  - { id: tell, action: add-comment, connection: demo, input: { issue: "${{ steps.mark.output.key }}", body: Seen. } }
+  - { id: tell, action: add-comment, connection: demo, input: { issue: "${{ steps.mark.output.issue }}", body: Seen. } }
 retry: { attempts: 2, first: 50ms, at-most: 50ms }
 "#;
 
@@ -167,7 +167,7 @@ steps:
   - id: tell
     action: add-comments
     connection: demo
-    input: { issue: "${{ steps.mark.output.kee }}" }
+    input: { issue: "${{ steps.mark.output.isue }}" }
   - id: last
     action: add-comment
     connection: demo
@@ -202,6 +202,10 @@ steps:
     assert_eq!(check(&right).expect(0)[0]["problems"], json!([]));
     let example = built::root().join("examples/flows/triage-new-bugs.yaml");
     assert_eq!(check(&example).expect(0)[0]["problems"], json!([]));
+    let documented = std::fs::read_to_string(built::root().join("docs/flows.md")).expect("the document is there");
+    let (_, documented) = documented.split_once("```yaml\n").expect("it shows a flow");
+    let documented = documented.split_once("```").expect("the flow ends").0;
+    assert_eq!(check(&stage.host.file("documented.yaml", documented)).expect(0)[0]["problems"], json!([]));
     let unknown = stage.host.run(&["flow", "check", &right.to_string_lossy()]);
     assert!(unknown.expect(2)[0]["problems"].to_string().contains("no connection `demo`"), "{unknown:#?}");
 }
@@ -215,7 +219,7 @@ fn a_flow_is_gone_through_with_a_sample_and_nothing_is_sent() {
     let gone = test(&[]).expect(0);
     assert_eq!((&gone["runs"], gone["problems"].as_array().map(Vec::len)), (&json!(true), Some(0)));
     assert_eq!(gone["steps"][0]["input"], json!({"issue": "DEMO-1", "summary": "marked"}));
-    assert_eq!(gone["steps"][1]["input"]["issue"], gone["steps"][0]["output"]["key"], "the sample stands in");
+    assert_eq!(gone["steps"][1]["input"]["issue"], gone["steps"][0]["output"]["issue"], "the sample stands in");
     let mut event = gone["event"].clone();
     event["issue"]["fields"]["issuetype"]["name"] = json!("Story");
     assert_eq!(test(&["--event", &event.to_string()]).expect(0)["runs"], false);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::bench::{Bench, lit, post, until};
+use crate::clock::Clock as _;
 use crate::host::Ensuring;
 use crate::plugin::contract::event::Proof;
 use crate::store::{BroughtBy, NewEvent, NewRun, StoredDelivery, StoredEvent, StoredStep};
