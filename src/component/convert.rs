@@ -318,6 +318,6 @@ pub(super) fn occurrence_out(occurrence: contract::event::Occurrence) -> event::
         subscriptions: occurrence.subscriptions,
         time_ms: occurrence.time_ms,
         payload: occurrence.payload.to_string(),
-        extra: "{}".to_owned(),
+        extra: occurrence.extra.to_string(),
     }
 }

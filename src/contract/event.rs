@@ -91,6 +91,8 @@ pub struct Occurrence {
     pub subscriptions: Vec<String>,
     pub time_ms: Option<u64>,
     pub payload: Value,
+    /// Who did it and to what, as the contract's `extra` of an occurrence names them.
+    pub extra: Value,
 }
 
 #[derive(Clone, Debug)]

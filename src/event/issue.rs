@@ -85,6 +85,13 @@ fn actor(user: Option<&Value>) -> Option<Actor> {
     (!account_id.is_empty() || !name.is_empty()).then_some(Actor { account_id, name })
 }
 
+/// Who did it and to what, for a host that looks for flows that start themselves.
+pub(super) fn origin(payload: &Value) -> Value {
+    let named = |pointer: &str| text(payload.pointer(pointer)).filter(|text| !text.is_empty());
+    let members = [("actor", named("/actor/account-id")), ("object", named("/issue/id"))];
+    members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))).collect::<Map<_, _>>().into()
+}
+
 /// Whether an issue is one of those a filter means.
 pub(super) fn passes(filter: &IssueFilter, event: &IssueEvent) -> bool {
     let fields = event.issue.get("fields");

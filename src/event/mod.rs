@@ -145,7 +145,8 @@ fn read<E: Event>(
     let id = E::id(&payload);
     let payload = serde_json::to_value(payload).unwrap_or_default();
     let time_ms = issue::time_ms(body);
-    Ok(Some(Occurrence { id, card: E::ID.to_owned(), subscriptions: matching, time_ms, payload }))
+    let extra = issue::origin(&payload);
+    Ok(Some(Occurrence { id, card: E::ID.to_owned(), subscriptions: matching, time_ms, payload, extra }))
 }
 
 fn filter_of<E: Event>(subscription: &Subscription) -> Result<E::Filter, Error> {

@@ -1,7 +1,7 @@
 //! A second connector, for a service that is not Jira, through the whole host: a connection, action
 //! cards in one call and in many, webhooks with another proof and a handshake, and polling.
 
-mod service;
+pub(crate) mod service;
 
 use std::time::Duration;
 

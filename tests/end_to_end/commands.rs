@@ -9,7 +9,7 @@ use crate::simulator::{eventually, text};
 use crate::stage::Stage;
 
 /// Every command there is.
-const COMMANDS: [&[&str]; 24] = [
+const COMMANDS: [&[&str]; 36] = [
     &["inspect"],
     &["connection"],
     &["connection", "add"],
@@ -31,6 +31,18 @@ const COMMANDS: [&[&str]; 24] = [
     &["runs"],
     &["runs", "list"],
     &["runs", "show"],
+    &["runs", "retry"],
+    &["runs", "cancel"],
+    &["dead-letters"],
+    &["dead-letters", "list"],
+    &["dead-letters", "show"],
+    &["dead-letters", "retry"],
+    &["flow"],
+    &["flow", "check"],
+    &["flow", "test"],
+    &["holds"],
+    &["holds", "list"],
+    &["holds", "lift"],
     &["events"],
     &["events", "list"],
     &["events", "show"],

@@ -27,3 +27,4 @@ mod main_job;
 mod neutral_host;
 mod openapi;
 mod refusals;
+mod runs;

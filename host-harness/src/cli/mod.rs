@@ -9,12 +9,16 @@ mod card_fields;
 mod card_reference;
 mod cards;
 mod connection;
+mod dead_letters;
 mod deliveries;
+mod flow;
 mod history;
+mod holds;
 mod input;
 mod inspect;
 mod output;
 mod progress;
+mod runs;
 mod serve;
 mod shield;
 
@@ -96,8 +100,14 @@ enum Command {
     Restore(backup::Restore),
     /// List what somebody should look at
     Alarms(alarms::Alarms),
-    /// List and show runs of flows
-    Runs(history::Runs),
+    /// Check flows, and go through one with a sample event
+    Flow(flow::Flows),
+    /// List, show, retry and cancel runs of flows
+    Runs(runs::Runs),
+    /// List what failed or is uncertain and waits for a person: runs and deliveries
+    DeadLetters(dead_letters::DeadLetters),
+    /// List and lift what is left alone because a service asked for it
+    Holds(holds::Holds),
     /// List and show events, those without a flow too
     Events(history::Events),
 }
@@ -178,7 +188,10 @@ async fn run(cli: Cli, output: &Output) -> Done {
             Command::Unsubscribe(command) => command.run(&host, output).await,
             Command::Event(command) => command.run(&host, output).await,
             Command::Alarms(command) => command.run(&host, output),
+            Command::Flow(command) => command.run(&host, output).await,
             Command::Runs(command) => command.run(&host, output),
+            Command::DeadLetters(command) => command.run(&host, output),
+            Command::Holds(command) => command.run(&host, output),
             Command::Events(command) => command.run(&host, output),
             // Taken care of above: one needs no home, the other runs until it is stopped and shows no progress.
             Command::Inspect(command) => command.run(Some(host.home().path()), output).await,

@@ -103,7 +103,10 @@ impl Host {
                     }
                 }
                 if let Some(memo) = &aside.memo {
-                    off_thread(|| self.store.save_memo(&connection.id, memo, self.clock.now_ms()))?;
+                    // What the call did is done, whether or not the memo is kept.
+                    if let Err(error) = off_thread(|| self.store.save_memo(&connection.id, memo, self.clock.now_ms())) {
+                        tracing::warn!(connection = connection.name, %error, "a memo could not be kept");
+                    }
                 }
                 Ok(value)
             }
@@ -111,7 +114,10 @@ impl Host {
                 if let CallError::Connector(told) = &error
                     && let types::Error::Transient(backoff) = &**told
                 {
-                    self.hold(connection, backoff)?;
+                    // The answer counts for more than the hold.
+                    if let Err(error) = self.hold(connection, backoff) {
+                        tracing::warn!(connection = connection.name, %error, "a hold could not be kept");
+                    }
                 }
                 Err(HostError::of_call(&error, &connection.name))
             }
@@ -131,7 +137,7 @@ impl Host {
 }
 
 /// Who holds belong to: the tenant (the connection itself until the tenant is known), and the app.
-fn hold_owners(connection: &StoredConnection) -> (String, String) {
+pub(super) fn hold_owners(connection: &StoredConnection) -> (String, String) {
     let tenant = match &connection.identity {
         Some(identity) => format!("{}/{}", connection.connector, identity.tenant),
         None => connection.id.clone(),

@@ -5,6 +5,7 @@
 //! hot path, `reads` lets readers go their way beside the one writer.
 
 mod backup;
+mod causes;
 mod checkpoint;
 mod connections;
 mod deliveries;
@@ -15,6 +16,8 @@ mod meta;
 mod migrations;
 mod reads;
 mod retention;
+mod run_redo;
+mod run_steps;
 mod runs;
 mod standing;
 mod subscriptions;
@@ -24,12 +27,15 @@ mod wal;
 
 pub use backup::Contents;
 pub(crate) use backup::{inspect, retire};
+pub use causes::Origin;
 pub use connections::{StoredConnection, StoredIdentity, StoredOrigin};
 pub use deliveries::{FailedDelivery, Kept, StoredDelivery};
 pub use events::{BroughtBy, NewEvent, NewRun, StoredEvent};
 pub use meta::Alarm;
 pub use retention::{IDS_AT_LEAST, Keeping};
-pub use runs::{StoredRun, StoredStep};
+pub use run_redo::{Again, Cancelled};
+pub use run_steps::{Lane, Standing, Turn};
+pub use runs::{BEHIND, RunFilter, StoredRun, StoredStep};
 pub use standing::{Backlog, HeldAccount, Inventory};
 pub use subscriptions::{Endpoint, StoredSubscription};
 

@@ -29,7 +29,7 @@ fn what_is_over_goes_and_is_still_known_by_its_id() {
         brought.received_at_ms = at(0);
         let run = NewRun { id: format!("r{number}"), ..run("").unwrap() };
         store.keep_events(BroughtBy::Delivery(&id), &[NewEvent { event: brought, run: Some(run) }]).unwrap();
-        store.settle_run(&format!("r{number}"), "done", None, 0, Some(at(0)), None).unwrap();
+        store.settle_run(&format!("r{number}"), &Standing::ended("done", None, at(0)), &[]).unwrap();
     }
     sweep_all(&store, at(6));
     assert_eq!((count(&store, "delivery"), count(&store, "run")), (10, 10));
@@ -66,7 +66,8 @@ fn what_waits_or_failed_stays() {
         let brought = event(&format!("e{number}"), "s1", &format!("stable{number}"));
         let run = NewRun { id: format!("r{number}"), ..run("").unwrap() };
         store.keep_events(BroughtBy::Delivery("none"), &[NewEvent { event: brought, run: Some(run) }]).unwrap();
-        store.settle_run(&format!("r{number}"), state, None, 0, None, None).unwrap();
+        let standing = Standing { state, ..Standing::waiting(None, 0, at(0)) };
+        store.settle_run(&format!("r{number}"), &standing, &[]).unwrap();
     }
     sweep_all(&store, at(5000));
     assert_eq!((count(&store, "delivery"), count(&store, "run"), count(&store, "event")), (2, 5, 5));
