@@ -1,6 +1,6 @@
 //! How much waits, and for how long: read by an operator's tools, and by what hands out the work fairly.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use rusqlite::{OptionalExtension, params};
 
@@ -138,48 +138,38 @@ impl Store {
         })
     }
 
-    /// Up to `most` deliveries to read next, as pairs of connection and id: the oldest of one connection, then of the
-    /// next one after it, once around, beginning after the connection `after`. `is_busy` says which deliveries are
-    /// being read, `is_full` which connections have had their share.
-    pub fn next_deliveries(
+    /// The connections that have deliveries to read.
+    pub fn connections_with_deliveries(&self, now: EpochMs) -> Result<Vec<String>, StoreError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT DISTINCT connection FROM delivery WHERE state = 'pending' AND due_at_ms <= ?1 ORDER BY 1",
+            )?;
+            let rows = statement.query_map([now], |row| row.get(0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Up to `most` deliveries of a connection to read next, the longest due first. Those that are busy are left out.
+    pub fn deliveries_to_read(
         &self,
+        connection: &str,
         now: EpochMs,
-        after: &str,
         most: usize,
         is_busy: &dyn Fn(&str) -> bool,
-        is_full: &dyn Fn(&str) -> bool,
-    ) -> Result<Vec<(String, String)>, StoreError> {
+    ) -> Result<VecDeque<String>, StoreError> {
         self.read(|db| {
-            let mut next = db.prepare_cached(
-                "SELECT min(connection) FROM delivery WHERE state = 'pending' AND connection > ?1 AND due_at_ms <= ?2",
-            )?;
-            let mut oldest = db.prepare_cached(
+            let mut statement = db.prepare_cached(
                 "SELECT id FROM delivery WHERE state = 'pending' AND connection = ?1 AND due_at_ms <= ?2 \
-                 ORDER BY received_at_ms, rowid",
+                 ORDER BY due_at_ms, received_at_ms, rowid",
             )?;
-            let mut found = Vec::new();
-            let mut place = after.to_owned();
-            let mut wrapped = false;
+            let mut rows = statement.query(params![connection, now])?;
+            let mut found = VecDeque::new();
             while found.len() < most {
-                let connection: Option<String> = next.query_row(params![place, now], |row| row.get(0))?;
-                let Some(connection) = connection.filter(|one| !wrapped || one.as_str() <= after) else {
-                    if wrapped || after.is_empty() {
-                        break;
-                    }
-                    (wrapped, place) = (true, String::new());
-                    continue;
-                };
-                if !is_full(&connection) {
-                    let mut rows = oldest.query(params![connection, now])?;
-                    while let Some(row) = rows.next()? {
-                        let id: String = row.get(0)?;
-                        if !is_busy(&id) {
-                            found.push((connection.clone(), id));
-                            break;
-                        }
-                    }
+                let Some(row) = rows.next()? else { break };
+                let id: String = row.get(0)?;
+                if !is_busy(&id) {
+                    found.push_back(id);
                 }
-                place = connection;
             }
             Ok(found)
         })

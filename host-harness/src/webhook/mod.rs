@@ -9,6 +9,7 @@ mod proof_tests;
 mod receiver;
 #[cfg(test)]
 mod receiver_tests;
+mod turns;
 
 pub(crate) use listen::listen;
 pub(crate) use process::{process, until_due};
