@@ -135,7 +135,7 @@ fn settle_bad(
     let now = host.clock().now_ms();
     let message = failure.get("message").and_then(Value::as_str).unwrap_or("no reason is known").to_owned();
     metrics().run_ended(&run.flow, state);
-    tracing::warn!(run = run.id, flow = run.flow, state, message, "a run ended badly");
+    tracing::warn!(run = run.id, flow = run.flow, state, reason = message, "a run ended badly");
     // The alarm first: a crash in between may raise it twice, and never loses it.
     if state == "uncertain" {
         let message = format!("run {} of `{}` is uncertain: {message}", run.id, run.flow);

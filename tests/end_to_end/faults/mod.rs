@@ -10,4 +10,5 @@ mod network;
 mod sandbox;
 mod sandbox_floods;
 mod tee;
+mod trace;
 mod webhooks;
