@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::Serving;
+use crate::faults::Canary;
+use crate::harness::{Harness, Serving, free_address};
 use crate::http;
-use crate::simulator::{eventually, text};
+use crate::main_job::one_bug;
+use crate::service::{Reply, Service};
+use crate::simulator::{Jira, eventually, text};
 use crate::stage::Stage;
 
 const FLOW: &str = r#"
@@ -214,4 +217,68 @@ fn a_second_signal_ends_the_host_at_once() {
     serving.terminate();
     assert_eq!(serving.ended(), 130);
     assert!(begun.elapsed() < Duration::from_secs(10));
+}
+
+/// A collector of traces that keeps what it is sent.
+fn collector() -> Service {
+    Service::start(|_| Reply::json(200, &json!({})))
+}
+
+#[test]
+fn traces_reach_a_collector_with_the_id_that_is_logged_and_nothing_an_operator_sees_holds_a_secret() {
+    let collector = collector();
+    let stage = Stage { jira: Jira::start(), host: Harness::new().loud() };
+    assert_eq!(stage.connect("demo", "admin", &[]).code, 0);
+    stage.host.file("flows/answer.yaml", FLOW);
+    let endpoint = collector.url();
+    let more = ["--log-format", "json", "--otlp-endpoint", &endpoint];
+    let mut serving = stage.host.serve(&[&ADMIN[..], &more].concat());
+    let (_, run, delivery) = one_bug(&stage);
+    let callback = text(&delivery["url"]);
+    http::send("POST", &callback, &[("x-hub-signature".to_owned(), "sha256=00".to_owned())], b"forged");
+    let seen = ["/readyz", "/metrics", "/livez"].map(|path| serving.admin(path).body).concat();
+    serving.terminate();
+    assert_eq!(serving.ended(), 0);
+
+    let trace = text(&stage.host.run(&["runs", "show", &text(&run["id"])]).expect(0)["trace"]);
+    let mut spans: Vec<Value> = vec![];
+    for request in collector.requests() {
+        assert_eq!((request.method.as_str(), request.target.as_str()), ("POST", "/v1/traces"));
+        let of = request.json()["resourceSpans"][0]["scopeSpans"][0]["spans"].take();
+        spans.extend(of.as_array().expect("spans").iter().filter(|span| span["traceId"] == trace.as_str()).cloned());
+    }
+    let named = |name: &str| -> Vec<&Value> { spans.iter().filter(|span| span["name"] == name).collect() };
+    let below = |child: &&&Value, parent: &Value| child["parentSpanId"] == parent["spanId"];
+    let (runs, calls, requests) = (named("run"), named("call"), named("request"));
+    let invoked: Vec<_> = calls.iter().filter(|call| runs.iter().any(|run| below(call, run))).collect();
+    let sent = requests.iter().filter(|request| invoked.iter().any(|call| below(request, call))).count();
+    assert!(!named("delivery").is_empty() && !invoked.is_empty() && sent >= 1, "{spans:#?}");
+    for span in &spans {
+        let nanos = |name: &str| text(&span[name]).parse::<u128>().expect("nanoseconds");
+        assert!(nanos("startTimeUnixNano") <= nanos("endTimeUnixNano"), "{span:#}");
+    }
+
+    let account = stage.jira.account("admin");
+    let exported: Vec<u8> = collector.requests().into_iter().flat_map(|request| request.body).collect();
+    let all = [seen.into_bytes(), stage.host.said().into_bytes(), exported].concat();
+    let canaries = [
+        Canary::new("the token", &account.token),
+        Canary::new("the header's value", stage.jira.authorization("admin").1.trim_start_matches("Basic ")),
+        Canary::new("the callback's token", callback.rsplit('/').next().expect("a last segment")),
+    ];
+    let found: Vec<_> = canaries.iter().filter(|canary| canary.is_in(&all)).map(|canary| canary.name).collect();
+    assert!(found.is_empty() && all.len() > 10_000, "{found:?} in {} bytes", all.len());
+}
+
+#[test]
+fn a_collector_that_is_away_costs_nothing_but_its_traces() {
+    let stage = Stage::connected();
+    let nowhere = format!("http://{}", free_address());
+    let ran = ["run", "get-issue", "--connection", "demo", "--input", r#"{"issue":"DEMO-1"}"#, "--otlp-endpoint"];
+    let task = stage.task("There");
+    let input = json!({ "issue": task }).to_string();
+    let mut arguments = ran.to_vec();
+    arguments[5] = &input;
+    stage.host.run(&[&arguments[..], &[&nowhere]].concat()).expect(0);
+    stage.host.run(&[&arguments[..], &["ftp://user:fake-password@x"]].concat()).fails(2, "host.otlp-endpoint");
 }

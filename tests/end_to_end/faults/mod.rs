@@ -12,3 +12,5 @@ mod sandbox_floods;
 mod tee;
 mod trace;
 mod webhooks;
+
+pub(crate) use canary::Canary;
