@@ -139,6 +139,22 @@ fn a_held_account_and_a_full_site_are_told_when_the_host_is_ready_and_later() {
     stage.jira.control("POST", "/accounts/admin/restore-token", &Value::Null);
     stage.host.run(&["connection", "check", "demo", "--release"]).expect(0);
     assert!(!held(&readiness(&again).1["troubles"]));
+    drop(again);
+
+    for number in 0..99 {
+        let other = json!({"name": format!("other {number}"), "url": format!("https://other.example.test/{number}"), "events": ["jira:issue_created"]});
+        assert_eq!(stage.jira.ask("POST", "/rest/webhooks/1.0/webhook", &other).status, 201);
+    }
+    let full = stage.host.serve(&ADMIN);
+    let troubles = full.ready()["troubles"].as_array().expect("a list").clone();
+    let told = troubles.iter().find(|one| one["code"] == "host.registrations-full").expect("the site is full");
+    assert!(
+        text(&told["message"]).contains("100 of 100") && text(&told["remedy"]).contains("harness quota"),
+        "{told:#}"
+    );
+    let metrics = full.admin("/metrics").body;
+    let used = metrics.lines().find(|line| line.starts_with(r#"harness_registrations_used{connection="demo""#));
+    assert!(used.is_some_and(|line| line.ends_with(" 100")), "{used:?}");
 }
 
 #[test]
