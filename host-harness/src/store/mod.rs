@@ -25,7 +25,7 @@ pub use deliveries::{FailedDelivery, Kept, StoredDelivery};
 pub use events::{BroughtBy, NewEvent, NewRun, StoredEvent};
 pub use meta::Alarm;
 pub use runs::{StoredRun, StoredStep};
-pub use standing::{Backlog, HeldAccount, Inventory};
+pub use standing::{Backlog, DueDelivery, DuePlace, HeldAccount, Inventory};
 pub use subscriptions::{Endpoint, StoredSubscription};
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,6 @@
 //! How much waits, and for how long: read by an operator's tools, and by what hands out the work fairly.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 
 use rusqlite::{OptionalExtension, params};
 
@@ -33,6 +33,21 @@ pub struct Inventory {
     pub registrations: u64,
     /// Alarms, by code.
     pub alarms: Vec<(String, u64)>,
+}
+
+/// A place in the order in which deliveries become due: when, when they came, and their row. Before all at first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DuePlace(EpochMs, EpochMs, i64);
+
+/// A delivery that could be read now.
+#[derive(Debug, Clone)]
+pub struct DueDelivery {
+    /// The host's id of it.
+    pub id: String,
+    /// The connection, by id.
+    pub connection: String,
+    /// Where it stands.
+    pub place: DuePlace,
 }
 
 /// An account that the lockout guard holds.
@@ -138,40 +153,20 @@ impl Store {
         })
     }
 
-    /// The connections that have deliveries to read.
-    pub fn connections_with_deliveries(&self, now: EpochMs) -> Result<Vec<String>, StoreError> {
+    /// Deliveries that wait to be read and are due, the longest due first: up to `most` behind a place.
+    pub fn due_deliveries(&self, now: EpochMs, behind: DuePlace, most: usize) -> Result<Vec<DueDelivery>, StoreError> {
         self.read(|db| {
             let mut statement = db.prepare_cached(
-                "SELECT DISTINCT connection FROM delivery WHERE state = 'pending' AND due_at_ms <= ?1 ORDER BY 1",
+                "SELECT id, connection, due_at_ms, received_at_ms, rowid FROM delivery \
+                 WHERE state = 'pending' AND due_at_ms <= ?1 AND (due_at_ms, received_at_ms, rowid) > (?2, ?3, ?4) \
+                 ORDER BY due_at_ms, received_at_ms, rowid LIMIT ?5",
             )?;
-            let rows = statement.query_map([now], |row| row.get(0))?;
+            let DuePlace(due, received, row) = behind;
+            let rows = statement.query_map(params![now, due, received, row, most], |row| {
+                let place = DuePlace(row.get(2)?, row.get(3)?, row.get(4)?);
+                Ok(DueDelivery { id: row.get(0)?, connection: row.get(1)?, place })
+            })?;
             Ok(rows.collect::<Result<_, _>>()?)
-        })
-    }
-
-    /// Up to `most` deliveries of a connection to read next, the longest due first. Those that are busy are left out.
-    pub fn deliveries_to_read(
-        &self,
-        connection: &str,
-        now: EpochMs,
-        most: usize,
-        is_busy: &dyn Fn(&str) -> bool,
-    ) -> Result<VecDeque<String>, StoreError> {
-        self.read(|db| {
-            let mut statement = db.prepare_cached(
-                "SELECT id FROM delivery WHERE state = 'pending' AND connection = ?1 AND due_at_ms <= ?2 \
-                 ORDER BY due_at_ms, received_at_ms, rowid",
-            )?;
-            let mut rows = statement.query(params![connection, now])?;
-            let mut found = VecDeque::new();
-            while found.len() < most {
-                let Some(row) = rows.next()? else { break };
-                let id: String = row.get(0)?;
-                if !is_busy(&id) {
-                    found.push_back(id);
-                }
-            }
-            Ok(found)
         })
     }
 
