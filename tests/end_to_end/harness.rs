@@ -6,11 +6,13 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::built;
+use crate::http::{self, Answer};
 
 /// How a command ended.
 #[derive(Debug)]
@@ -269,6 +271,30 @@ impl Serving {
     /// Where it listens: `http://127.0.0.1:PORT`.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Asks the operator's listener; serve was started with `--admin 127.0.0.1:0`.
+    pub(crate) fn admin(&self, path: &str) -> Answer {
+        let address = self.ready["admin"].as_str().expect("serve said where its --admin is");
+        http::send("GET", &format!("http://{address}{path}"), &[], b"")
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "SIGTERM can be sent");
+    }
+
+    /// Waits until it has ended; its exit code.
+    pub(crate) fn ended(&mut self) -> i32 {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the process can be waited for") {
+                return status.code().expect("it ended by itself");
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "serve did not end within a minute");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 

@@ -4,7 +4,8 @@
 //! to run. `stage` sets up what a test needs, every other file is a reader's question: does the
 //! main job work (`main_job`), is every card used (`cards`), do the commands keep their word
 //! (`commands`, `refusals`), does the simulator answer as Atlassian's documents say (`openapi`), is
-//! the component what the reviewer was told (`imports`), and do host and connector hold against
+//! the component what the reviewer was told (`imports`), does a person see how it stands and
+//! can they stop it (`operate`), and do host and connector hold against
 //! harm (`faults`, each under its number).
 
 mod built;
@@ -26,5 +27,6 @@ mod imports;
 mod main_job;
 mod neutral_host;
 mod openapi;
+mod operate;
 mod refusals;
 mod runs;

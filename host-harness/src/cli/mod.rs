@@ -53,6 +53,9 @@ struct Cli {
     /// How log lines are written to stderr
     #[arg(long, global = true, env = "HARNESS_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
+    /// Export traces to the collector at this URL, as OTLP over HTTP
+    #[arg(long, global = true, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true, value_name = "URL")]
+    otlp_endpoint: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -136,11 +139,24 @@ pub fn main() -> ExitCode {
         Err(error) => return refuse_arguments(&error, json, quota),
     };
     let usual = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
-    Logging { format: cli.log_format, usual }.start();
+    let logging = Logging { format: cli.log_format, usual, otlp_endpoint: cli.otlp_endpoint.clone() };
     let output = Output::new(cli.json);
     let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
-            let outcome = runtime.block_on(run(cli, &output));
+            let outcome = match logging.start(&SystemClock::shared(), runtime.handle()) {
+                Ok(exporting) => runtime.block_on(async {
+                    let outcome = run(cli, &output).await;
+                    if let Some(exporting) = exporting {
+                        exporting.finish().await;
+                    }
+                    outcome
+                }),
+                Err(reason) => Err(HostError::bad_input(
+                    "otlp-endpoint",
+                    format!("traces cannot be exported: {reason}"),
+                    "Name the base of a collector, such as http://127.0.0.1:4318, or leave --otlp-endpoint out.",
+                )),
+            };
             // What was cut off must not hold up the end.
             runtime.shutdown_timeout(LAST_WORK);
             outcome
@@ -221,7 +237,7 @@ fn is_quota(arguments: &[OsString]) -> bool {
     let mut rest = arguments.iter().skip(1);
     while let Some(one) = rest.next() {
         match one.to_str() {
-            Some("--home" | "--key-file" | "--log-format") => drop(rest.next()),
+            Some("--home" | "--key-file" | "--log-format" | "--otlp-endpoint") => drop(rest.next()),
             Some(flag) if flag.starts_with('-') => {}
             other => return other == Some("quota"),
         }

@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Full;
 use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use wasmtime_wasi_http::WasiBody;
@@ -113,6 +115,16 @@ impl Network {
         pools.insert(key, pool.clone());
         pool
     }
+}
+
+/// The way to what the operator names, such as a collector of traces. No connector's request goes by it.
+pub(crate) type OperatorsClient = Client<Connector, Full<Bytes>>;
+
+/// A client for what the operator names, private addresses included.
+pub(crate) fn operators_client(connect_within: Duration) -> Result<OperatorsClient, NetworkError> {
+    let tcp = CheckedTcp { resolver: Arc::new(SystemResolver), allow_private: true };
+    let connector = Connector::new(tcp, Arc::new(Tls::new()?), connect_within);
+    Ok(Client::builder(TokioExecutor::new()).build(connector))
 }
 
 impl fmt::Debug for Network {

@@ -12,6 +12,7 @@ mod receiver;
 #[cfg(test)]
 mod receiver_tests;
 mod room;
+mod turns;
 
 pub(crate) use listen::listen;
 pub(crate) use process::{process, until_due};

@@ -14,4 +14,7 @@ mod order;
 mod sandbox;
 mod sandbox_floods;
 mod tee;
+mod trace;
 mod webhooks;
+
+pub(crate) use canary::Canary;

@@ -13,7 +13,6 @@ CREATE INDEX seen_age ON seen (at_ms);
 DROP INDEX delivery_pending;
 UPDATE delivery SET due_at_ms = received_at_ms WHERE state = 'pending' AND due_at_ms = 0;
 CREATE INDEX delivery_due ON delivery (due_at_ms, received_at_ms) WHERE state = 'pending';
-CREATE INDEX delivery_turn ON delivery (connection, due_at_ms, received_at_ms) WHERE state = 'pending';
 CREATE INDEX delivery_settled ON delivery (received_at_ms) WHERE state = 'done';
 CREATE INDEX delivery_dead ON delivery (received_at_ms) WHERE state = 'failed';
 
