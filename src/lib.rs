@@ -15,6 +15,8 @@ pub mod host;
 pub mod jira;
 
 mod field;
+mod form;
+mod json;
 
 #[cfg(target_arch = "wasm32")]
 mod component;

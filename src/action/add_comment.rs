@@ -3,11 +3,11 @@
 use super::{Action, Behaviour, Progress, operation};
 use crate::contract::{Error, Failure, FailureClass};
 use crate::document::RichText;
-use crate::jira::answer::named;
+use crate::form::{Form, Misfit, Read, lacks};
 use crate::jira::client::{Ask, Client, FieldPlace};
 use crate::jira::path;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 pub(crate) struct AddComment;
 
 /// What to say, and where.
-#[derive(Deserialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Input {
     /// The issue: its key (DEMO-1) or id.
@@ -29,8 +29,18 @@ pub(crate) struct Input {
     visibility: Option<Visibility>,
 }
 
+impl Read for Input {
+    fn read(form: &mut Form) -> Result<Self, Misfit> {
+        Ok(Self {
+            issue: form.text("issue")?,
+            body: form.rich_text("body")?,
+            visibility: form.optional_form("visibility")?,
+        })
+    }
+}
+
 /// A circle of readers.
-#[derive(Deserialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Visibility {
     /// Whether it is a role of the project or a group.
@@ -41,8 +51,15 @@ pub(crate) struct Visibility {
     name: String,
 }
 
+impl Read for Visibility {
+    fn read(form: &mut Form) -> Result<Self, Misfit> {
+        let circles = [("role", Circle::Role), ("group", Circle::Group)];
+        Ok(Self { kind: form.choice("type", &circles)?.ok_or_else(|| lacks("type"))?, name: form.text("name")? })
+    }
+}
+
 /// What kind of circle.
-#[derive(Deserialize, JsonSchema, Clone, Copy)]
+#[derive(JsonSchema, Clone, Copy)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Circle {
     /// A role of the project.
@@ -67,7 +84,7 @@ impl Action for AddComment {
     const BEHAVIOUR: Behaviour =
         Behaviour { read_only: false, destructive: false, idempotent: false, idempotency_key: "recorded" };
     type Input = Input;
-    type Output = Output;
+    type Output<'t> = Output;
 
     fn sample() -> (Value, Value) {
         (
@@ -76,7 +93,7 @@ impl Action for AddComment {
         )
     }
 
-    fn run(client: &mut Client<'_>, input: Input, _: Option<Value>) -> Result<Progress<Output>, Error> {
+    fn run(client: &mut Client<'_>, input: Input, _: Option<String>) -> Result<Progress, Error> {
         let issue = path::issue(&input.issue, "/issue", "Issue")?;
         let mut body = json!({ "body": input.body.to_adf("/body", "Text")? });
         if let Some(visibility) = &input.visibility {
@@ -94,9 +111,9 @@ impl Action for AddComment {
             .fields(places())
             .body(body);
         let answer = client.send(&ask)?;
-        let id = named(&answer.body, "id").ok_or_else(|| unnamed(answer.status))?.to_owned();
+        let id = answer.members().named("id").ok_or_else(|| unnamed(answer.status))?.into_owned();
         let url = format!("{}?focusedCommentId={}", client.site.issue_page(issue), path::encode(&id));
-        Ok(Progress::Done(Output { id, url }))
+        Ok(Progress::done::<Self>(&Output { id, url }))
     }
 }
 

@@ -5,10 +5,11 @@ use super::{Action, Behaviour, Page, Progress, operation};
 use crate::contract::{ChoiceQuery, Error, Failure};
 use crate::document::RichText;
 use crate::field::{self, meta};
+use crate::form::{Form, Misfit, Read};
 use crate::jira::client::{Ask, Client, FieldPlace};
 use crate::jira::path;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 pub(crate) struct CreateIssue;
 
 /// What to create.
-#[derive(Deserialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Input {
     /// The project: its key (DEMO) or id.
@@ -38,7 +39,20 @@ pub(crate) struct Input {
     /// option's name, a date, a list of labels, a user's e-mail address or "me"; objects in Jira's own shape are passed on.
     #[schemars(title = "Fields")]
     #[serde(default)]
-    fields: BTreeMap<String, Value>,
+    fields: Map<String, Value>,
+}
+
+impl Read for Input {
+    fn read(form: &mut Form) -> Result<Self, Misfit> {
+        Ok(Self {
+            project: form.text("project")?,
+            issue_type: form.text("issue-type")?,
+            summary: form.text("summary")?,
+            description: form.optional_rich_text("description"),
+            parent: form.optional_text("parent")?,
+            fields: form.members("fields")?,
+        })
+    }
 }
 
 /// What was created.
@@ -61,7 +75,7 @@ impl Action for CreateIssue {
     const OPTIONS: &'static [&'static str] = &["/project", "/issue-type"];
     const DYNAMIC: &'static [&'static str] = &["/project", "/issue-type"];
     type Input = Input;
-    type Output = Output;
+    type Output<'t> = Output;
 
     fn sample() -> (Value, Value) {
         (
@@ -76,7 +90,7 @@ impl Action for CreateIssue {
         )
     }
 
-    fn run(client: &mut Client<'_>, input: Input, _: Option<Value>) -> Result<Progress<Output>, Error> {
+    fn run(client: &mut Client<'_>, input: Input, _: Option<String>) -> Result<Progress, Error> {
         let project = input.project.trim();
         let issue_type = input.issue_type.trim();
         for (text, pointer, name) in [
@@ -119,12 +133,11 @@ impl Action for CreateIssue {
             }
             field::named(error, known.as_deref().unwrap_or_default())
         })?;
-        let text = |name: &str| answer.body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let (id, key) = (text("id"), text("key"));
-        if id.is_empty() || key.is_empty() {
+        let made = answer.members();
+        let (Some(id), Some(key)) = (made.named("id"), made.named("key")) else {
             return Err(unnamed(answer.status));
-        }
-        Ok(Progress::Done(Output { url: client.site.issue_page(&key), id, key }))
+        };
+        Ok(Progress::done::<Self>(&Output { url: client.site.issue_page(&key), id: id.into_owned(), key: key.into_owned() }))
     }
 
     fn options(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page, Error> {

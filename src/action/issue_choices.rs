@@ -34,7 +34,7 @@ pub(crate) fn projects(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<P
         ask = ask.query("query", query.text.trim());
     }
     let answer = client.send(&ask)?;
-    let body = &answer.body;
+    let body = answer.value();
     let choice = |project: &Value| {
         let key = named(project, "key")?;
         let name = named(project, "name").unwrap_or(key);
@@ -65,7 +65,8 @@ fn types_of_project(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page
 /// Issue types of the whole site, for filters. Source: Cloud v3, `GET /rest/api/3/issuetype`.
 pub(crate) fn all_types(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page, Error> {
     let answer = client.send(&Ask::new("GET", "rest/api/3/issuetype", "issuetype"))?;
-    let types = answer.body.as_array().filter(|types| types.iter().all(meta::is_type));
+    let list = answer.value();
+    let types = list.as_array().filter(|types| types.iter().all(meta::is_type));
     let types = types.ok_or_else(|| answer.invalid("Jira's list of issue types is not what was due."))?;
     let mut items = choices(types, &query.text);
     // Team-managed projects each have types of the same names; a filter goes by the name.

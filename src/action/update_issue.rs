@@ -5,10 +5,11 @@ use super::{Action, Behaviour, Progress};
 use crate::contract::{Error, Failure, FailureClass};
 use crate::document::RichText;
 use crate::field::{self, meta};
+use crate::form::{Form, Misfit, Read};
 use crate::jira::client::{Ask, Client, Effect, FieldPlace};
 use crate::jira::path;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 pub(crate) struct UpdateIssue;
 
 /// What to change.
-#[derive(Deserialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Input {
     /// The issue: its key (DEMO-1) or id.
@@ -34,15 +35,15 @@ pub(crate) struct Input {
     /// Fields to set, by id or by the name people see, with values as in create issue. Null empties a field.
     #[schemars(title = "Fields")]
     #[serde(default)]
-    fields: BTreeMap<String, Value>,
+    fields: Map<String, Value>,
     /// Values to add to fields that hold several, such as labels; what is there already stays.
     #[schemars(title = "Add")]
     #[serde(default)]
-    add: BTreeMap<String, Value>,
+    add: Map<String, Value>,
     /// Values to take away from fields that hold several.
     #[schemars(title = "Remove")]
     #[serde(default)]
-    remove: BTreeMap<String, Value>,
+    remove: Map<String, Value>,
     /// Fields to empty, by id or name.
     #[schemars(title = "Clear")]
     #[serde(default)]
@@ -51,6 +52,22 @@ pub(crate) struct Input {
     #[schemars(title = "Notify users")]
     #[serde(default = "yes")]
     notify_users: bool,
+}
+
+impl Read for Input {
+    fn read(form: &mut Form) -> Result<Self, Misfit> {
+        Ok(Self {
+            issue: form.text("issue")?,
+            summary: form.optional_text("summary")?,
+            description: form.optional_rich_text("description"),
+            parent: form.optional_text("parent")?,
+            fields: form.members("fields")?,
+            add: form.members("add")?,
+            remove: form.members("remove")?,
+            clear: form.texts("clear")?,
+            notify_users: form.flag("notify-users")?.unwrap_or_else(yes),
+        })
+    }
 }
 
 fn yes() -> bool {
@@ -76,7 +93,7 @@ impl Action for UpdateIssue {
     const BEHAVIOUR: Behaviour =
         Behaviour { read_only: false, destructive: true, idempotent: true, idempotency_key: "ignored" };
     type Input = Input;
-    type Output = Output;
+    type Output<'t> = Output;
 
     fn sample() -> (Value, Value) {
         (
@@ -85,7 +102,7 @@ impl Action for UpdateIssue {
         )
     }
 
-    fn run(client: &mut Client<'_>, input: Input, _: Option<Value>) -> Result<Progress<Output>, Error> {
+    fn run(client: &mut Client<'_>, input: Input, _: Option<String>) -> Result<Progress, Error> {
         let issue = path::issue(&input.issue, "/issue", "Issue")?;
         let parent = input.parent.as_deref().map(parent_reference).transpose()?;
         let mut known = match needs_meta(&input) {
@@ -148,7 +165,7 @@ impl Action for UpdateIssue {
             }
             field::named(error, known.as_deref().unwrap_or_default())
         })?;
-        Ok(Progress::Done(Output { url: client.site.issue_page(issue), issue: issue.to_owned(), changed }))
+        Ok(Progress::done::<Self>(&Output { url: client.site.issue_page(issue), issue: issue.to_owned(), changed }))
     }
 }
 

@@ -90,7 +90,7 @@ pub struct Occurrence {
     pub card: String,
     pub subscriptions: Vec<String>,
     pub time_ms: Option<u64>,
-    pub payload: Value,
+    pub payload: String,
 }
 
 #[derive(Clone, Debug)]

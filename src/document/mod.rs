@@ -10,7 +10,6 @@ pub use to_markdown::to_markdown;
 
 use crate::contract::{Error, Failure};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
@@ -20,7 +19,7 @@ pub const DEEPEST: usize = 40;
 const LONGEST: usize = 32_767;
 
 /// A text for people: a string is Markdown; an object names its format, or is a document in ADF.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct RichText(Value);
 
 impl JsonSchema for RichText {
@@ -62,6 +61,11 @@ impl JsonSchema for RichText {
 }
 
 impl RichText {
+    /// What a person wrote. Whether it is a text is found out when it is used.
+    pub(crate) fn of(value: Value) -> Self {
+        Self(value)
+    }
+
     /// Whether an object is a text rather than a value of another kind.
     pub(crate) fn is_formatted(members: &Map<String, Value>) -> bool {
         (members.contains_key("format") && members.contains_key("content"))

@@ -116,7 +116,7 @@ pub(super) fn read(answer: Result<Answer, Error>) -> Result<Vec<Hook>, Error> {
         other => other,
     })?;
     // One that cannot be read cannot be counted, and a count that leaves it out would be too low.
-    let hooks = answer.body.as_array().and_then(|hooks| hooks.iter().map(Hook::read).collect());
+    let hooks = answer.value().as_array().and_then(|hooks| hooks.iter().map(Hook::read).collect());
     hooks.ok_or_else(|| {
         let message = "Jira's list of webhooks is not what was due.";
         let remedy = "Try again; if it stays so, report it to the connector's maintainer.";

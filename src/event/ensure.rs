@@ -187,7 +187,7 @@ impl<'h> Plan<'h> {
         });
         let Some(keep) = &self.keep else {
             let answer = client.send(&Ask::new("POST", PATH, "webhook").body(body))?;
-            let hook = Hook::read(&answer.body).ok_or_else(|| unnamed(answer.status))?;
+            let hook = Hook::read(&answer.value()).ok_or_else(|| unnamed(answer.status))?;
             return Ok(Some(hook.id));
         };
         if keep.change != Change::Kept {

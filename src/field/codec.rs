@@ -13,9 +13,7 @@ pub(super) fn encode(client: &mut Client<'_>, field: &Field, value: &Value, poin
         return Ok(Value::Null);
     }
     if is_rich(field) {
-        let text = serde_json::from_value::<RichText>(value.clone())
-            .map_err(|_| wrong(field, pointer, "is text: a string, or a document"))?;
-        return text.to_adf(pointer, &field.name);
+        return RichText::of(value.clone()).to_adf(pointer, &field.name);
     }
     if field.kind == "array" {
         return list(client, field, value, pointer);

@@ -54,7 +54,7 @@ fn plain(name: &str, value: &Value) -> Option<Value> {
 /// where in the input each stands, so that a refusal can say so.
 pub(crate) fn encode_all(
     client: &mut Client<'_>,
-    given: &BTreeMap<String, Value>,
+    given: &Map<String, Value>,
     known: Option<&[Field]>,
     places: &mut BTreeMap<String, FieldPlace>,
 ) -> Result<Map<String, Value>, Error> {

@@ -5,6 +5,7 @@ use super::path;
 use super::site::Site;
 use crate::contract::{Aside, Call, Error, Failure, FailureClass, Notice, Scope, Severity};
 use crate::host::{Host, Request};
+use crate::json;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -134,7 +135,7 @@ impl<'a> Client<'a> {
     }
 
     /// Leaves a note for later calls; the last one counts.
-    pub(crate) fn remember(&mut self, memo: Value) {
+    pub(crate) fn remember(&mut self, memo: String) {
         self.aside.memo = Some(memo);
     }
 
@@ -163,7 +164,7 @@ impl<'a> Client<'a> {
             method: ask.method.clone(),
             url: format!("{}{}{}", self.site.base(), ask.path, path::query(&ask.query)),
             headers,
-            body: ask.body.as_ref().map(|body| body.to_string().into_bytes()),
+            body: ask.body.as_ref().map(|body| json::text(body).into_bytes()),
             limit: ANSWER_LIMIT,
         }
     }

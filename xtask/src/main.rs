@@ -5,6 +5,7 @@
 
 mod build;
 mod demo;
+mod manifest;
 mod native;
 mod scene;
 mod simulator;
@@ -34,6 +35,8 @@ enum Command {
     Build(build::BuildArguments),
     /// Show the whole story on this machine: a simulated Jira, a connection, a flow, and attacks on it
     Demo(demo::DemoArguments),
+    /// Write the connector's manifest anew after a change of a card
+    Manifest,
     /// Run the tests
     Test(test::TestArguments),
 }
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     let outcome = Workspace::find().and_then(|workspace| match arguments.command {
         Command::Build(arguments) => build::run(&workspace, &arguments),
         Command::Demo(arguments) => demo::run(&workspace, &arguments),
+        Command::Manifest => manifest::run(&workspace),
         Command::Test(arguments) => test::run(&workspace, &arguments),
     });
     outcome.unwrap_or_else(|error| {

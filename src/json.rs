@@ -1,0 +1,248 @@
+//! JSON texts, a level at a time: what is only handed on is passed over and never taken apart.
+
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// The members of an object, in the text's order; their values are texts still.
+#[derive(Default)]
+pub(crate) struct Members<'t>(Vec<(Cow<'t, str>, &'t RawValue)>);
+
+impl<'t> Members<'t> {
+    /// Reads an object; none where the text is a value of another kind.
+    pub(crate) fn of(text: &'t str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// The text of a member. Of two with one name the last one counts, as everywhere in JSON.
+    pub(crate) fn get(&self, name: &str) -> Option<&'t RawValue> {
+        self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| *value)
+    }
+
+    /// A member that is a string.
+    pub(crate) fn string(&self, name: &str) -> Option<Cow<'t, str>> {
+        string(self.get(name)?)
+    }
+
+    /// A member that has to be a string which is not empty: an id, a key, a name.
+    pub(crate) fn named(&self, name: &str) -> Option<Cow<'t, str>> {
+        self.string(name).filter(|text| !text.is_empty())
+    }
+
+    /// A member that is an object.
+    pub(crate) fn object(&self, name: &str) -> Option<Members<'t>> {
+        Members::of(self.get(name)?.get())
+    }
+
+    /// All but the named ones, as an object.
+    pub(crate) fn without(mut self, names: &[&str]) -> Self {
+        self.0.retain(|(known, _)| !names.contains(&known.as_ref()));
+        self
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Members<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Object)
+    }
+}
+
+struct Object;
+
+impl<'de> Visitor<'de> for Object {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+        let mut members = Vec::with_capacity(16);
+        while let Some(Name(name)) = map.next_key()? {
+            members.push((name, map.next_value()?));
+        }
+        Ok(Members(members))
+    }
+}
+
+/// A string, borrowed where nothing in it is escaped.
+struct Name<'t>(Cow<'t, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Text).map(Name)
+    }
+}
+
+struct Text;
+
+impl<'de> Visitor<'de> for Text {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+}
+
+/// Whether a text is JSON that others will read: passing over a value finds neither a number out of range nor half a
+/// surrogate pair nor too deep a nesting, and whoever gets the text would stumble over it.
+pub(crate) fn check(text: &str) -> Result<(), serde_json::Error> {
+    serde_json::from_str(text).map(|Sound| ())
+}
+
+/// Any value, looked at and forgotten.
+struct Sound;
+
+impl<'de> Deserialize<'de> for Sound {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Look)
+    }
+}
+
+struct Look;
+
+impl<'de> Visitor<'de> for Look {
+    type Value = Sound;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_unit<E>(self) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Sound, A::Error> {
+        while items.next_element::<Sound>()?.is_some() {}
+        Ok(Sound)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Sound, A::Error> {
+        while members.next_entry::<Sound, Sound>()?.is_some() {}
+        Ok(Sound)
+    }
+}
+
+/// The string that a text holds.
+pub(crate) fn string(text: &RawValue) -> Option<Cow<'_, str>> {
+    serde_json::from_str(text.get()).ok().map(|Name(name)| name)
+}
+
+/// The texts of a list's items; none where the text is a value of another kind.
+pub(crate) fn items(text: &str) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(text).ok()
+}
+
+/// Takes a text apart; null where it is not JSON, as an empty one.
+pub(crate) fn value(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+/// An object without members.
+pub(crate) fn empty() -> &'static RawValue {
+    serde_json::from_str("{}").unwrap_or(RawValue::NULL)
+}
+
+/// Writes a value that cannot fail to be written: names are strings, numbers finite.
+pub(crate) fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Members, check, items, string, text, value};
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn members_are_read_without_what_is_in_them() {
+        let members = Members::of(r#" {"a":{"b":[1, 2]},"n\u0061me":"x\ny","a":"last","e":""} "#).expect("an object");
+        assert_eq!(members.string("a").as_deref(), Some("last"), "of two the last one counts");
+        assert_eq!(members.string("name").as_deref(), Some("x\ny"));
+        assert_eq!(members.string("e").as_deref(), Some(""));
+        assert_eq!(members.named("e"), None);
+        assert!(members.object("name").is_none() && members.get("b").is_none());
+        for other in ["[]", "1", "\"a\"", "null", "", "{", "{\"a\":}"] {
+            assert!(Members::of(other).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_passed_on_keeps_its_spelling() {
+        let members = Members::of(r#"{"a": 1.50, "b": "\u0041", "c": [1 ,2]}"#).expect("an object");
+        assert_eq!(text(&members.without(&["c"])), r#"{"a":1.50,"b":"\u0041"}"#);
+        assert_eq!(items("[1, {\"a\":2} ,\"x\"]").map(|items| items.len()), Some(3));
+        assert_eq!(items("{}").map(|items| items.len()), None);
+    }
+
+    #[test]
+    fn what_others_could_not_read_is_refused() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(check(&nested(127)).is_ok());
+        for refused in [nested(128).as_str(), "1e999", "[-1E+400]", "\"\\ud800\"", "{\"\\udc00\":1}", "[1,]", "1 2", "", "\"a\nb\""] {
+            assert!(check(refused).is_err(), "{refused}");
+        }
+        assert!(check("{\"a\":\"").expect_err("cut off").is_eof());
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_sound_exactly_when_serde_json_reads_it(text in "[\\[\\]{}\",:\\\\0-9.eE+a-du ntrfls-]{0,24}") {
+            prop_assert_eq!(check(&text).is_ok(), serde_json::from_str::<Value>(&text).is_ok(), "{}", text);
+        }
+
+        #[test]
+        fn strings_and_members_are_what_serde_json_says(name in "\\PC{0,12}", held in "\\PC{0,20}") {
+            let text = json!({ &name: held, "other": [held] }).to_string();
+            let members = Members::of(&text).expect("an object");
+            prop_assert_eq!(members.get("other").map(|other| value(other.get())), Some(json!([held])));
+            prop_assert_eq!(value(&text), serde_json::from_str::<Value>(&text).expect("JSON"));
+            if name != "other" {
+                let read = members.get(&name).and_then(string);
+                prop_assert_eq!(read.as_deref(), Some(held.as_str()));
+            }
+        }
+    }
+}
