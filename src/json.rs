@@ -14,7 +14,10 @@ pub(crate) struct Members<'t>(Vec<(Cow<'t, str>, &'t RawValue)>);
 impl<'t> Members<'t> {
     /// Reads an object; none where the text is a value of another kind.
     pub(crate) fn of(text: &'t str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+        match serde_json::from_str(text) {
+            Ok(Level::Object(members)) => Some(Self(members)),
+            _ => None,
+        }
     }
 
     /// The text of a member. Of two with one name the last one counts, as everywhere in JSON.
@@ -55,54 +58,74 @@ impl Serialize for Members<'_> {
     }
 }
 
-impl<'de> Deserialize<'de> for Members<'de> {
+/// One level of a text. Every kind of value has a case: a reader that took one kind alone would bring along what
+/// serde has to say of all others, and a tenth of what the component's code would otherwise be.
+enum Level<'t> {
+    Object(Vec<(Cow<'t, str>, &'t RawValue)>),
+    List(Vec<&'t RawValue>),
+    Text(Cow<'t, str>),
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Level<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Object)
+        deserializer.deserialize_any(Look)
     }
 }
 
-struct Object;
+struct Look;
 
-impl<'de> Visitor<'de> for Object {
-    type Value = Members<'de>;
+impl<'de> Visitor<'de> for Look {
+    type Value = Level<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+        f.write_str("any value")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+    fn visit_bool<E>(self, _: bool) -> Result<Level<'de>, E> {
+        Ok(Level::Other)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Level<'de>, E> {
+        Ok(Level::Other)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Level<'de>, E> {
+        Ok(Level::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Level<'de>, E> {
+        Ok(Level::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Level<'de>, E> {
+        Ok(Level::Other)
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Level<'de>, E> {
+        Ok(Level::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Level<'de>, E> {
+        Ok(Level::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Level<'de>, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Level::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Level<'de>, A::Error> {
         let mut members = Vec::with_capacity(16);
-        while let Some(Name(name)) = map.next_key()? {
+        while let Some(name) = map.next_key()? {
+            // A name is a text and nothing else.
+            let Level::Text(name) = name else { continue };
             members.push((name, map.next_value()?));
         }
-        Ok(Members(members))
-    }
-}
-
-/// A string, borrowed where nothing in it is escaped.
-struct Name<'t>(Cow<'t, str>);
-
-impl<'de> Deserialize<'de> for Name<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(Text).map(Name)
-    }
-}
-
-struct Text;
-
-impl<'de> Visitor<'de> for Text {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Borrowed(text))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Owned(text.to_owned()))
+        Ok(Level::Object(members))
     }
 }
 
@@ -117,13 +140,13 @@ struct Sound;
 
 impl<'de> Deserialize<'de> for Sound {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Look)
+        deserializer.deserialize_any(Listen)
     }
 }
 
-struct Look;
+struct Listen;
 
-impl<'de> Visitor<'de> for Look {
+impl<'de> Visitor<'de> for Listen {
     type Value = Sound;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -167,12 +190,18 @@ impl<'de> Visitor<'de> for Look {
 
 /// The string that a text holds.
 pub(crate) fn string(text: &RawValue) -> Option<Cow<'_, str>> {
-    serde_json::from_str(text.get()).ok().map(|Name(name)| name)
+    match serde_json::from_str(text.get()) {
+        Ok(Level::Text(text)) => Some(text),
+        _ => None,
+    }
 }
 
 /// The texts of a list's items; none where the text is a value of another kind.
 pub(crate) fn items(text: &str) -> Option<Vec<&RawValue>> {
-    serde_json::from_str(text).ok()
+    match serde_json::from_str(text) {
+        Ok(Level::List(items)) => Some(items),
+        _ => None,
+    }
 }
 
 /// Takes a text apart; null where it is not JSON, as an empty one.

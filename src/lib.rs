@@ -17,6 +17,7 @@ pub mod jira;
 mod field;
 mod form;
 mod json;
+mod sorted;
 
 #[cfg(target_arch = "wasm32")]
 mod component;

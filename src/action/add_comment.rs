@@ -4,12 +4,11 @@ use super::{Action, Behaviour, Progress, operation};
 use crate::contract::{Error, Failure, FailureClass};
 use crate::document::RichText;
 use crate::form::{Form, Misfit, Read, lacks};
-use crate::jira::client::{Ask, Client, FieldPlace};
+use crate::jira::client::{Ask, Client, Places};
 use crate::jira::path;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 /// The card.
 pub(crate) struct AddComment;
@@ -126,11 +125,12 @@ fn unnamed(status: u16) -> Error {
     failure.uncertain()
 }
 
-fn places() -> BTreeMap<String, FieldPlace> {
-    [("comment", "/body", "Text"), ("body", "/body", "Text"), ("commentLevel", "/visibility", "Visibility")]
-        .into_iter()
-        .map(|(id, pointer, name)| (id.to_owned(), FieldPlace { pointer: pointer.to_owned(), name: name.to_owned() }))
-        .collect()
+fn places() -> Places {
+    Places::of(&[
+        ("comment", "/body", "Text"),
+        ("body", "/body", "Text"),
+        ("commentLevel", "/visibility", "Visibility"),
+    ])
 }
 
 #[cfg(test)]

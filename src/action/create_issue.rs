@@ -6,12 +6,11 @@ use crate::contract::{ChoiceQuery, Error, Failure};
 use crate::document::RichText;
 use crate::field::{self, meta};
 use crate::form::{Form, Misfit, Read};
-use crate::jira::client::{Ask, Client, FieldPlace};
+use crate::jira::client::{Ask, Client, Places};
 use crate::jira::path;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 
 /// The card.
 pub(crate) struct CreateIssue;
@@ -164,8 +163,8 @@ fn unnamed(status: u16) -> Error {
 }
 
 /// Where the standard fields of an issue stand in the input.
-pub(super) fn standard_places() -> BTreeMap<String, FieldPlace> {
-    [
+pub(super) fn standard_places() -> Places {
+    Places::of(&[
         ("project", "/project", "Project"),
         ("pid", "/project", "Project"),
         ("issuetype", "/issue-type", "Issue type"),
@@ -173,10 +172,7 @@ pub(super) fn standard_places() -> BTreeMap<String, FieldPlace> {
         ("description", "/description", "Description"),
         ("parent", "/parent", "Parent"),
         ("parentId", "/parent", "Parent"),
-    ]
-    .into_iter()
-    .map(|(id, pointer, name)| (id.to_owned(), FieldPlace { pointer: pointer.to_owned(), name: name.to_owned() }))
-    .collect()
+    ])
 }
 
 fn all_digits(text: &str) -> bool {

@@ -6,6 +6,7 @@ use crate::contract::{Choice, ChoiceQuery, Error, Failure};
 use crate::field::meta;
 use crate::jira::answer::named;
 use crate::jira::client::{Ask, Client};
+use crate::sorted;
 use serde_json::{Value, json};
 
 /// How many projects stand on a page.
@@ -76,17 +77,15 @@ pub(crate) fn all_types(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<
 
 fn choices(types: &[Value], text: &str) -> Vec<Choice> {
     let text = text.trim().to_lowercase();
-    let mut items: Vec<Choice> = types
+    let items = types
         .iter()
         .filter_map(|kind| {
             let name = kind.get("name")?.as_str()?;
             let detail = kind.get("description").and_then(Value::as_str).unwrap_or_default();
             Some(Choice { value: json!(name), label: name.to_owned(), detail: detail.to_owned() })
         })
-        .filter(|choice| choice.label.to_lowercase().contains(&text))
-        .collect();
-    items.sort_by(|one, other| one.label.cmp(&other.label));
-    items
+        .filter(|choice| choice.label.to_lowercase().contains(&text));
+    sorted::by(items, |one, other| one.label.cmp(&other.label))
 }
 
 #[cfg(test)]

@@ -6,12 +6,12 @@ use crate::contract::{Error, Failure, FailureClass};
 use crate::document::RichText;
 use crate::field::{self, meta};
 use crate::form::{Form, Misfit, Read};
-use crate::jira::client::{Ask, Client, Effect, FieldPlace};
+use crate::jira::client::{Ask, Client, Effect, FieldPlace, Places};
 use crate::jira::path;
+use crate::sorted;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 
 /// The card.
 pub(crate) struct UpdateIssue;
@@ -144,8 +144,7 @@ impl Action for UpdateIssue {
                 }
             }
         }
-        let mut changed: Vec<String> = fields.keys().chain(update.keys()).cloned().collect();
-        changed.sort();
+        let changed = sorted::names(fields.keys().chain(update.keys()).cloned());
         if changed.is_empty() {
             let message = "The input changes nothing.";
             let remedy = "Give at least one of summary, description, parent, fields, add, remove or clear.";
@@ -184,7 +183,7 @@ fn set(
     fields: &mut Map<String, Value>,
     input: &Input,
     parent: Option<Value>,
-    places: &BTreeMap<String, FieldPlace>,
+    places: &Places,
 ) -> Result<(), Error> {
     if let Some(summary) = &input.summary {
         field::set(fields, "summary", json!(summary), places)?;

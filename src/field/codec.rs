@@ -5,6 +5,7 @@ use super::user;
 use crate::contract::{Error, Failure};
 use crate::document::RichText;
 use crate::jira::client::Client;
+use crate::json;
 use serde_json::{Value, json};
 
 /// Encodes a value as a person writes it. What is already an object of Jira's shape is passed on.
@@ -76,7 +77,7 @@ fn number(field: &Field, value: &Value, pointer: &str) -> Result<Value, Error> {
             text.parse::<i64>()
                 .map(Value::from)
                 .ok()
-                .or_else(|| text.parse::<f64>().ok().filter(|n| n.is_finite()).map(Value::from))
+                .or_else(|| Some(json::value(text)).filter(Value::is_number))
         }
         _ => None,
     };
