@@ -250,7 +250,17 @@ mod tests {
     fn what_others_could_not_read_is_refused() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(check(&nested(127)).is_ok());
-        for refused in [nested(128).as_str(), "1e999", "[-1E+400]", "\"\\ud800\"", "{\"\\udc00\":1}", "[1,]", "1 2", "", "\"a\nb\""] {
+        for refused in [
+            nested(128).as_str(),
+            "1e999",
+            "[-1E+400]",
+            "\"\\ud800\"",
+            "{\"\\udc00\":1}",
+            "[1,]",
+            "1 2",
+            "",
+            "\"a\nb\"",
+        ] {
             assert!(check(refused).is_err(), "{refused}");
         }
         assert!(check("{\"a\":\"").expect_err("cut off").is_eof());

@@ -67,15 +67,8 @@ pub(crate) struct Input {
 
 impl Read for Input {
     fn read(form: &mut Form) -> Result<Self, Misfit> {
-        let methods = [
-            Method::Get,
-            Method::Post,
-            Method::Put,
-            Method::Patch,
-            Method::Delete,
-            Method::Head,
-            Method::Options,
-        ];
+        let methods =
+            [Method::Get, Method::Post, Method::Put, Method::Patch, Method::Delete, Method::Head, Method::Options];
         let apis = [("platform", Api::Platform), ("agile", Api::Agile), ("service-desk", Api::ServiceDesk)];
         Ok(Self {
             method: form.choice("method", &methods.map(|method| (method.name(), method)))?.unwrap_or_default(),

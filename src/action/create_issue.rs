@@ -136,7 +136,11 @@ impl Action for CreateIssue {
         let (Some(id), Some(key)) = (made.named("id"), made.named("key")) else {
             return Err(unnamed(answer.status));
         };
-        Ok(Progress::done::<Self>(&Output { url: client.site.issue_page(&key), id: id.into_owned(), key: key.into_owned() }))
+        Ok(Progress::done::<Self>(&Output {
+            url: client.site.issue_page(&key),
+            id: id.into_owned(),
+            key: key.into_owned(),
+        }))
     }
 
     fn options(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page, Error> {

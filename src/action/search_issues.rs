@@ -2,10 +2,10 @@
 
 use super::{Action, Behaviour, Progress, get_issue};
 use crate::contract::{Continuation, Error, Failure, FailureClass};
-use crate::jira::answer::Answer;
 use crate::form::{Form, Misfit, Read};
-use crate::json::{self, Members};
+use crate::jira::answer::Answer;
 use crate::jira::client::{Ask, Client, Effect};
+use crate::json::{self, Members};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;

@@ -179,12 +179,7 @@ fn needs_meta(input: &Input) -> bool {
         || input.clear.iter().any(|name| !field::is_id(name) || name.starts_with("customfield_"))
 }
 
-fn set(
-    fields: &mut Map<String, Value>,
-    input: &Input,
-    parent: Option<Value>,
-    places: &Places,
-) -> Result<(), Error> {
+fn set(fields: &mut Map<String, Value>, input: &Input, parent: Option<Value>, places: &Places) -> Result<(), Error> {
     if let Some(summary) = &input.summary {
         field::set(fields, "summary", json!(summary), places)?;
     }

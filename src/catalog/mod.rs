@@ -17,9 +17,9 @@ use crate::event;
 use crate::host::Host;
 use crate::jira::client::Client;
 use crate::json;
+use serde_json::Value;
 #[cfg(not(target_arch = "wasm32"))]
 use serde_json::json;
-use serde_json::Value;
 
 /// One line for the connector and one for each auth method and card, so that a change of one is a change of one line.
 const MANIFEST: &str = include_str!("manifest.json");

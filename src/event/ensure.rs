@@ -109,8 +109,7 @@ impl<'h> Plan<'h> {
         // already leads here.
         let rank = |hook: &Hook| (!hook.enabled, !is_known(hook, request), hook.url != request.callback);
         let ours = hooks.iter().filter(|hook| is_ours(hook, request));
-        let mut ours =
-            sorted::by(ours, |one, other| rank(one).cmp(&rank(other)).then_with(|| one.id.cmp(&other.id)));
+        let mut ours = sorted::by(ours, |one, other| rank(one).cmp(&rank(other)).then_with(|| one.id.cmp(&other.id)));
         if events.is_empty() || ours.is_empty() {
             return Self { events, keep: None, remove: ours };
         }

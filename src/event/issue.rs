@@ -3,9 +3,9 @@
 use crate::action::{Page, issue_choices};
 use crate::catalog::no_options;
 use crate::contract::{ChoiceQuery, Error};
+use crate::form::{Form, Misfit, Read};
 use crate::jira::client::Client;
 use crate::jira::timestamp;
-use crate::form::{Form, Misfit, Read};
 use crate::json::{self, Members};
 use schemars::JsonSchema;
 use serde::Serialize;

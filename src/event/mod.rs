@@ -165,7 +165,8 @@ fn filter_of<E: Event>(subscription: &Subscription) -> Result<E::Filter, Error> 
         return Ok(E::Filter::default());
     }
     form::read(subscription.filter.clone()).map_err(|misfit| {
-        let message = format!("The filter of the subscription {} does not fit the card: {}.", subscription.id, misfit.why);
+        let message =
+            format!("The filter of the subscription {} does not fit the card: {}.", subscription.id, misfit.why);
         let remedy = "Give a filter that obeys the card's filter schema.";
         Failure::new(FailureClass::Input, "filter-invalid", message, remedy).permanent()
     })

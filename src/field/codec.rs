@@ -74,10 +74,7 @@ fn number(field: &Field, value: &Value, pointer: &str) -> Result<Value, Error> {
         Value::Number(_) => return Ok(value.clone()),
         Value::String(text) => {
             let text = text.trim();
-            text.parse::<i64>()
-                .map(Value::from)
-                .ok()
-                .or_else(|| Some(json::value(text)).filter(Value::is_number))
+            text.parse::<i64>().map(Value::from).ok().or_else(|| Some(json::value(text)).filter(Value::is_number))
         }
         _ => None,
     };

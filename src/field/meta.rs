@@ -2,9 +2,9 @@
 
 use crate::contract::{Error, Failure};
 use crate::jira::answer::named;
-use crate::json::{self, Members};
 use crate::jira::client::{Ask, Client};
 use crate::jira::path;
+use crate::json::{self, Members};
 use serde_json::{Map, Value, json};
 
 /// How long noted metadata is used.
@@ -58,7 +58,8 @@ impl Field {
     /// As a note keeps it: what is empty or false is left out.
     fn note(&self) -> Value {
         let mut note = json!({ "id": self.id, "name": self.name, "kind": self.kind });
-        let texts = [("key", self.key.as_deref().unwrap_or_default()), ("items", &self.items), ("custom", &self.custom)];
+        let texts =
+            [("key", self.key.as_deref().unwrap_or_default()), ("items", &self.items), ("custom", &self.custom)];
         for (name, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
             note[name] = json!(text);
         }

@@ -123,12 +123,7 @@ pub(crate) fn named(mut error: Error, known: &[Field]) -> Error {
 }
 
 /// Adds a field that has an input of its own, and refuses it where `fields` holds it too.
-pub(crate) fn set(
-    fields: &mut Map<String, Value>,
-    id: &str,
-    value: Value,
-    places: &Places,
-) -> Result<(), Error> {
+pub(crate) fn set(fields: &mut Map<String, Value>, id: &str, value: Value, places: &Places) -> Result<(), Error> {
     if fields.insert(id.to_owned(), value).is_none() {
         return Ok(());
     }

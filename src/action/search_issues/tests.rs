@@ -110,6 +110,7 @@ fn answers_and_states_of_another_shape_are_errors() {
         let failure = error.failure();
         assert_eq!((failure.code.as_str(), failure.class), ("jira.answer-invalid", FailureClass::Protocol), "{body}");
     }
-    let error = search(&mut Script::new([]), &input, Some(json!({ "at": 3 }).to_string())).expect_err("no state of ours");
+    let error =
+        search(&mut Script::new([]), &input, Some(json!({ "at": 3 }).to_string())).expect_err("no state of ours");
     assert_eq!(error.failure().code, "jira.state-invalid");
 }

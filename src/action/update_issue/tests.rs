@@ -1,6 +1,6 @@
 use crate::action::invoke;
 use crate::contract::{Error, FailureClass};
-use crate::fake::{done, Script, Scripted, call, empty_answer, json_answer};
+use crate::fake::{Script, Scripted, call, done, empty_answer, json_answer};
 use serde_json::{Value, json};
 
 fn editable() -> Scripted {

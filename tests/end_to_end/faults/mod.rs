@@ -5,6 +5,7 @@ mod authentication;
 mod canary;
 mod cell;
 mod crash;
+mod doc_traps;
 mod guest_secrets;
 mod network;
 mod sandbox;
