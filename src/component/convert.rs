@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// Parses a JSON text that came with a call.
 pub(super) fn json_in(what: &str, text: &str) -> Result<Value, Error> {
-    serde_json::from_str(text).map_err(|fault| {
+    json::parse(text).map_err(|fault| {
         Failure::new(
             FailureClass::Input,
             "json-invalid",
