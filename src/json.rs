@@ -1,27 +1,40 @@
 //! JSON texts, a level at a time: what is only handed on is passed over and never taken apart.
+//!
+//! serde_json's own way to pass over a value, `RawValue`, brings along all that serde can say of values that do not
+//! fit, which is a twentieth of the component. Texts from outside go through [`check`] or [`parse`] first; a level of
+//! a sound text is then found by its brackets and quotes.
 
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::fmt;
 
 /// The members of an object, in the text's order; their values are texts still.
 #[derive(Default)]
-pub(crate) struct Members<'t>(Vec<(Cow<'t, str>, &'t RawValue)>);
+pub(crate) struct Members<'t>(Vec<(Cow<'t, str>, &'t str)>);
 
 impl<'t> Members<'t> {
-    /// Reads an object; none where the text is a value of another kind.
+    /// Reads an object; none where the text is a value of another kind. Of a text that is not sound it gives something
+    /// or nothing, and never panics.
     pub(crate) fn of(text: &'t str) -> Option<Self> {
-        match serde_json::from_str(text) {
-            Ok(Level::Object(members)) => Some(Self(members)),
-            _ => None,
+        let mut scan = Scan::into(text, b'{')?;
+        let mut members = Vec::with_capacity(16);
+        while !scan.ends(b'}') {
+            let name = string(scan.value()?)?;
+            if !scan.takes(b':') {
+                return None;
+            }
+            members.push((name, scan.value()?));
+            if !scan.takes(b',') && !scan.ends(b'}') {
+                return None;
+            }
         }
+        Some(Self(members))
     }
 
     /// The text of a member. Of two with one name the last one counts, as everywhere in JSON.
-    pub(crate) fn get(&self, name: &str) -> Option<&'t RawValue> {
+    pub(crate) fn get(&self, name: &str) -> Option<&'t str> {
         self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| *value)
     }
 
@@ -37,7 +50,7 @@ impl<'t> Members<'t> {
 
     /// A member that is an object.
     pub(crate) fn object(&self, name: &str) -> Option<Members<'t>> {
-        Members::of(self.get(name)?.get())
+        Members::of(self.get(name)?)
     }
 
     /// All but the named ones, as an object.
@@ -50,83 +63,183 @@ impl<'t> Members<'t> {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-}
 
-impl Serialize for Members<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
-    }
-}
-
-/// One level of a text. Every kind of value has a case: a reader that took one kind alone would bring along what
-/// serde has to say of all others, and a tenth of what the component's code would otherwise be.
-enum Level<'t> {
-    Object(Vec<(Cow<'t, str>, &'t RawValue)>),
-    List(Vec<&'t RawValue>),
-    Text(Cow<'t, str>),
-    Other,
-}
-
-impl<'de> Deserialize<'de> for Level<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Look)
-    }
-}
-
-struct Look;
-
-impl<'de> Visitor<'de> for Look {
-    type Value = Level<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Level<'de>, E> {
-        Ok(Level::Other)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Level<'de>, E> {
-        Ok(Level::Other)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Level<'de>, E> {
-        Ok(Level::Other)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Level<'de>, E> {
-        Ok(Level::Other)
-    }
-
-    fn visit_unit<E>(self) -> Result<Level<'de>, E> {
-        Ok(Level::Other)
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Level<'de>, E> {
-        Ok(Level::Text(Cow::Borrowed(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Level<'de>, E> {
-        Ok(Level::Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Level<'de>, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
+    /// As an object again.
+    pub(crate) fn text(&self) -> String {
+        let mut object = Object::new();
+        for (name, value) in &self.0 {
+            object.raw(name, value);
         }
-        Ok(Level::List(list))
+        object.text()
+    }
+}
+
+/// The texts of a list's items; none where the text is a value of another kind.
+pub(crate) fn items(text: &str) -> Option<Vec<&str>> {
+    let mut scan = Scan::into(text, b'[')?;
+    let mut items = Vec::new();
+    while !scan.ends(b']') {
+        items.push(scan.value()?);
+        if !scan.takes(b',') && !scan.ends(b']') {
+            return None;
+        }
+    }
+    Some(items)
+}
+
+/// The string that a text holds.
+pub(crate) fn string(text: &str) -> Option<Cow<'_, str>> {
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+    if !inner.contains('\\') {
+        return Some(Cow::Borrowed(inner));
+    }
+    match parse(text) {
+        Ok(Value::String(text)) => Some(Cow::Owned(text)),
+        _ => None,
+    }
+}
+
+/// A place in a text.
+struct Scan<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Scan<'t> {
+    /// Behind the bracket that opens the text, where it is this one.
+    fn into(text: &'t str, bracket: u8) -> Option<Self> {
+        let mut scan = Self { text, at: 0 };
+        scan.takes(bracket).then_some(scan)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Level<'de>, A::Error> {
-        let mut members = Vec::with_capacity(16);
-        while let Some(name) = map.next_key()? {
-            // A name is a text and nothing else.
-            let Level::Text(name) = name else { continue };
-            members.push((name, map.next_value()?));
+    /// The byte that comes next, after blanks.
+    fn next(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        while matches!(bytes.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
         }
-        Ok(Level::Object(members))
+        bytes.get(self.at).copied()
     }
+
+    fn ends(&mut self, bracket: u8) -> bool {
+        self.next() == Some(bracket)
+    }
+
+    fn takes(&mut self, byte: u8) -> bool {
+        let there = self.next() == Some(byte);
+        self.at += usize::from(there);
+        there
+    }
+
+    /// The value that comes next.
+    fn value(&mut self) -> Option<&'t str> {
+        let first = self.next()?;
+        let begin = self.at;
+        match first {
+            b'"' => self.pass_string(),
+            b'{' | b'[' => self.pass_nested(),
+            _ => self.pass_word(),
+        }
+        self.text.get(begin..self.at).filter(|value| !value.is_empty())
+    }
+
+    fn pass_string(&mut self) {
+        let bytes = self.text.as_bytes();
+        self.at += 1;
+        while let Some(byte) = bytes.get(self.at) {
+            self.at += 1;
+            match byte {
+                b'"' => return,
+                b'\\' => self.at += 1,
+                _ => {}
+            }
+        }
+        self.at = self.at.min(bytes.len());
+    }
+
+    fn pass_nested(&mut self) {
+        let bytes = self.text.as_bytes();
+        let mut open = 0_usize;
+        while let Some(byte) = bytes.get(self.at) {
+            match byte {
+                b'"' => {
+                    self.pass_string();
+                    continue;
+                }
+                b'{' | b'[' => open += 1,
+                b'}' | b']' => open -= 1,
+                _ => {}
+            }
+            self.at += 1;
+            if open == 0 {
+                return;
+            }
+        }
+    }
+
+    fn pass_word(&mut self) {
+        let bytes = self.text.as_bytes();
+        while bytes.get(self.at).is_some_and(|byte| !b",]} \n\r\t:".contains(byte)) {
+            self.at += 1;
+        }
+    }
+}
+
+/// An object that is being written.
+pub(crate) struct Object(String);
+
+impl Object {
+    pub(crate) fn new() -> Self {
+        Self("{".to_owned())
+    }
+
+    /// A member that is JSON already.
+    pub(crate) fn raw(&mut self, name: &str, json: &str) {
+        if self.0.len() > 1 {
+            self.0.push(',');
+        }
+        self.0.push_str(&text(&name));
+        self.0.push(':');
+        self.0.push_str(json);
+    }
+
+    /// A member that is a string.
+    pub(crate) fn string(&mut self, name: &str, value: &str) {
+        self.raw(name, &text(&value));
+    }
+
+    /// A member that is a string, or null where there is none.
+    pub(crate) fn optional(&mut self, name: &str, value: Option<&str>) {
+        match value {
+            Some(value) => self.string(name, value),
+            None => self.raw(name, "null"),
+        }
+    }
+
+    /// The object's text.
+    pub(crate) fn text(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
+}
+
+/// A list of what is JSON already.
+pub(crate) fn list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
+    let mut list = "[".to_owned();
+    for item in items {
+        if list.len() > 1 {
+            list.push(',');
+        }
+        list.push_str(item.as_ref());
+    }
+    list.push(']');
+    list
+}
+
+/// What is written as JSON.
+pub(crate) trait Write {
+    /// Its text.
+    fn write(&self) -> String;
 }
 
 /// Whether a text is JSON that others will read: passing over a value finds neither a number out of range nor half a
@@ -185,22 +298,6 @@ impl<'de> Visitor<'de> for Listen {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Sound, A::Error> {
         while members.next_entry::<Sound, Sound>()?.is_some() {}
         Ok(Sound)
-    }
-}
-
-/// The string that a text holds.
-pub(crate) fn string(text: &RawValue) -> Option<Cow<'_, str>> {
-    match serde_json::from_str(text.get()) {
-        Ok(Level::Text(text)) => Some(text),
-        _ => None,
-    }
-}
-
-/// The texts of a list's items; none where the text is a value of another kind.
-pub(crate) fn items(text: &str) -> Option<Vec<&RawValue>> {
-    match serde_json::from_str(text) {
-        Ok(Level::List(items)) => Some(items),
-        _ => None,
     }
 }
 
@@ -276,11 +373,6 @@ impl<'de> Visitor<'de> for Grow {
     }
 }
 
-/// An object without members.
-pub(crate) fn empty() -> &'static RawValue {
-    serde_json::from_str("{}").unwrap_or(RawValue::NULL)
-}
-
 /// Writes a value that cannot fail to be written: names are strings, numbers finite.
 pub(crate) fn text(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
@@ -288,7 +380,7 @@ pub(crate) fn text(value: &impl Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Members, check, items, string, text, value};
+    use super::{Members, check, items, string, value};
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
@@ -300,7 +392,7 @@ mod tests {
         assert_eq!(members.string("e").as_deref(), Some(""));
         assert_eq!(members.named("e"), None);
         assert!(members.object("name").is_none() && members.get("b").is_none());
-        for other in ["[]", "1", "\"a\"", "null", "", "{", "{\"a\":}"] {
+        for other in ["[]", "1", "\"a\"", "null", "", "{", "{\"a\":}", "{\"a\"}", "{\"a\" 1}", "{\"a\":1 2}"] {
             assert!(Members::of(other).is_none(), "{other}");
         }
     }
@@ -308,7 +400,7 @@ mod tests {
     #[test]
     fn what_is_passed_on_keeps_its_spelling() {
         let members = Members::of(r#"{"a": 1.50, "b": "\u0041", "c": [1 ,2]}"#).expect("an object");
-        assert_eq!(text(&members.without(&["c"])), r#"{"a":1.50,"b":"\u0041"}"#);
+        assert_eq!(members.without(&["c"]).text(), r#"{"a":1.50,"b":"\u0041"}"#);
         assert_eq!(items("[1, {\"a\":2} ,\"x\"]").map(|items| items.len()), Some(3));
         assert_eq!(items("{}").map(|items| items.len()), None);
     }
@@ -342,10 +434,26 @@ mod tests {
         }
 
         #[test]
+        fn no_text_makes_it_panic(text in "[\\[\\]{}\",:\\\\a1é ]{0,40}") {
+            let _ = (Members::of(&text), items(&text), string(&text));
+        }
+
+        #[test]
+        fn a_level_is_what_serde_json_says(text in "[\\[\\]{}\",:\\\\a1 n]{0,16}") {
+            let text = format!("{{\"a\":{text}}}");
+            if let Ok(read) = serde_json::from_str::<Value>(&text) {
+                let members = Members::of(&text).expect("an object");
+                for (name, held) in read.as_object().expect("an object") {
+                    prop_assert_eq!(&members.get(name).map(value), &Some(held.clone()), "{}", &text);
+                }
+            }
+        }
+
+        #[test]
         fn strings_and_members_are_what_serde_json_says(name in "\\PC{0,12}", held in "\\PC{0,20}") {
             let text = json!({ &name: held, "other": [held] }).to_string();
             let members = Members::of(&text).expect("an object");
-            prop_assert_eq!(members.get("other").map(|other| value(other.get())), Some(json!([held])));
+            prop_assert_eq!(members.get("other").map(value), Some(json!([held])));
             prop_assert_eq!(value(&text), serde_json::from_str::<Value>(&text).expect("JSON"));
             if name != "other" {
                 let read = members.get(&name).and_then(string);

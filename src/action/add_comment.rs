@@ -6,8 +6,8 @@ use crate::document::RichText;
 use crate::form::{Form, Misfit, Read, lacks};
 use crate::jira::client::{Ask, Client, Places};
 use crate::jira::path;
+use crate::json::{Object, Write};
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 /// The card.
@@ -68,12 +68,21 @@ pub(crate) enum Circle {
 }
 
 /// The comment that was added.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 pub(crate) struct Output {
     /// The comment's id.
     id: String,
     /// The comment's place on the page, for people.
     url: String,
+}
+
+impl Write for Output {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        object.string("id", &self.id);
+        object.string("url", &self.url);
+        object.text()
+    }
 }
 
 impl Action for AddComment {

@@ -5,9 +5,8 @@ use crate::contract::{Error, Failure};
 use crate::form::{Form, Misfit, Read};
 use crate::jira::client::{Ask, Client};
 use crate::jira::path;
+use crate::json::{self, Object, Write};
 use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -109,7 +108,7 @@ pub(crate) enum Api {
 }
 
 /// What Jira answered.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 pub(crate) struct Output<'t> {
     /// The HTTP status, 200 to 299: others are errors.
     status: u16,
@@ -118,7 +117,17 @@ pub(crate) struct Output<'t> {
     headers: Map<String, Value>,
     /// The body; null where there was none.
     #[schemars(with = "Value")]
-    body: &'t RawValue,
+    body: &'t str,
+}
+
+impl Write for Output<'_> {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        object.raw("status", &self.status.to_string());
+        object.raw("headers", &json::text(&self.headers));
+        object.raw("body", self.body);
+        object.text()
+    }
 }
 
 impl Method {

@@ -8,8 +8,8 @@ use crate::field::{self, meta};
 use crate::form::{Form, Misfit, Read};
 use crate::jira::client::{Ask, Client, Places};
 use crate::jira::path;
+use crate::json::{Object, Write};
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 /// The card.
@@ -55,7 +55,7 @@ impl Read for Input {
 }
 
 /// What was created.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 pub(crate) struct Output {
     /// The issue's id, which never changes.
     id: String,
@@ -63,6 +63,16 @@ pub(crate) struct Output {
     key: String,
     /// The issue's page, for people.
     url: String,
+}
+
+impl Write for Output {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        object.string("id", &self.id);
+        object.string("key", &self.key);
+        object.string("url", &self.url);
+        object.text()
+    }
 }
 
 impl Action for CreateIssue {

@@ -6,10 +6,8 @@ use crate::document::to_markdown;
 use crate::form::{Form, Misfit, Read};
 use crate::jira::client::{Ask, Client};
 use crate::jira::path;
-use crate::json::{self, Members};
+use crate::json::{self, Members, Object, Write};
 use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -41,7 +39,7 @@ impl Read for Input {
 }
 
 /// An issue.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Output<'t> {
     /// The issue's id, which never changes.
@@ -58,11 +56,11 @@ pub(crate) struct Output<'t> {
     description_markdown: Option<String>,
     /// The fields as Jira sent them, by id.
     #[schemars(with = "Map<String, Value>")]
-    fields: &'t RawValue,
+    fields: &'t str,
     /// The names of the fields by id, where names were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<BTreeMap<String, String>>")]
-    names: Option<&'t RawValue>,
+    names: Option<&'t str>,
     /// What else was asked for by `expand`, as Jira sent it.
     #[serde(skip_serializing_if = "Members::is_empty")]
     #[schemars(with = "Map<String, Value>")]
@@ -77,13 +75,13 @@ impl<'t> Output<'t> {
         let sent = issue.object("fields");
         let fields = if sent.is_some() { issue.get("fields") } else { None };
         let sent = sent.unwrap_or_default();
-        let description = sent.get("description").filter(|text| text.get().starts_with('{'));
+        let description = sent.get("description").filter(|text| text.starts_with('{'));
         Some(Self {
             url: client.site.issue_page(&key),
             summary: sent.string("summary"),
             status: sent.object("status").and_then(|status| status.string("name")),
-            description_markdown: description.map(|text| to_markdown(&json::value(text.get()))),
-            fields: fields.unwrap_or_else(|| json::empty()),
+            description_markdown: description.map(|text| to_markdown(&json::value(text))),
+            fields: fields.unwrap_or("{}"),
             names: issue.get("names").filter(|names| are_names(names)),
             expanded: issue.without(&["id", "key", "self", "fields", "names", "expand"]),
             id,
@@ -93,8 +91,28 @@ impl<'t> Output<'t> {
 }
 
 /// What is passed on as names has to be what the schema says.
-fn are_names(names: &RawValue) -> bool {
-    json::value(names.get()).as_object().is_some_and(|names| names.values().all(Value::is_string))
+fn are_names(names: &str) -> bool {
+    json::value(names).as_object().is_some_and(|names| names.values().all(Value::is_string))
+}
+
+impl Write for Output<'_> {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        object.string("id", &self.id);
+        object.string("key", &self.key);
+        object.string("url", &self.url);
+        object.optional("summary", self.summary.as_deref());
+        object.optional("status", self.status.as_deref());
+        object.optional("description-markdown", self.description_markdown.as_deref());
+        object.raw("fields", self.fields);
+        if let Some(names) = self.names {
+            object.raw("names", names);
+        }
+        if !self.expanded.is_empty() {
+            object.raw("expanded", &self.expanded.text());
+        }
+        object.text()
+    }
 }
 
 impl Action for GetIssue {

@@ -18,7 +18,6 @@ use crate::host::Host;
 use crate::jira::client::Client;
 use crate::json;
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 /// What a host may conclude about running a card; see `behaviour` in `wit/manifest.schema.json`.
@@ -40,7 +39,7 @@ pub(crate) enum Progress {
 impl Progress {
     /// Done, with a card's own output and no other's.
     pub(crate) fn done<A: Action>(output: &A::Output<'_>) -> Self {
-        Self::Done(json::text(output))
+        Self::Done(json::Write::write(output))
     }
 }
 
@@ -59,7 +58,7 @@ pub(crate) trait Action {
     /// The fields that decide the schema, as JSON Pointers.
     const DYNAMIC: &'static [&'static str] = &[];
     type Input: Read + JsonSchema;
-    type Output<'t>: Serialize + JsonSchema;
+    type Output<'t>: json::Write + JsonSchema;
 
     /// An input and the output it may give.
     fn sample() -> (Value, Value);

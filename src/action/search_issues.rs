@@ -5,10 +5,8 @@ use crate::contract::{Continuation, Error, Failure, FailureClass};
 use crate::form::{Form, Misfit, Read};
 use crate::jira::answer::Answer;
 use crate::jira::client::{Ask, Client, Effect};
-use crate::json::{self, Members};
+use crate::json::{self, Members, Object, Write};
 use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
@@ -59,7 +57,7 @@ impl Read for Input {
 }
 
 /// What was found.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Output<'t> {
     /// The issues, in the order of the query. Jira's search lags behind changes by seconds to minutes.
@@ -70,17 +68,36 @@ pub(crate) struct Output<'t> {
     more: bool,
 }
 
+impl Write for Output<'_> {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        object.raw("issues", &json::list(self.issues.iter().map(Write::write)));
+        object.optional("next-page-token", self.next_page_token.as_deref());
+        object.raw("more", if self.more { "true" } else { "false" });
+        object.text()
+    }
+}
+
 /// What is kept between the pages of one run.
-#[derive(Serialize)]
 struct State<'t> {
     token: Cow<'t, str>,
-    issues: Vec<&'t RawValue>,
+    issues: Vec<&'t str>,
+}
+
+impl Write for State<'_> {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        object.string("token", &self.token);
+        object.raw("issues", &json::list(&self.issues));
+        object.text()
+    }
 }
 
 impl<'t> State<'t> {
     fn read(text: &'t str) -> Option<Self> {
+        json::check(text).ok()?;
         let members = Members::of(text)?;
-        Some(Self { token: members.string("token")?, issues: json::items(members.get("issues")?.get())? })
+        Some(Self { token: members.string("token")?, issues: json::items(members.get("issues")?)? })
     }
 }
 
@@ -117,11 +134,11 @@ impl Action for SearchIssues {
             Some(token) if input.all && issues.len() < MOST => {
                 let done = u64::try_from(issues.len()).unwrap_or(u64::MAX);
                 let message = format!("{done} issues found so far");
-                let state = json::text(&State { token, issues });
+                let state = State { token, issues }.write();
                 Ok(Progress::More(Continuation { state, after_ms: 0, done, total: None, message }))
             }
             next => {
-                let issue = |issue| get_issue::Output::read(client, Members::of(RawValue::get(issue))?);
+                let issue = |issue| get_issue::Output::read(client, Members::of(issue)?);
                 let found: Option<Vec<_>> = issues.into_iter().map(issue).collect();
                 let issues = found.ok_or_else(|| no_list(&answer))?;
                 Ok(Progress::done::<Self>(&Output { issues, more: next.is_some(), next_page_token: next }))
@@ -147,13 +164,13 @@ fn ask(client: &mut Client<'_>, input: &Input, token: Option<&str>) -> Result<An
 }
 
 /// The issues of a page and where the next begins: the last page has no token, whatever number of issues it has.
-fn read<'t>(answer: &'t Answer, token: Option<&str>) -> Result<(Vec<&'t RawValue>, Option<Cow<'t, str>>), Error> {
+fn read<'t>(answer: &'t Answer, token: Option<&str>) -> Result<(Vec<&'t str>, Option<Cow<'t, str>>), Error> {
     let body = answer.members();
-    let issues = body.get("issues").and_then(|issues| json::items(issues.get()));
-    let named = |issue: &&RawValue| Members::of(issue.get()).is_some_and(|issue| issue.named("id").is_some());
+    let issues = body.get("issues").and_then(|issues| json::items(issues));
+    let named = |issue: &&str| Members::of(issue).is_some_and(|issue| issue.named("id").is_some());
     let issues = issues.filter(|issues| issues.iter().all(named)).ok_or_else(|| no_list(answer))?;
     let next = body.named("nextPageToken").filter(|next| Some(next.as_ref()) != token);
-    let last = body.get("isLast").is_some_and(|last| last.get() == "true");
+    let last = body.get("isLast").is_some_and(|last| last == "true");
     Ok((issues, next.filter(|_| !last)))
 }
 

@@ -8,9 +8,9 @@ use crate::field::{self, meta};
 use crate::form::{Form, Misfit, Read};
 use crate::jira::client::{Ask, Client, Effect, FieldPlace, Places};
 use crate::jira::path;
+use crate::json::{self, Object, Write};
 use crate::sorted;
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 /// The card.
@@ -75,7 +75,7 @@ fn yes() -> bool {
 }
 
 /// What was changed.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Output {
     /// The issue as it was given: key or id.
@@ -84,6 +84,16 @@ pub(crate) struct Output {
     url: String,
     /// The ids of the fields that were changed.
     changed: Vec<String>,
+}
+
+impl Write for Output {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        object.string("issue", &self.issue);
+        object.string("url", &self.url);
+        object.raw("changed", &json::list(self.changed.iter().map(json::text)));
+        object.text()
+    }
 }
 
 impl Action for UpdateIssue {

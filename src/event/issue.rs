@@ -6,10 +6,8 @@ use crate::contract::{ChoiceQuery, Error};
 use crate::form::{Form, Misfit, Read};
 use crate::jira::client::Client;
 use crate::jira::timestamp;
-use crate::json::{self, Members};
+use crate::json::{self, Members, Object, Write};
 use schemars::JsonSchema;
-use serde::Serialize;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
@@ -32,7 +30,7 @@ impl Read for IssueFilter {
 }
 
 /// What happened to an issue.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct IssueEvent<'t> {
     /// The event's lasting id, the same in every delivery of it.
@@ -45,14 +43,36 @@ pub(crate) struct IssueEvent<'t> {
     pub(crate) actor: Option<Actor<'t>>,
     /// The issue as Jira sent it: id, key, self and fields.
     #[schemars(with = "Map<String, Value>")]
-    pub(crate) issue: &'t RawValue,
+    pub(crate) issue: &'t str,
     /// The same, for filters.
-    #[serde(skip)]
+    #[schemars(skip)]
     members: Members<'t>,
 }
 
+impl IssueEvent<'_> {
+    /// Writes its members.
+    pub(super) fn write_into(&self, object: &mut Object) {
+        object.string("id", &self.id);
+        object.optional("time", self.time.as_deref());
+        object.string("event", &self.event);
+        match &self.actor {
+            Some(actor) => object.raw("actor", &actor.write()),
+            None => object.raw("actor", "null"),
+        }
+        object.raw("issue", self.issue);
+    }
+}
+
+impl Write for IssueEvent<'_> {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        self.write_into(&mut object);
+        object.text()
+    }
+}
+
 /// An account.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Actor<'t> {
     /// The account's lasting id; empty where Jira does not say.
@@ -61,21 +81,30 @@ pub(crate) struct Actor<'t> {
     pub(crate) name: Cow<'t, str>,
 }
 
+impl Write for Actor<'_> {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        object.string("account-id", &self.account_id);
+        object.string("name", &self.name);
+        object.text()
+    }
+}
+
 /// A number or a string, as a string. A whole number is the same id however it is written: 10001, 10001.0, 1.0001E4.
-pub(super) fn text(value: Option<&RawValue>) -> Option<Cow<'_, str>> {
+pub(super) fn text(value: Option<&str>) -> Option<Cow<'_, str>> {
     let value = value?;
-    let number = value.get().starts_with(|c: char| c == '-' || c.is_ascii_digit());
+    let number = value.starts_with(|c: char| c == '-' || c.is_ascii_digit());
     if !number {
         return json::string(value);
     }
-    let whole = value.get().contains(['.', 'e', 'E']).then(|| whole(value)).flatten();
-    Some(whole.map_or(Cow::Borrowed(value.get()), |number| Cow::Owned(number.to_string())))
+    let whole = value.contains(['.', 'e', 'E']).then(|| whole(value)).flatten();
+    Some(whole.map_or(Cow::Borrowed(value), |number| Cow::Owned(number.to_string())))
 }
 
 /// A number without a fraction that is written with one, or with an exponent.
-fn whole(value: &RawValue) -> Option<i64> {
+fn whole(value: &str) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    let number = json::value(value.get()).as_f64()?;
+    let number = json::value(value).as_f64()?;
     #[expect(clippy::cast_possible_truncation, reason = "it has no fraction, and is within what is exact")]
     (number.trunc() == number && number.abs() <= EXACT).then_some(number as i64)
 }
@@ -88,7 +117,7 @@ pub(super) fn time_ms(body: &Members<'_>) -> Option<u64> {
 /// Reads what all issue events have. `suffix` ends the id. None where the body names no issue.
 pub(super) fn read<'t>(body: &Members<'t>, suffix: &str) -> Option<IssueEvent<'t>> {
     let issue = body.get("issue")?;
-    let members = Members::of(issue.get())?;
+    let members = Members::of(issue)?;
     let id = text(members.get("id")).filter(|id| !id.is_empty())?;
     let event = text(body.get("issue_event_type_name")).or_else(|| text(body.get("webhookEvent"))).unwrap_or_default();
     Some(IssueEvent {

@@ -6,9 +6,8 @@ use crate::action::Page;
 use crate::contract::{ChoiceQuery, Error};
 use crate::form::{Form, Misfit, Read};
 use crate::jira::client::Client;
-use crate::json::{self, Members};
+use crate::json::{self, Members, Object, Write};
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
@@ -42,7 +41,7 @@ impl Read for Filter {
 }
 
 /// What happened to an issue, and what changed.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 pub(crate) struct Payload<'t> {
     #[serde(flatten)]
     event: IssueEvent<'t>,
@@ -51,7 +50,7 @@ pub(crate) struct Payload<'t> {
 }
 
 /// The change of one field.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 struct Change<'t> {
     /// The field's name.
@@ -65,12 +64,41 @@ struct Change<'t> {
 }
 
 /// One side of a change.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 struct Side<'t> {
     /// The id or raw value; null where there was none.
     value: Option<Cow<'t, str>>,
     /// What people read; null where there was none.
     text: Option<Cow<'t, str>>,
+}
+
+impl Write for Payload<'_> {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        self.event.write_into(&mut object);
+        object.raw("changes", &json::list(self.changes.iter().map(Write::write)));
+        object.text()
+    }
+}
+
+impl Write for Change<'_> {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        object.string("field", &self.field);
+        object.string("field-id", &self.field_id);
+        object.raw("from", &self.from.write());
+        object.raw("to", &self.to.write());
+        object.text()
+    }
+}
+
+impl Write for Side<'_> {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        object.optional("value", self.value.as_deref());
+        object.optional("text", self.text.as_deref());
+        object.text()
+    }
 }
 
 impl<'t> Change<'t> {
@@ -112,12 +140,12 @@ impl Event for IssueUpdated {
 
     fn read<'t>(body: &Members<'t>) -> Option<Payload<'t>> {
         let changelog = body.object("changelog").unwrap_or_default();
-        let items = changelog.get("items").and_then(|items| json::items(items.get())).unwrap_or_default();
+        let items = changelog.get("items").and_then(|items| json::items(items)).unwrap_or_default();
         let suffix = match issue::text(changelog.get("id")) {
             Some(id) => format!("changelog:{id}"),
             None => format!("change:{}", digest(body)),
         };
-        let changes = items.into_iter().filter_map(|item| Some(Change::read(&Members::of(item.get())?))).collect();
+        let changes = items.into_iter().filter_map(|item| Some(Change::read(&Members::of(item)?))).collect();
         Some(Payload { event: issue::read(body, &suffix)?, changes })
     }
 
@@ -145,7 +173,7 @@ impl Event for IssueUpdated {
 /// Tells a change without a changelog id from others: by its time, what changed, and the comment that came with it.
 /// Values and not their texts are told apart: a blank more or less is no other change.
 fn digest(body: &Members<'_>) -> String {
-    let part = |name: &str| body.get(name).map(|part| json::text(&json::value(part.get()))).unwrap_or_default();
+    let part = |name: &str| body.get(name).map(|part| json::text(&json::value(part))).unwrap_or_default();
     let comment = body.object("comment");
     let comment = comment.as_ref().and_then(|comment| issue::text(comment.get("id"))).unwrap_or_default();
     let text = format!("{}\n{}\n{comment}", part("timestamp"), part("changelog"));

@@ -21,7 +21,6 @@ use crate::form::{self, Read};
 use crate::jira::client::Client;
 use crate::json::{self, Members};
 use schemars::JsonSchema;
-use serde::Serialize;
 use serde_json::Value;
 #[cfg(not(target_arch = "wasm32"))]
 use serde_json::json;
@@ -42,7 +41,7 @@ pub(crate) trait Event {
     /// The name that Jira has for it.
     const WEBHOOK: &'static str;
     type Filter: Read + JsonSchema + Default;
-    type Payload<'t>: Serialize + JsonSchema;
+    type Payload<'t>: json::Write + JsonSchema;
 
     /// A payload as it may arrive.
     fn sample() -> Value;
@@ -156,7 +155,7 @@ fn decode<E: Event>(
         card: E::ID.to_owned(),
         subscriptions: matching,
         time_ms: issue::time_ms(body),
-        payload: json::text(&payload),
+        payload: json::Write::write(&payload),
     }))
 }
 

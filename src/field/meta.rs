@@ -220,8 +220,9 @@ fn pages(
 fn noted(client: &Client<'_>, name: &str) -> Option<Vec<Field>> {
     let memo = client.call.memo.as_ref().filter(|memo| memo.age_ms < FRESH_MS)?;
     // A note that can't be read is as good as none: it is only ever a shortcut.
+    json::check(&memo.data).ok()?;
     let members = Members::of(&memo.data)?.object("create")?;
-    json::items(members.get(name)?.get())?.into_iter().map(|field| Field::noted(&json::value(field.get()))).collect()
+    json::items(members.get(name)?)?.into_iter().map(|field| Field::noted(&json::value(field))).collect()
 }
 
 /// Leaves the metadata of the last project and type: with one entry, the note's age is the entry's.
