@@ -166,7 +166,7 @@ fn ask(client: &mut Client<'_>, input: &Input, token: Option<&str>) -> Result<An
 /// The issues of a page and where the next begins: the last page has no token, whatever number of issues it has.
 fn read<'t>(answer: &'t Answer, token: Option<&str>) -> Result<(Vec<&'t str>, Option<Cow<'t, str>>), Error> {
     let body = answer.members();
-    let issues = body.get("issues").and_then(|issues| json::items(issues));
+    let issues = body.get("issues").and_then(json::items);
     let named = |issue: &&str| Members::of(issue).is_some_and(|issue| issue.named("id").is_some());
     let issues = issues.filter(|issues| issues.iter().all(named)).ok_or_else(|| no_list(answer))?;
     let next = body.named("nextPageToken").filter(|next| Some(next.as_ref()) != token);

@@ -140,7 +140,7 @@ impl Event for IssueUpdated {
 
     fn read<'t>(body: &Members<'t>) -> Option<Payload<'t>> {
         let changelog = body.object("changelog").unwrap_or_default();
-        let items = changelog.get("items").and_then(|items| json::items(items)).unwrap_or_default();
+        let items = changelog.get("items").and_then(json::items).unwrap_or_default();
         let suffix = match issue::text(changelog.get("id")) {
             Some(id) => format!("changelog:{id}"),
             None => format!("change:{}", digest(body)),
