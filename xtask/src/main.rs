@@ -6,6 +6,7 @@
 mod bench;
 mod build;
 mod demo;
+mod manifest;
 mod native;
 mod scene;
 mod simulator;
@@ -35,6 +36,8 @@ enum Command {
     Build(build::BuildArguments),
     /// Show the whole story on this machine: a simulated Jira, a connection, a flow, and attacks on it
     Demo(demo::DemoArguments),
+    /// Write the connector's manifest anew after a change of a card
+    Manifest,
     /// Run the tests
     Test(test::TestArguments),
     /// Measure the host and the connector, and compare them in the same run
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
     let outcome = Workspace::find().and_then(|workspace| match arguments.command {
         Command::Build(arguments) => build::run(&workspace, &arguments),
         Command::Demo(arguments) => demo::run(&workspace, &arguments),
+        Command::Manifest => manifest::run(&workspace),
         Command::Test(arguments) => test::run(&workspace, &arguments),
         Command::Bench(arguments) => bench::run(&workspace, &arguments),
     });

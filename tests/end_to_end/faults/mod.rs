@@ -5,6 +5,7 @@ mod authentication;
 mod canary;
 mod cell;
 mod crash;
+mod doc_traps;
 mod engine;
 mod guest_secrets;
 mod intake;
