@@ -1,10 +1,13 @@
-//! `cargo xtask …`: builds the component, runs the demonstration, runs the tests.
+//! `cargo xtask …`: builds the component, runs the demonstration, runs the tests, makes the release.
 //!
 //! One file or folder per command. What a command found out goes to stdout, and
 //! so does its `--json`; progress and everything cargo says goes to stderr.
 
 mod build;
 mod demo;
+mod dependencies;
+mod dist;
+mod figures;
 mod native;
 mod scene;
 mod simulator;
@@ -20,7 +23,7 @@ use crate::workspace::Workspace;
 #[command(
     name = "cargo xtask",
     bin_name = "cargo xtask",
-    about = "Builds the component, runs the demonstration, runs the tests",
+    about = "Builds the component, runs the demonstration, runs the tests, makes the release",
     after_help = "Start here:\n  cargo xtask demo     the whole story on this machine, no account needed\n  cargo xtask build    the component: target/component/jira_connector.wasm"
 )]
 struct Arguments {
@@ -36,6 +39,12 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Run the tests
     Test(test::TestArguments),
+    /// Print the figures that the fault tests left, as a table for docs/reliability.md
+    Figures(figures::FiguresArguments),
+    /// Check licences, sources and bans of everything we depend on
+    CheckDeps(dependencies::CheckArguments),
+    /// Make the release: component, contract, card reference, bills of materials, programs, checksums
+    Dist(dist::DistArguments),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +53,9 @@ fn main() -> ExitCode {
         Command::Build(arguments) => build::run(&workspace, &arguments),
         Command::Demo(arguments) => demo::run(&workspace, &arguments),
         Command::Test(arguments) => test::run(&workspace, &arguments),
+        Command::Figures(arguments) => figures::run(&workspace, &arguments),
+        Command::CheckDeps(arguments) => dependencies::run(&workspace, &arguments),
+        Command::Dist(arguments) => dist::run(&workspace, &arguments),
     });
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
