@@ -25,7 +25,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 check = JsonStrictValidator(SchemaVersion.V1_6)
 wrong = [(name, check.validate_str(open(name, encoding='utf-8').read())) for name in sys.argv[1:]]
 wrong = [f'{name}: {error}' for name, error in wrong if error]
-print('\\n'.join(wrong) or f'{len(sys.argv) - 1} bills')
+print('\\n'.join(wrong) or f'bills of materials: all {len(sys.argv) - 1}')
 sys.exit(1 if wrong else 0)
 ";
 
@@ -192,7 +192,7 @@ fn bills_obey_the_schema(workspace: &Workspace, folder: &Path) -> Result<Option<
     let said = String::from_utf8_lossy(&output.stdout);
     let said = said.trim().lines().next().unwrap_or("the checker failed and did not say why").to_owned();
     let passed = output.status.success();
-    let figure = if passed { format!("{said} of materials obey the schema of CycloneDX 1.6") } else { said };
+    let figure = if passed { format!("{said} obey the schema of CycloneDX 1.6") } else { said };
     Ok(Some(Verified { id: None, figure, passed }))
 }
 
