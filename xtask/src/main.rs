@@ -1,8 +1,9 @@
-//! `cargo xtask …`: builds the component, runs the demonstration, runs the tests, makes the release.
+//! `cargo xtask …`: builds the component, runs the demonstration and the tests, measures, makes the release.
 //!
 //! One file or folder per command. What a command found out goes to stdout, and
 //! so does its `--json`; progress and everything cargo says goes to stderr.
 
+mod bench;
 mod build;
 mod demo;
 mod dependencies;
@@ -45,6 +46,8 @@ enum Command {
     CheckDeps(dependencies::CheckArguments),
     /// Make the release: component, contract, card reference, bills of materials, programs, checksums
     Dist(dist::DistArguments),
+    /// Measure the host and the connector, and compare them in the same run
+    Bench(bench::BenchArguments),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Figures(arguments) => figures::run(&workspace, &arguments),
         Command::CheckDeps(arguments) => dependencies::run(&workspace, &arguments),
         Command::Dist(arguments) => dist::run(&workspace, &arguments),
+        Command::Bench(arguments) => bench::run(&workspace, &arguments),
     });
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

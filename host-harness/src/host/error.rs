@@ -1,12 +1,14 @@
 //! How an operation of the host fails: what was wrong, what to do, who can do it.
 
+use std::path::Path;
+
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::authorize::CredentialError;
 use crate::plugin::contract::types;
 use crate::plugin::contract_json;
-use crate::plugin::{CallError, FaultKind};
+use crate::plugin::{CallError, FaultKind, LoadError};
 use crate::store::StoreError;
 use crate::vault::VaultError;
 
@@ -64,6 +66,15 @@ impl HostError {
     /// Something of the machine.
     pub fn other(code: &str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Other(Problem { who: "operator", ..Problem::new(code, message, remedy) })
+    }
+
+    /// Why a component was not loaded.
+    pub(crate) fn of_load(path: &Path, error: &LoadError) -> Self {
+        Self::bad_input(
+            "component",
+            format!("{} cannot be loaded: {error}", path.display()),
+            "Name the file of a component that was built for this contract.",
+        )
     }
 
     /// How a call of a connection failed, with commands in the remedy that name the connection.
