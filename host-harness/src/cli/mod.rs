@@ -3,6 +3,8 @@
 //! Exit codes: 0 done, 2 bad input, 3 permanent failure, 4 transient (come back later), 5 uncertain (a write whose
 //! answer was lost), 1 anything else. `quota` has its own: 0 fine, 1 near the limit, 2 full, 3 cannot tell.
 
+mod alarms;
+mod backup;
 mod card_fields;
 mod card_reference;
 mod cards;
@@ -88,6 +90,12 @@ enum Command {
     Event(deliveries::Events),
     /// Take in deliveries and run flows, until stopped
     Serve(serve::Serve),
+    /// Copy the home's data into a file, also while it is served
+    Backup(backup::Backup),
+    /// Put a backup in the place of a home's data
+    Restore(backup::Restore),
+    /// List what somebody should look at
+    Alarms(alarms::Alarms),
     /// List and show runs of flows
     Runs(history::Runs),
     /// List and show events, those without a flow too
@@ -147,6 +155,11 @@ async fn run(cli: Cli, output: &Output) -> Done {
         HostError::bad_input("home", "it is not known where the data shall live", "Name a folder with --home DIR.")
     })?;
     let home = Home::new(folder, cli.key_file);
+    match &cli.command {
+        Command::Backup(command) => return command.run(&home, output),
+        Command::Restore(command) => return command.run(&home, output),
+        _ => {}
+    }
     let host = Arc::new(Host::open_with(home, SystemClock::shared(), Compiler::this_program())?);
     if let Command::Serve(serve) = cli.command {
         return serve.run(host, output).await;
@@ -164,11 +177,14 @@ async fn run(cli: Cli, output: &Output) -> Done {
             Command::Subscriptions(_) => deliveries::list_subscriptions(&host, output).await,
             Command::Unsubscribe(command) => command.run(&host, output).await,
             Command::Event(command) => command.run(&host, output).await,
+            Command::Alarms(command) => command.run(&host, output),
             Command::Runs(command) => command.run(&host, output),
             Command::Events(command) => command.run(&host, output),
             // Taken care of above: one needs no home, the other runs until it is stopped and shows no progress.
             Command::Inspect(command) => command.run(Some(host.home().path()), output).await,
             Command::Serve(command) => command.run(Arc::clone(&host), output).await,
+            Command::Backup(command) => command.run(host.home(), output),
+            Command::Restore(command) => command.run(host.home(), output),
         }
     };
     progress::shown(|| watched.activity(), work).await

@@ -6,6 +6,7 @@ pub mod flow;
 mod flow_tests;
 mod polling;
 mod registering;
+mod retention;
 mod rounds;
 mod run;
 mod serve;

@@ -105,6 +105,7 @@ impl Host {
         let received = self.settle(&session, received, |received| &received.aside)?;
         let events =
             self.new_events(&session.connection, &kept, &received.occurrences, Brought::Delivery(&delivery.id), flows);
+        let events = self.without_late(delivery, events)?;
         let fresh = off_thread(|| self.store.keep_events(BroughtBy::Delivery(&delivery.id), &events))?;
         Ok(Processed { fresh, more: false, after_ms: 0 })
     }

@@ -1,12 +1,14 @@
 //! The host of one home: its connections and what can be done with them.
 
 mod accepted;
+mod backup;
 mod cards;
 mod connections;
 mod error;
 mod events;
 mod home;
 mod input;
+mod late;
 mod session;
 mod subscriptions;
 mod troubles;
@@ -15,6 +17,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use backup::{Copied, back_up, restore};
 pub use cards::{CardSource, Ran};
 pub(crate) use cards::{card_of_kind, check_action};
 pub use connections::{Added, Checked, Leftovers, NewConnection, Removed};

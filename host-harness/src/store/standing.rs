@@ -155,7 +155,7 @@ impl Store {
             )?;
             let mut oldest = db.prepare_cached(
                 "SELECT id FROM delivery WHERE state = 'pending' AND connection = ?1 AND due_at_ms <= ?2 \
-                 ORDER BY received_at_ms, rowid",
+                 ORDER BY due_at_ms, received_at_ms, rowid",
             )?;
             let mut found = Vec::new();
             let mut place = after.to_owned();
