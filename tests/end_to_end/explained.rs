@@ -43,8 +43,13 @@ fn commands(page: &str) -> BTreeSet<Shown> {
             if words.first() != Some(&"harness") {
                 continue;
             }
+            // What is true of every command may stand before its name.
+            let own = match words.get(1) {
+                Some(&"--home" | &"--key-file") => &words[3.min(words.len())..],
+                _ => &words[1..],
+            };
             let is_word = |word: &&&str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
-            let subcommands = words[1..].iter().take_while(|word| is_word(word) && !word.starts_with('-'));
+            let subcommands = own.iter().take_while(|word| is_word(word) && !word.starts_with('-'));
             let flags = words.iter().filter(|word| word.starts_with("--") && word.len() > 2);
             let name = |flag: &&&str| flag.split('=').next().unwrap_or(flag).trim_end_matches([',', '.']).to_owned();
             found.insert((
