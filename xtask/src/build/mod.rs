@@ -19,6 +19,9 @@ use crate::workspace::{Workspace, run_visibly};
 const GUESTS: [(&str, &str); 3] =
     [("jira-connector", "jira_connector"), ("guest-beacon", "guest_beacon"), ("guest-hostile", "guest_hostile")];
 
+/// The guest packages: one build makes them together, and features unify among them.
+pub(crate) const GUEST_PACKAGES: [&str; 3] = [GUESTS[0].0, GUESTS[1].0, GUESTS[2].0];
+
 const PROFILE: &str = "guest";
 
 /// The linker pads every index that it may have to change to five bytes, unless it is told not to: a tenth of the code.
