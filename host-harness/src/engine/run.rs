@@ -278,7 +278,7 @@ async fn execute(
     }
 }
 
-async fn ready(host: &Arc<Host>, connection: &str, card: &str, input: &Value) -> Result<Session, HostError> {
+async fn ready(host: &Arc<Host>, connection: &str, card: &str, input: &Value) -> Result<Arc<Session>, HostError> {
     let session = host.session_of(connection).await?;
     check_action(&session.plugin, card, input)?;
     Ok(session)

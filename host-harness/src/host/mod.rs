@@ -8,6 +8,7 @@ mod events;
 mod home;
 mod input;
 mod session;
+mod sessions;
 mod subscriptions;
 mod troubles;
 
@@ -45,6 +46,7 @@ pub struct Host {
     pub(crate) clock: SharedClock,
     pub(crate) limits: Limits,
     pub(crate) id: String,
+    sessions: sessions::Sessions,
     network: Network,
     plugins: Plugins,
     loaded: tokio::sync::Mutex<HashMap<PathBuf, Plugin>>,
@@ -81,6 +83,7 @@ impl Host {
             clock,
             limits,
             id,
+            sessions: sessions::Sessions::default(),
             network,
             plugins,
             loaded: tokio::sync::Mutex::default(),
