@@ -9,7 +9,7 @@ use crate::simulator::{eventually, text};
 use crate::stage::Stage;
 
 /// Every command there is.
-const COMMANDS: [&[&str]; 36] = [
+const COMMANDS: [&[&str]; 37] = [
     &["inspect"],
     &["connection"],
     &["connection", "add"],

@@ -15,6 +15,7 @@ mod sender;
 mod tls;
 
 pub use address::reserved;
+pub(crate) use network::Pool;
 pub use network::{Network, NetworkError, Policy};
 pub(crate) use network::{OperatorsClient, operators_client};
 pub use origin::{Mismatch, Origin, OriginError, PinnedOrigin};

@@ -18,7 +18,9 @@ use super::resolve::{Resolver, SystemResolver};
 use super::tls::Tls;
 
 /// How many pools are kept at most; when there are more, all are dropped and made anew on demand.
-const MOST_POOLS: usize = 256;
+const MOST_POOLS: usize = 2048;
+/// How many idle connections a pool keeps: as many as there are calls at once, so that none is opened for each of them.
+const MOST_IDLE: usize = 64;
 
 /// What one connection's requests may do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -59,7 +61,7 @@ impl Policy {
         client
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(20))
-            .pool_max_idle_per_host(16)
+            .pool_max_idle_per_host(MOST_IDLE)
             .http1_max_headers(self.max_response_headers)
             .http1_max_buf_size(self.max_response_header_bytes.max(16 << 10));
         client

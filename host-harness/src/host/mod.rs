@@ -12,6 +12,7 @@ mod late;
 mod parking;
 mod runs;
 mod session;
+mod sessions;
 mod subscriptions;
 mod troubles;
 
@@ -53,6 +54,7 @@ pub struct Host {
     pub(crate) clock: SharedClock,
     pub(crate) limits: Limits,
     pub(crate) id: String,
+    sessions: sessions::Sessions,
     network: Network,
     plugins: Plugins,
     loaded: tokio::sync::Mutex<HashMap<PathBuf, Plugin>>,
@@ -89,6 +91,7 @@ impl Host {
             clock,
             limits,
             id,
+            sessions: sessions::Sessions::default(),
             network,
             plugins,
             loaded: tokio::sync::Mutex::default(),

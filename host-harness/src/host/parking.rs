@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::session::hold_owners;
+use super::session::tenant_of;
 use super::{Host, HostError, off_thread};
 use crate::clock::EpochMs;
 use crate::plugin::contract::types::{Hold, Scope};
@@ -60,22 +60,20 @@ impl Host {
     /// What is left alone now for a connection.
     pub fn held(&self, connection: &StoredConnection) -> Result<Vec<HeldScope>, HostError> {
         let now = self.clock.now_ms();
-        let (tenant, app) = hold_owners(connection);
-        let holds = off_thread(|| self.store.holds(&[&tenant, &app], now))?;
+        let tenant = tenant_of(connection);
+        let holds = off_thread(|| self.store.holds(&[&tenant, &connection.connector], now))?;
         Ok(holds.into_iter().map(|hold| HeldScope { until_ms: now.saturating_add(hold.for_ms), hold }).collect())
     }
 
     /// Lifts what is left alone for a connection and for those that share its tenant or app, and lets what waits go on.
     /// Answers how many holds were lifted.
     pub fn lift_holds(&self, connection: &StoredConnection) -> Result<usize, HostError> {
-        let (tenant, app) = hold_owners(connection);
-        let mut names = Vec::new();
-        for other in off_thread(|| self.store.connections())? {
-            let (its_tenant, its_app) = hold_owners(&other);
-            if its_tenant == tenant || its_app == app {
-                names.push(other.name);
-            }
-        }
-        Ok(off_thread(|| self.store.lift_holds(&[&tenant, &app], &names, self.clock.now_ms()))?)
+        let owners = [&tenant_of(connection), &connection.connector];
+        let shares = |other: &StoredConnection| tenant_of(other) == *owners[0] || other.connector == *owners[1];
+        let connections = off_thread(|| self.store.connections())?;
+        let names: Vec<_> = connections.into_iter().filter(shares).map(|other| other.name).collect();
+        let lifted = off_thread(|| self.store.lift_holds(&owners.map(String::as_str), &names, self.clock.now_ms()))?;
+        owners.iter().for_each(|owner| self.sessions.forget_holds(owner));
+        Ok(lifted)
     }
 }

@@ -8,7 +8,7 @@ mod secret;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use guard::{Admission, GuardStatus, LockoutGuard, NotAdmitted};
+pub use guard::{Admission, GuardStatus, LockoutGuard, NotAdmitted, Refused};
 pub(crate) use guard_rows::MOST_FAILURES;
 pub use seal::VaultError;
 pub use secret::Secret;
