@@ -64,6 +64,8 @@ pub(crate) struct Harness {
     program: PathBuf,
     /// What `HARNESS_LOG` is set to.
     log: Option<&'static str>,
+    /// What else the environment of every command holds.
+    environment: Vec<(String, String)>,
     /// Everything every command printed, for tests that search it.
     said: Arc<Mutex<String>>,
 }
@@ -80,13 +82,18 @@ impl Harness {
     /// An empty home.
     pub(crate) fn fresh() -> Self {
         let folder = tempfile::Builder::new().prefix("harness-").tempdir().expect("a temporary folder");
-        Self { folder, program: built::program("harness"), log: None, said: Arc::default() }
+        Self { folder, program: built::program("harness"), log: None, environment: Vec::new(), said: Arc::default() }
     }
 
     /// The same, telling all it can tell on stderr.
     pub(crate) fn loud(mut self) -> Self {
         self.log = Some("trace");
         self
+    }
+
+    /// Sets a variable for every command from now on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Where the host keeps its data.
@@ -108,6 +115,7 @@ impl Harness {
         for name in ["HARNESS_HOME", "HARNESS_KEY_FILE", "HARNESS_LOG", "RUST_LOG", "HTTP_PROXY", "http_proxy"] {
             command.env_remove(name);
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(level) = self.log {
             command.env("HARNESS_LOG", level);
         }
@@ -155,28 +163,14 @@ impl Harness {
 
     /// The same at a given address.
     pub(crate) fn serve_at(&self, address: &str, arguments: &[&str]) -> Serving {
-        let log = self.folder.path().join("serve.log");
-        let url = format!("http://{address}");
-        let mut all = vec!["serve", "--listen", address, "--public-url", &url, "--json"];
-        all.extend(arguments);
-        let errors = File::options().create(true).append(true).open(&log).expect("the log can be made");
-        let mut child = self
-            .command(&all)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(errors)
-            .spawn()
-            .expect("harness starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let mut serving = self.serve_unready(address, arguments);
+        let mut lines = BufReader::new(serving.child.stdout.take().expect("stdout is piped"));
         let mut greeting = String::new();
         lines.read_line(&mut greeting).expect("serve keeps its stdout open");
-        let told = || std::fs::read_to_string(&log).unwrap_or_default();
         if greeting.is_empty() {
-            let _ = child.kill();
-            let _ = child.wait();
-            panic!("serve ended before it was ready: {}", told());
+            panic!("serve ended before it was ready");
         }
-        let ready: Value = serde_json::from_str(&greeting).unwrap_or_else(|_| panic!("not JSON: {greeting}"));
+        serving.ready = serde_json::from_str(&greeting).unwrap_or_else(|_| panic!("not JSON: {greeting}"));
         self.said.lock().expect("no test panicked in it").push_str(&greeting);
         let said = Arc::clone(&self.said);
         // Read on, or the pipe fills up and the host waits for us.
@@ -185,7 +179,19 @@ impl Harness {
                 said.lock().expect("no test panicked in it").push_str(&line);
             }
         });
-        Serving { child, ready, url, log }
+        serving
+    }
+
+    /// The same without waiting until it is ready.
+    pub(crate) fn serve_unready(&self, address: &str, arguments: &[&str]) -> Serving {
+        let log = self.folder.path().join("serve.log");
+        let url = format!("http://{address}");
+        let mut all = vec!["serve", "--listen", address, "--public-url", &url, "--json"];
+        all.extend(arguments);
+        let errors = File::options().create(true).append(true).open(&log).expect("the log can be made");
+        let mut command = self.command(&all);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
+        Serving { child: command.spawn().expect("harness starts"), ready: Value::Null, url, log }
     }
 
     /// All that commands printed so far, and what `serve` logged.
@@ -253,6 +259,11 @@ impl Serving {
     /// What it said when it was ready.
     pub(crate) fn ready(&self) -> &Value {
         &self.ready
+    }
+
+    /// The process id, for looking at what others see of it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Where it listens: `http://127.0.0.1:PORT`.

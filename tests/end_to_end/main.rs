@@ -16,6 +16,7 @@ mod service;
 mod simulator;
 mod stage;
 
+mod backup;
 mod beacon;
 mod cards;
 mod commands;

@@ -3,6 +3,10 @@
 //! Exit codes: 0 done, 2 bad input, 3 permanent failure, 4 transient (come back later), 5 uncertain (a write whose
 //! answer was lost), 1 anything else. `quota` has its own: 0 fine, 1 near the limit, 2 full, 3 cannot tell.
 
+mod alarms;
+mod backup;
+mod card_fields;
+mod card_reference;
 mod cards;
 mod connection;
 mod dead_letters;
@@ -22,13 +26,15 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
 
 use crate::clock::SystemClock;
 use crate::host::{Home, Host, HostError};
+use crate::observe::{LogFormat, Logging};
+use crate::plugin::{Compiler, compile_if_asked};
 use output::Output;
 
 /// A workflow host: connections, event cards, action cards and flows, for connectors that are WebAssembly components.
@@ -44,19 +50,23 @@ struct Cli {
     /// Print results, and failures, as JSON
     #[arg(long, global = true)]
     json: bool,
+    /// How log lines are written to stderr
+    #[arg(long, global = true, env = "HARNESS_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
 
 const EXAMPLES: &str = "Examples:
   harness inspect connector.wasm
-  harness connection add demo --connector connector.wasm --method METHOD --set field=value --secret token=@token.txt
+  harness connection add demo --connector connector.wasm --method api-token \\
+    --set site=demo.example.com --set email=you@example.com --secret token=@token.txt
   harness card list --connection demo
-  harness run CARD --connection demo --input '{\"key\": \"value\"}'
+  harness run call-api --connection demo --input '{\"path\": \"myself\"}'
   harness serve --listen 127.0.0.1:8090 --public-url https://hooks.example.com --flows flows/
 
 Exit codes: 0 done, 2 bad input, 3 permanent failure, 4 come back later, 5 uncertain (a write whose answer was lost),
-1 anything else. HARNESS_LOG=info (or debug) shows more of what goes on.";
+1 anything else. HARNESS_LOG=info (or debug) shows more of what goes on, --log-format json for machines.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -84,6 +94,12 @@ enum Command {
     Event(deliveries::Events),
     /// Take in deliveries and run flows, until stopped
     Serve(serve::Serve),
+    /// Copy the home's data into a file, also while it is served
+    Backup(backup::Backup),
+    /// Put a backup in the place of a home's data
+    Restore(backup::Restore),
+    /// List what somebody should look at
+    Alarms(alarms::Alarms),
     /// Check flows, and go through one with a sample event
     Flow(flow::Flows),
     /// List, show, retry and cancel runs of flows
@@ -96,12 +112,18 @@ enum Command {
     Events(history::Events),
 }
 
+/// How long work that was cut off may hold up the end of the process.
+const LAST_WORK: Duration = Duration::from_secs(2);
+
 /// How a command ended that did not fail.
 type Done = Result<u8, HostError>;
 
 /// Reads the arguments, does what they say and answers with the exit code.
 pub fn main() -> ExitCode {
     shield::raise();
+    if let Some(done) = compile_if_asked() {
+        return done;
+    }
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let json = arguments.iter().any(|one| one == "--json");
     let quota = is_quota(&arguments);
@@ -113,10 +135,16 @@ pub fn main() -> ExitCode {
         }
         Err(error) => return refuse_arguments(&error, json, quota),
     };
-    log_to_stderr(matches!(cli.command, Command::Serve(_)));
+    let usual = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
+    Logging { format: cli.log_format, usual }.start();
     let output = Output::new(cli.json);
     let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(run(cli, &output)),
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run(cli, &output));
+            // What was cut off must not hold up the end.
+            runtime.shutdown_timeout(LAST_WORK);
+            outcome
+        }
         Err(error) => {
             Err(HostError::other("runtime", error.to_string(), "Free some memory or threads, and try again."))
         }
@@ -129,17 +157,26 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli, output: &Output) -> Done {
-    let folder = cli.home.or_else(Home::usual_folder).ok_or_else(|| {
+    let folder = cli.home.or_else(Home::usual_folder);
+    if let Command::Inspect(command) = cli.command {
+        return progress::shown(|| "looking at the component".into(), command.run(folder.as_deref(), output)).await;
+    }
+    let folder = folder.ok_or_else(|| {
         HostError::bad_input("home", "it is not known where the data shall live", "Name a folder with --home DIR.")
     })?;
-    let host = Arc::new(Host::open(Home::new(folder, cli.key_file), SystemClock::shared())?);
+    let home = Home::new(folder, cli.key_file);
+    match &cli.command {
+        Command::Backup(command) => return command.run(&home, output),
+        Command::Restore(command) => return command.run(&home, output),
+        _ => {}
+    }
+    let host = Arc::new(Host::open_with(home, SystemClock::shared(), Compiler::this_program())?);
     if let Command::Serve(serve) = cli.command {
         return serve.run(host, output).await;
     }
     let watched = Arc::clone(&host);
     let work = async {
         match cli.command {
-            Command::Inspect(command) => command.run(&host, output).await,
             Command::Connection(command) => command.run(&host, output).await,
             Command::Card(command) => command.run(&host, output).await,
             Command::Options(command) => command.run(&host, output).await,
@@ -151,15 +188,19 @@ async fn run(cli: Cli, output: &Output) -> Done {
             Command::Unsubscribe(command) => command.run(&host, output).await,
             Command::Event(command) => command.run(&host, output).await,
             Command::Flow(command) => command.run(&host, output).await,
+            Command::Alarms(command) => command.run(&host, output),
             Command::Runs(command) => command.run(&host, output),
             Command::DeadLetters(command) => command.run(&host, output),
             Command::Holds(command) => command.run(&host, output),
             Command::Events(command) => command.run(&host, output),
-            // Taken care of above: it runs until it is stopped and shows no progress.
+            // Taken care of above: one needs no home, the other runs until it is stopped and shows no progress.
+            Command::Inspect(command) => command.run(Some(host.home().path()), output).await,
             Command::Serve(command) => command.run(Arc::clone(&host), output).await,
+            Command::Backup(command) => command.run(host.home(), output),
+            Command::Restore(command) => command.run(host.home(), output),
         }
     };
-    progress::shown(&watched, work).await
+    progress::shown(|| watched.activity(), work).await
 }
 
 fn refuse_arguments(error: &clap::Error, json: bool, quota: bool) -> ExitCode {
@@ -180,28 +221,12 @@ fn is_quota(arguments: &[OsString]) -> bool {
     let mut rest = arguments.iter().skip(1);
     while let Some(one) = rest.next() {
         match one.to_str() {
-            Some("--home" | "--key-file") => drop(rest.next()),
+            Some("--home" | "--key-file" | "--log-format") => drop(rest.next()),
             Some(flag) if flag.starts_with('-') => {}
             other => return other == Some("quota"),
         }
     }
     false
-}
-
-fn log_to_stderr(serving: bool) {
-    use std::io::IsTerminal as _;
-    let usual = if serving { "info" } else { "warn" };
-    let level = std::env::var("HARNESS_LOG").unwrap_or_default();
-    let level =
-        if ["error", "warn", "info", "debug", "trace"].contains(&level.as_str()) { level.as_str() } else { usual };
-    // Of other crates only warnings: their details could hold headers.
-    let filter = EnvFilter::new(format!("warn,host_harness={level}"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
 }
 
 #[cfg(test)]

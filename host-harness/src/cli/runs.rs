@@ -172,6 +172,7 @@ fn show(host: &Host, output: &Output, id: &str) -> Done {
     let steps = host.store().steps(id)?;
     let redone_as = host.store().redone_as(id)?;
     let mut json = run_json(&run);
+    json["trace"] = host.trace_of_run(&run)?.to_string().into();
     json["steps"] = steps.iter().map(step_json).collect();
     json["definition"] = serde_json::from_str(&run.definition).unwrap_or_default();
     json["redone-as"] = json!(redone_as);

@@ -6,15 +6,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
-use rustls_platform_verifier::BuilderVerifierExt;
 use wasmtime_wasi_http::WasiBody;
 
 use super::connect::{CheckedTcp, Connector};
 use super::origin::PinnedOrigin;
 use super::resolve::{Resolver, SystemResolver};
+use super::tls::Tls;
 
 /// How many pools are kept at most; when there are more, all are dropped and made anew on demand.
 const MOST_POOLS: usize = 256;
@@ -51,6 +50,18 @@ impl Policy {
             connect_timeout: Duration::from_secs(10),
         }
     }
+
+    /// The HTTP client of a pool: what is compared with a call is to send with the same settings.
+    pub fn client(&self) -> Builder {
+        let mut client = Client::builder(TokioExecutor::new());
+        client
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(20))
+            .pool_max_idle_per_host(16)
+            .http1_max_headers(self.max_response_headers)
+            .http1_max_buf_size(self.max_response_header_bytes.max(16 << 10));
+        client
+    }
 }
 
 pub(crate) type Pool = Client<Connector, WasiBody>;
@@ -61,13 +72,13 @@ pub struct Network(Arc<Shared>);
 
 struct Shared {
     resolver: Arc<dyn Resolver>,
-    tls: Arc<ClientConfig>,
+    tls: Arc<Tls>,
     pools: Mutex<HashMap<(Policy, String), Pool>>,
 }
 
 /// Why there is no way out.
 #[derive(Debug, thiserror::Error)]
-#[error("TLS could not be set up: {0}. Check that the machine has a store of trusted certificates")]
+#[error("TLS could not be set up: {0}")]
 pub struct NetworkError(#[from] rustls::Error);
 
 impl Network {
@@ -79,15 +90,9 @@ impl Network {
 
     /// The network with another resolver.
     pub fn with_resolver(resolver: impl Resolver) -> Result<Self, NetworkError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-            .with_platform_verifier()?
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self(Arc::new(Shared {
             resolver: Arc::new(resolver),
-            tls: Arc::new(tls),
+            tls: Arc::new(Tls::new()?),
             pools: Mutex::new(HashMap::new()),
         })))
     }
@@ -104,13 +109,7 @@ impl Network {
         }
         let tcp = CheckedTcp { resolver: self.0.resolver.clone(), allow_private: policy.allow_private };
         let connector = Connector::new(tcp, self.0.tls.clone(), policy.connect_timeout);
-        let pool = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(20))
-            .pool_max_idle_per_host(16)
-            .http1_max_headers(policy.max_response_headers)
-            .http1_max_buf_size(policy.max_response_header_bytes.max(16 << 10))
-            .build(connector);
+        let pool = policy.client().build(connector);
         pools.insert(key, pool.clone());
         pool
     }

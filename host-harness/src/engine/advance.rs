@@ -12,6 +12,7 @@ use super::flow::CompiledFlow;
 use super::hand::{Held, InHand};
 use super::take_up::known;
 use crate::host::{Host, HostError, check_action, off_thread};
+use crate::observe::metrics;
 use crate::plugin::contract::action;
 use crate::plugin::{Card, IdempotencyKey};
 use crate::store::{Alarm, Standing, StoreError, StoredRun, StoredStep};
@@ -67,6 +68,7 @@ pub(super) async fn go_on(
         match when.holds(&scope) {
             Ok(true) => {}
             Ok(false) => {
+                metrics().run_ended(&run.flow, "skipped");
                 return Ok(off_thread(|| {
                     host.store().settle_run(&run.id, &Standing::ended("skipped", None, now), &[])
                 })?);
@@ -98,15 +100,20 @@ impl Going<'_> {
                     return self.settle(&standing, &ended).await;
                 }
                 match self.execute(index, &mut step, &scope, &mut ended).await? {
-                    Ok(()) => ended.push(step.clone()),
+                    Ok(()) => {
+                        step_ended(&step, &step.state);
+                        ended.push(step.clone());
+                    }
                     Err(Ended::Wait(due)) => {
                         step.state = "waiting".into();
+                        step_ended(&step, "parked");
                         ended.push(step.clone());
                         let standing = Standing::waiting(step.failure.as_ref(), due, self.now());
                         return self.settle(&standing, &ended).await;
                     }
                     Err(Ended::Bad(state, failure)) => {
                         step.state = state.into();
+                        step_ended(&step, state);
                         step.failure = Some(failure.clone());
                         step.ended_at_ms = Some(self.now());
                         ended.push(step);
@@ -114,6 +121,7 @@ impl Going<'_> {
                         return self.settle(&Standing::ended(state, Some(&failure), self.now()), &ended).await;
                     }
                     Err(Ended::Cancelled) => {
+                        metrics().run_ended(&self.run.flow, "cancelled");
                         tracing::info!(run = self.run.id, "a run was cancelled");
                         return self.settle(&Standing::ended("cancelled", None, self.now()), &[]).await;
                     }
@@ -122,6 +130,7 @@ impl Going<'_> {
             let output = step.output.clone().unwrap_or(Value::Null);
             outputs.insert(step.id.clone(), json!({ "output": output }));
         }
+        metrics().run_ended(&self.run.flow, "done");
         tracing::info!(run = self.run.id, flow = self.run.flow, "a run is done");
         self.settle(&Standing::ended("done", None, self.now()), &ended).await
     }
@@ -331,6 +340,7 @@ pub(super) fn settle_bad(
 
 fn told(run: &StoredRun, state: &str, failure: &Value) -> String {
     let message = failure.get("message").and_then(Value::as_str).unwrap_or("no reason is known").to_owned();
+    metrics().run_ended(&run.flow, state);
     tracing::warn!(run = run.id, flow = run.flow, state, message, "a run ended badly");
     message
 }
@@ -358,6 +368,11 @@ pub(super) fn key_of(run: &StoredRun, step: &StoredStep) -> String {
         0 => format!("{}.{}", run.id, step.id),
         times => format!("{}.{}.{times}", run.id, step.id),
     }
+}
+
+fn step_ended(step: &StoredStep, outcome: &str) {
+    metrics().step(outcome);
+    tracing::debug!(step = step.id, card = step.card, attempts = step.attempts, outcome, "an attempt at a step ended");
 }
 
 /// A number in 0..1.

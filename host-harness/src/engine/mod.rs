@@ -7,7 +7,11 @@ pub mod flow;
 #[cfg(test)]
 mod flow_tests;
 mod hand;
+mod polling;
+mod registering;
 mod rehearse;
+mod retention;
+mod rounds;
 mod run;
 mod serve;
 #[cfg(test)]
@@ -24,7 +28,7 @@ use flow::CompiledFlow;
 pub use check::{Cards, FlowProblem, check_flow};
 pub use rehearse::{Rehearsed, RehearsedStep, rehearse};
 pub(crate) use run::run_flows;
-pub use serve::{Serving, serve};
+pub use serve::{Ended, PATIENCE, Ready, Serving, serve};
 
 /// The flows that a host runs.
 #[derive(Debug, Default)]

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, watch};
+use tracing::Instrument as _;
 
 use super::advance::go_on;
 use super::hand::{AT_ONCE, InHand};
 use super::take_up::take_up;
 use crate::host::{Host, HostError, off_thread};
+use crate::observe::{TraceId, metrics, run_span};
 use crate::store::{Lane, Standing, StoredRun, Turn};
 use crate::webhook::until_due;
 
@@ -58,14 +60,17 @@ pub(crate) async fn run_flows(host: Arc<Host>, started: Arc<Notify>, mut stop: w
         let Some(held) = hand.take(&run) else { continue };
         let (host, hand, started) = (Arc::clone(&host), Arc::clone(&hand), Arc::clone(&started));
         let stop = stop.clone();
-        tokio::spawn(async move {
+        let span = run_span(host.trace_of_run(&run).unwrap_or(TraceId::of_origin(&run.id)), &run.id, &run.flow);
+        let task = async move {
+            let _under_way = metrics().run_begins();
             if let Err(error) = go_on(&host, &hand, &held, &run, &stop).await {
                 tracing::error!(run = run.id, %error, "a run could not be kept; it is taken up again");
             }
             drop(held);
             drop(slot);
             started.notify_one();
-        });
+        };
+        tokio::spawn(task.instrument(span));
     }
     // Steps that are being run come to their end and are kept.
     let _ = slots.acquire_many(AT_ONCE as u32).await;
@@ -86,6 +91,7 @@ fn next(host: &Host, hand: &InHand, after: &Lane) -> Result<Option<StoredRun>, H
             Turn::Now => return Ok(Some(run)),
             Turn::Behind => {}
             Turn::Late => {
+                metrics().run_ended(&run.flow, "skipped");
                 let failure = serde_json::json!({
                     "kind": "permanent", "code": "host.late", "class": "conflict",
                     "message": "its event came after the run of a later event of the same key was done",

@@ -1,6 +1,9 @@
 //! Where a host keeps its data.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+
+use super::HostError;
 
 /// The places of one host's files.
 #[derive(Debug, Clone)]
@@ -43,17 +46,46 @@ impl Home {
         self.folder.join("cache")
     }
 
-    /// Who holds it is the only one to change what is registered at services.
-    pub(crate) fn registering_lock(&self) -> PathBuf {
-        self.folder.join("registering.lock")
+    /// Who holds it is the only one to change what is registered for this connection. There is a bounded number of
+    /// them: connections may share one.
+    pub(crate) fn registering_lock(&self, connection: &str) -> PathBuf {
+        self.folder.join(format!("registering-{:x}.lock", registering_place(connection)))
     }
 
-    pub(crate) fn serve_lock(&self) -> PathBuf {
+    fn serve_lock(&self) -> PathBuf {
         self.folder.join("serve.lock")
+    }
+
+    /// Takes the place of the one process that serves this home: two would each process everything. It is free again
+    /// when the answer is dropped.
+    pub(crate) fn lock_for_serving(&self) -> Result<File, HostError> {
+        let path = self.serve_lock();
+        let trouble = |error: std::io::Error| {
+            let message = format!("{}: {error}", path.display());
+            HostError::other("serve-lock", message, "Check the rights of the home folder.")
+        };
+        let file = File::options().create(true).append(true).open(&path).map_err(trouble)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(std::fs::TryLockError::WouldBlock) => Err(HostError::bad_input(
+                "serving-already",
+                format!("another `harness serve` runs on the home {}", self.folder.display()),
+                "Stop it first, or use another --home.",
+            )),
+            Err(std::fs::TryLockError::Error(error)) => Err(trouble(error)),
+        }
     }
 
     /// The folder, for people.
     pub fn path(&self) -> &Path {
         &self.folder
     }
+}
+
+/// How many connections' registrations may be changed at once.
+pub(crate) const REGISTERING_LOCKS: usize = 16;
+
+/// Which of the locks is a connection's.
+pub(crate) fn registering_place(connection: &str) -> usize {
+    connection.bytes().fold(0, |sum, byte| sum + usize::from(byte)) % REGISTERING_LOCKS
 }

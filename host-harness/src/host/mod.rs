@@ -1,12 +1,14 @@
 //! The host of one home: its connections and what can be done with them.
 
 mod accepted;
+mod backup;
 mod cards;
 mod connections;
 mod error;
 mod events;
 mod home;
 mod input;
+mod late;
 mod parking;
 mod runs;
 mod session;
@@ -17,9 +19,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use backup::{Copied, back_up, restore};
 pub use cards::{CardSource, Ran};
 pub(crate) use cards::{card_of_kind, check_action};
-pub use connections::{Added, Checked, NewConnection, Removed};
+pub use connections::{Added, Checked, Leftovers, NewConnection, Removed};
 pub use error::{FieldProblem, HostError, Problem};
 pub(crate) use events::contract_delivery;
 pub use events::{CapturedDelivery, Processed};
@@ -29,13 +32,14 @@ pub use parking::HeldScope;
 pub use runs::{Doubt, Retried, Retry};
 pub use session::Session;
 pub(crate) use session::hashed;
-pub(crate) use subscriptions::check_filter;
 pub use subscriptions::{Ensuring, NewSubscription};
+pub(crate) use subscriptions::{check_filter, is_delivered};
 pub use troubles::DeliveryTroubles;
 
 use crate::clock::{SharedClock, new_id};
 use crate::egress::Network;
-use crate::plugin::{Limits, Plugin, Plugins};
+use crate::observe::Metrics;
+use crate::plugin::{Compiler, Limits, Plugin, Plugins};
 pub(crate) use crate::store::off_thread;
 use crate::store::{Store, StoredConnection};
 use crate::vault::{LockoutGuard, Vault};
@@ -52,13 +56,18 @@ pub struct Host {
     network: Network,
     plugins: Plugins,
     loaded: tokio::sync::Mutex<HashMap<PathBuf, Plugin>>,
-    ensuring: tokio::sync::Mutex<()>,
+    ensuring: [tokio::sync::Mutex<()>; home::REGISTERING_LOCKS],
     activity: Mutex<String>,
 }
 
 impl Host {
-    /// Opens a home, and makes it where it does not exist.
+    /// Opens a home, and makes it where it does not exist. Components are compiled in this process.
     pub fn open(home: Home, clock: SharedClock) -> Result<Self, HostError> {
+        Self::open_with(home, clock, Compiler::Here)
+    }
+
+    /// The same with another place to compile in.
+    pub fn open_with(home: Home, clock: SharedClock, compiler: Compiler) -> Result<Self, HostError> {
         let folder = home.folder.display().to_string();
         let remedy = "Check the rights of the folder, or name another one with --home.";
         home.create().map_err(|error| HostError::other("home", format!("{folder} cannot be made: {error}"), remedy))?;
@@ -67,7 +76,7 @@ impl Host {
         let guard = LockoutGuard::new(Arc::clone(&store), Arc::clone(&clock));
         let id = store.meta_or("host-id", || new_id(&*clock))?;
         let limits = Limits::default();
-        let plugins = Plugins::new(&home.cache(), limits.clone(), Arc::clone(&clock))
+        let plugins = Plugins::with(Some(&home.cache()), compiler, limits.clone(), Arc::clone(&clock))
             .map_err(|error| HostError::other("sandbox", error.to_string(), remedy))?;
         let network = Network::new().map_err(|error| {
             HostError::other("network", error.to_string(), "Check the certificates that the system trusts.")
@@ -83,7 +92,7 @@ impl Host {
             network,
             plugins,
             loaded: tokio::sync::Mutex::default(),
-            ensuring: tokio::sync::Mutex::default(),
+            ensuring: Default::default(),
             activity: Mutex::default(),
         })
     }
@@ -96,13 +105,7 @@ impl Host {
             return Ok(plugin.clone());
         }
         self.doing(format!("loading {} (compiled once, then kept)", path.display()));
-        let plugin = self.plugins.load(&path).await.map_err(|error| {
-            HostError::bad_input(
-                "component",
-                format!("{} cannot be loaded: {error}", path.display()),
-                "Name the file of a component that was built for this contract.",
-            )
-        })?;
+        let plugin = self.plugins.load(&path).await.map_err(|error| HostError::of_load(&path, &error))?;
         self.doing("working".to_owned());
         loaded.insert(path, plugin.clone());
         Ok(plugin)
@@ -140,6 +143,11 @@ impl Host {
 
     pub(crate) fn doing(&self, what: String) {
         *self.activity.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    }
+
+    /// The metrics of this process.
+    pub fn metrics(&self) -> &'static Metrics {
+        crate::observe::metrics()
     }
 
     /// Where it keeps its data.

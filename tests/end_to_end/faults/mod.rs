@@ -4,8 +4,11 @@
 mod authentication;
 mod canary;
 mod cell;
+mod crash;
 mod engine;
 mod guest_secrets;
+mod intake;
+mod journal;
 mod network;
 mod order;
 mod sandbox;

@@ -13,10 +13,10 @@ use std::process::ExitCode;
 use super::{close, table};
 use crate::workspace::{Workspace, run_visibly};
 
-/// The tests that must have run: sandbox, network, webhooks, authentication, secrets.
-const NUMBERS: [&str; 22] = [
-    "S1", "S2", "S3", "S4", "S5", "S6", "S7", "N1", "N3", "N5", "W1", "W2", "W6", "W14", "W19", "O1", "O4", "A1", "A3",
-    "K1", "K2", "K3",
+/// The tests that must have run: sandbox, network, webhooks, authentication, secrets, durability.
+const NUMBERS: [&str; 35] = [
+    "S1", "S2", "S3", "S4", "S5", "S6", "S7", "N1", "N3", "N5", "W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8", "W9",
+    "W10", "W11", "W12", "W13", "W14", "W15", "W17", "W19", "A1", "A3", "K1", "K2", "K3", "I11", "O1", "O4",
 ];
 
 /// What a fault test leaves behind.

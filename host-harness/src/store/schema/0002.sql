@@ -13,13 +13,11 @@ CREATE INDEX seen_age ON seen (at_ms);
 DROP INDEX delivery_pending;
 UPDATE delivery SET due_at_ms = received_at_ms WHERE state = 'pending' AND due_at_ms = 0;
 CREATE INDEX delivery_due ON delivery (due_at_ms, received_at_ms) WHERE state = 'pending';
+CREATE INDEX delivery_turn ON delivery (connection, due_at_ms, received_at_ms) WHERE state = 'pending';
 CREATE INDEX delivery_settled ON delivery (received_at_ms) WHERE state = 'done';
 CREATE INDEX delivery_dead ON delivery (received_at_ms) WHERE state = 'failed';
 
 CREATE INDEX event_received ON event (received_at_ms);
-CREATE INDEX run_of_event ON run (event);
-CREATE INDEX run_by_age ON run (created_at_ms);
-CREATE INDEX run_settled ON run (ended_at_ms) WHERE state IN ('done', 'skipped');
 
 -- Counts the changes of what deliveries are proved with: a receiver that knows the number need not read it all again,
 -- whichever process made the change.

@@ -1,6 +1,8 @@
 //! The store as its users see it; what it does beneath stands in the files beside.
 
+mod copies;
 mod durable;
+mod retention;
 mod runs;
 mod upgrade;
 
