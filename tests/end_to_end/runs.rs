@@ -117,7 +117,7 @@ fn a_step_in_doubt_needs_a_word_and_says_what_is_known() {
 #[test]
 fn a_run_is_cancelled_before_its_next_step_also_from_another_process() {
     let (stage, _serving) = serving(&TWO.replace("attempts: 2", "attempts: 9").replace("50ms", "5s"));
-    stage.jira.fault(&json!({"match": {"path_contains": "/comment"}, "times": 0, "status": 503, "body": "{}"}));
+    stage.jira.fault(&json!({"match": {"path_contains": "/comment"}, "times": 0, "status": 429, "headers": {"Retry-After": "3"}, "body": "{}"}));
     let (key, run) = one_run(&stage, "waiting");
     let id = text(&run["id"]);
     assert!(run["due-at-ms"].is_u64() && run["failure"]["message"].is_string(), "why and until when: {run:#}");

@@ -91,6 +91,7 @@ fn next(host: &Host, hand: &InHand, after: &Lane) -> Result<Option<StoredRun>, H
             Turn::Now => return Ok(Some(run)),
             Turn::Behind => {}
             Turn::Late => {
+                metrics().run_ended(&run.flow, "skipped");
                 let failure = serde_json::json!({
                     "kind": "permanent", "code": "host.late", "class": "conflict",
                     "message": "its event came after the run of a later event of the same key was done",
