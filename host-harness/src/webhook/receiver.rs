@@ -165,7 +165,7 @@ impl Receiver {
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|length| length > self.bounds.largest_body) {
-            return Err(self.too_large(body).await);
+            return Err(self.too_large(body, 0).await);
         }
         // What is announced is believed only as far as a usual delivery goes.
         let mut bytes = Vec::with_capacity(announced.unwrap_or_default().min(USUAL_BODY));
@@ -176,8 +176,9 @@ impl Receiver {
             };
             let Ok(data) = frame.into_data() else { continue };
             if bytes.len() + data.len() > self.bounds.largest_body {
+                let had = bytes.len();
                 drop((bytes, held));
-                return Err(self.too_large(body).await);
+                return Err(self.too_large(body, had).await);
             }
             let kib = u32::try_from(data.len().div_ceil(1024)).unwrap_or(u32::MAX);
             let permit = Arc::clone(&self.memory).try_acquire_many_owned(kib).map_err(|_| come_back())?;
@@ -192,8 +193,8 @@ impl Receiver {
 
     /// Lets a body that is a little too large come to its end before it is refused: who still sends does not read the
     /// answer.
-    async fn too_large(&self, mut body: Body) -> Response {
-        let mut left = self.bounds.largest_body / 4;
+    async fn too_large(&self, mut body: Body, had: usize) -> Response {
+        let mut left = (self.bounds.largest_body + self.bounds.largest_body / 4).saturating_sub(had);
         while let Some(Ok(frame)) = body.frame().await {
             let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) else { break };
             left = rest;
