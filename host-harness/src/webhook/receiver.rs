@@ -51,7 +51,7 @@ impl Default for Bounds {
             largest_body: 25 << 20,
             slowest_body: Duration::from_secs(30),
             at_once: 512,
-            bodies_kib: 48 << 10,
+            bodies_kib: 26 << 10,
             room: RoomBounds::default(),
         }
     }
@@ -59,6 +59,9 @@ impl Default for Bounds {
 
 /// The length of a body for which memory is made ready before it has come.
 const USUAL_BODY: usize = 64 << 10;
+
+/// By how much the memory of a larger one grows.
+const GROWTH: usize = 256 << 10;
 
 /// Headers that are never passed on: they may hold credentials of somebody.
 const NEVER_PASSED_ON: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
@@ -185,6 +188,10 @@ impl Receiver {
             match &mut held {
                 Some(held) => held.merge(permit),
                 none => *none = Some(permit),
+            }
+            if bytes.capacity() - bytes.len() < data.len() {
+                // Not twice as much each time, as a vector would: what is held is what was counted.
+                bytes.reserve_exact(data.len().max(GROWTH));
             }
             bytes.extend_from_slice(&data);
         }
