@@ -51,7 +51,7 @@ impl Default for Bounds {
             largest_body: 25 << 20,
             slowest_body: Duration::from_secs(30),
             at_once: 512,
-            bodies_kib: 48 << 10,
+            bodies_kib: 26 << 10,
             room: RoomBounds::default(),
         }
     }
@@ -59,6 +59,9 @@ impl Default for Bounds {
 
 /// The length of a body for which memory is made ready before it has come.
 const USUAL_BODY: usize = 64 << 10;
+
+/// By how much the memory of a larger one grows.
+const GROWTH: usize = 256 << 10;
 
 /// Headers that are never passed on: they may hold credentials of somebody.
 const NEVER_PASSED_ON: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
@@ -165,7 +168,7 @@ impl Receiver {
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|length| length > self.bounds.largest_body) {
-            return Err(self.too_large(body).await);
+            return Err(self.too_large(body, 0).await);
         }
         // What is announced is believed only as far as a usual delivery goes.
         let mut bytes = Vec::with_capacity(announced.unwrap_or_default().min(USUAL_BODY));
@@ -176,14 +179,19 @@ impl Receiver {
             };
             let Ok(data) = frame.into_data() else { continue };
             if bytes.len() + data.len() > self.bounds.largest_body {
+                let had = bytes.len();
                 drop((bytes, held));
-                return Err(self.too_large(body).await);
+                return Err(self.too_large(body, had).await);
             }
             let kib = u32::try_from(data.len().div_ceil(1024)).unwrap_or(u32::MAX);
             let permit = Arc::clone(&self.memory).try_acquire_many_owned(kib).map_err(|_| come_back())?;
             match &mut held {
                 Some(held) => held.merge(permit),
                 none => *none = Some(permit),
+            }
+            if bytes.capacity() - bytes.len() < data.len() {
+                // Not twice as much each time, as a vector would: what is held is what was counted.
+                bytes.reserve_exact(data.len().max(GROWTH));
             }
             bytes.extend_from_slice(&data);
         }
@@ -192,8 +200,8 @@ impl Receiver {
 
     /// Lets a body that is a little too large come to its end before it is refused: who still sends does not read the
     /// answer.
-    async fn too_large(&self, mut body: Body) -> Response {
-        let mut left = self.bounds.largest_body / 4;
+    async fn too_large(&self, mut body: Body, had: usize) -> Response {
+        let mut left = (self.bounds.largest_body + self.bounds.largest_body / 4).saturating_sub(had);
         while let Some(Ok(frame)) = body.frame().await {
             let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) else { break };
             left = rest;
