@@ -55,6 +55,11 @@ pub struct Host {
 impl Host {
     /// Opens a home, and makes it where it does not exist.
     pub fn open(home: Home, clock: SharedClock) -> Result<Self, HostError> {
+        Self::open_with(home, clock, Limits::default())
+    }
+
+    /// The same with other limits for calls.
+    pub fn open_with(home: Home, clock: SharedClock, limits: Limits) -> Result<Self, HostError> {
         let folder = home.folder.display().to_string();
         let remedy = "Check the rights of the folder, or name another one with --home.";
         home.create().map_err(|error| HostError::other("home", format!("{folder} cannot be made: {error}"), remedy))?;
@@ -62,7 +67,6 @@ impl Host {
         let vault = Arc::new(Vault::open(&home.key_file, Arc::clone(&store), Arc::clone(&clock))?);
         let guard = LockoutGuard::new(Arc::clone(&store), Arc::clone(&clock));
         let id = store.meta_or("host-id", || new_id(&*clock))?;
-        let limits = Limits::default();
         let plugins = Plugins::new(&home.cache(), limits.clone(), Arc::clone(&clock))
             .map_err(|error| HostError::other("sandbox", error.to_string(), remedy))?;
         let network = Network::new().map_err(|error| {

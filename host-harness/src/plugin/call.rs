@@ -1,6 +1,8 @@
 //! Calling a connector: a fresh instance for each call, under the limits, and every way it can end
 //! told apart.
 
+mod kept;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -19,6 +21,8 @@ use super::plugins::Shared;
 use super::trap::fault_of;
 use crate::authorize::{Access, SigningSecret};
 use crate::egress::{CallRecord, Sender, Substitution};
+
+pub use kept::KeptInstance;
 
 /// A loaded connector. Cheap to clone.
 #[derive(Clone)]

@@ -47,6 +47,11 @@ impl Guest {
             meter: Meter::new(limits),
         }
     }
+
+    /// Sends what comes from now on by another sender: a new call in the same instance.
+    pub(crate) fn send_by(&mut self, sender: Sender) {
+        self.hooks.sender = sender;
+    }
 }
 
 impl WasiView for Guest {

@@ -15,7 +15,7 @@ mod quarantine;
 mod registration_json;
 mod trap;
 
-pub use call::Plugin;
+pub use call::{KeptInstance, Plugin};
 pub use fault::{CallError, FaultKind, HostFault};
 pub use inspect::{Inspection, NotAConnector};
 pub use limits::Limits;

@@ -1,5 +1,11 @@
 //! Deliveries: proving, storing, acknowledging, and only then processing.
 
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use crate::host::Host;
+
 mod handshake;
 mod listen;
 mod process;
@@ -13,3 +19,8 @@ mod receiver_tests;
 pub(crate) use listen::listen;
 pub(crate) use process::{process, until_due};
 pub(crate) use receiver::{Bounds, routes};
+
+/// Takes deliveries in until `stop` ends, and reads none of them: the receiver alone, to be measured.
+pub async fn take_in(host: Arc<Host>, listener: TcpListener, stop: impl Future<Output = ()>) {
+    listen(listener, routes(host, Arc::default(), Bounds::default()), stop).await;
+}
