@@ -155,28 +155,14 @@ impl Harness {
 
     /// The same at a given address.
     pub(crate) fn serve_at(&self, address: &str, arguments: &[&str]) -> Serving {
-        let log = self.folder.path().join("serve.log");
-        let url = format!("http://{address}");
-        let mut all = vec!["serve", "--listen", address, "--public-url", &url, "--json"];
-        all.extend(arguments);
-        let errors = File::options().create(true).append(true).open(&log).expect("the log can be made");
-        let mut child = self
-            .command(&all)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(errors)
-            .spawn()
-            .expect("harness starts");
-        let mut lines = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let mut serving = self.serve_unready(address, arguments);
+        let mut lines = BufReader::new(serving.child.stdout.take().expect("stdout is piped"));
         let mut greeting = String::new();
         lines.read_line(&mut greeting).expect("serve keeps its stdout open");
-        let told = || std::fs::read_to_string(&log).unwrap_or_default();
         if greeting.is_empty() {
-            let _ = child.kill();
-            let _ = child.wait();
-            panic!("serve ended before it was ready: {}", told());
+            panic!("serve ended before it was ready");
         }
-        let ready: Value = serde_json::from_str(&greeting).unwrap_or_else(|_| panic!("not JSON: {greeting}"));
+        serving.ready = serde_json::from_str(&greeting).unwrap_or_else(|_| panic!("not JSON: {greeting}"));
         self.said.lock().expect("no test panicked in it").push_str(&greeting);
         let said = Arc::clone(&self.said);
         // Read on, or the pipe fills up and the host waits for us.
@@ -185,7 +171,19 @@ impl Harness {
                 said.lock().expect("no test panicked in it").push_str(&line);
             }
         });
-        Serving { child, ready, url, log }
+        serving
+    }
+
+    /// The same without waiting until it is ready.
+    pub(crate) fn serve_unready(&self, address: &str, arguments: &[&str]) -> Serving {
+        let log = self.folder.path().join("serve.log");
+        let url = format!("http://{address}");
+        let mut all = vec!["serve", "--listen", address, "--public-url", &url, "--json"];
+        all.extend(arguments);
+        let errors = File::options().create(true).append(true).open(&log).expect("the log can be made");
+        let mut command = self.command(&all);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
+        Serving { child: command.spawn().expect("harness starts"), ready: Value::Null, url, log }
     }
 
     /// All that commands printed so far, and what `serve` logged.

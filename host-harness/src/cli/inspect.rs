@@ -1,14 +1,15 @@
 //! `harness inspect`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
 
 use super::Done;
 use super::output::Output;
-use crate::host::Host;
-use crate::plugin::CardKind;
+use crate::clock::SystemClock;
+use crate::host::{Home, HostError};
+use crate::plugin::{CardKind, Compiler, Limits, PluginError, Plugins};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -20,8 +21,13 @@ pub(super) struct Inspect {
 }
 
 impl Inspect {
-    pub(super) async fn run(self, host: &Host, output: &Output) -> Done {
-        let plugin = host.load(&self.component).await?;
+    /// Opens no home: it is enough to have one with compiled code, and none is fine too.
+    pub(super) async fn run(self, folder: Option<&Path>, output: &Output) -> Done {
+        let component = std::path::absolute(&self.component).unwrap_or_else(|_| self.component.clone());
+        let plugins = plugins(folder).map_err(|error| {
+            HostError::other("sandbox", error.to_string(), "Free some memory or threads, and try again.")
+        })?;
+        let plugin = plugins.load(&component).await.map_err(|error| HostError::of_load(&component, &error))?;
         let (manifest, inspection) = (plugin.manifest(), plugin.inspection());
         let json = json!({
             "component": self.component.display().to_string(),
@@ -62,5 +68,15 @@ impl Inspect {
             lines.join("\n")
         });
         Ok(0)
+    }
+}
+
+/// With the compile cache of a home that may be written.
+fn plugins(folder: Option<&Path>) -> Result<Plugins, PluginError> {
+    let open =
+        |cache: Option<&Path>| Plugins::with(cache, Compiler::this_program(), Limits::default(), SystemClock::shared());
+    match folder.map(|folder| open(Some(&Home::new(folder, None).cache()))) {
+        Some(Err(PluginError::Cache { .. })) | None => open(None),
+        Some(other) => other,
     }
 }

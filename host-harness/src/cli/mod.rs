@@ -3,6 +3,8 @@
 //! Exit codes: 0 done, 2 bad input, 3 permanent failure, 4 transient (come back later), 5 uncertain (a write whose
 //! answer was lost), 1 anything else. `quota` has its own: 0 fine, 1 near the limit, 2 full, 3 cannot tell.
 
+mod card_fields;
+mod card_reference;
 mod cards;
 mod connection;
 mod deliveries;
@@ -25,6 +27,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::clock::SystemClock;
 use crate::host::{Home, Host, HostError};
+use crate::plugin::{Compiler, Limits, compile_if_asked};
 use output::Output;
 
 /// A workflow host: connections, event cards, action cards and flows, for connectors that are WebAssembly components.
@@ -46,9 +49,10 @@ struct Cli {
 
 const EXAMPLES: &str = "Examples:
   harness inspect connector.wasm
-  harness connection add demo --connector connector.wasm --method METHOD --set field=value --secret token=@token.txt
+  harness connection add demo --connector connector.wasm --method api-token \\
+    --set site=demo.example.com --set email=you@example.com --secret token=@token.txt
   harness card list --connection demo
-  harness run CARD --connection demo --input '{\"key\": \"value\"}'
+  harness run call-api --connection demo --input '{\"path\": \"myself\"}'
   harness serve --listen 127.0.0.1:8090 --public-url https://hooks.example.com --flows flows/
 
 Exit codes: 0 done, 2 bad input, 3 permanent failure, 4 come back later, 5 uncertain (a write whose answer was lost),
@@ -92,6 +96,9 @@ type Done = Result<u8, HostError>;
 /// Reads the arguments, does what they say and answers with the exit code.
 pub fn main() -> ExitCode {
     shield::raise();
+    if let Some(done) = compile_if_asked() {
+        return done;
+    }
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let json = arguments.iter().any(|one| one == "--json");
     let quota = is_quota(&arguments);
@@ -119,17 +126,21 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli, output: &Output) -> Done {
-    let folder = cli.home.or_else(Home::usual_folder).ok_or_else(|| {
+    let folder = cli.home.or_else(Home::usual_folder);
+    if let Command::Inspect(command) = cli.command {
+        return progress::shown(|| "looking at the component".into(), command.run(folder.as_deref(), output)).await;
+    }
+    let folder = folder.ok_or_else(|| {
         HostError::bad_input("home", "it is not known where the data shall live", "Name a folder with --home DIR.")
     })?;
-    let host = Arc::new(Host::open(Home::new(folder, cli.key_file), SystemClock::shared())?);
+    let home = Home::new(folder, cli.key_file);
+    let host = Arc::new(Host::open_with(home, SystemClock::shared(), Compiler::this_program(), Limits::default())?);
     if let Command::Serve(serve) = cli.command {
         return serve.run(host, output).await;
     }
     let watched = Arc::clone(&host);
     let work = async {
         match cli.command {
-            Command::Inspect(command) => command.run(&host, output).await,
             Command::Connection(command) => command.run(&host, output).await,
             Command::Card(command) => command.run(&host, output).await,
             Command::Options(command) => command.run(&host, output).await,
@@ -142,11 +153,12 @@ async fn run(cli: Cli, output: &Output) -> Done {
             Command::Event(command) => command.run(&host, output).await,
             Command::Runs(command) => command.run(&host, output),
             Command::Events(command) => command.run(&host, output),
-            // Taken care of above: it runs until it is stopped and shows no progress.
+            // Taken care of above: one needs no home, the other runs until it is stopped and shows no progress.
+            Command::Inspect(command) => command.run(Some(host.home().path()), output).await,
             Command::Serve(command) => command.run(Arc::clone(&host), output).await,
         }
     };
-    progress::shown(&watched, work).await
+    progress::shown(|| watched.activity(), work).await
 }
 
 fn refuse_arguments(error: &clap::Error, json: bool, quota: bool) -> ExitCode {

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::host::Host;
-
 /// After how long somebody waits.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Does the work, and shows on a terminal what goes on once it takes longer than a second.
-pub(super) async fn shown<T>(host: &Host, work: impl Future<Output = T>) -> T {
+pub(super) async fn shown<T>(activity: impl Fn() -> String, work: impl Future<Output = T>) -> T {
     if !std::io::stderr().is_terminal() {
         return work.await;
     }
@@ -25,7 +23,7 @@ pub(super) async fn shown<T>(host: &Host, work: impl Future<Output = T>) -> T {
         bar.set_style(style);
     }
     loop {
-        bar.set_message(host.activity());
+        bar.set_message(activity());
         bar.tick();
         tokio::select! {
             done = &mut work => {

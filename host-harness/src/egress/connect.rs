@@ -18,6 +18,8 @@ use tower_service::Service;
 use super::address::reserved;
 use super::fault::ConnectFault;
 use super::resolve::Resolver;
+use super::tls::Tls;
+use crate::store::off_thread;
 
 type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, ConnectFault>> + Send>>;
 
@@ -87,13 +89,14 @@ impl Service<Uri> for CheckedTcp {
 /// The same with TLS where the scheme asks for it, all of it within a bounded time.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    inner: HttpsConnector<CheckedTcp>,
+    tcp: CheckedTcp,
+    tls: Arc<Tls>,
     within: Duration,
 }
 
 impl Connector {
-    pub(crate) fn new(tcp: CheckedTcp, tls: Arc<rustls::ClientConfig>, within: Duration) -> Self {
-        Self { inner: HttpsConnector::from((tcp, tls)), within }
+    pub(crate) fn new(tcp: CheckedTcp, tls: Arc<Tls>, within: Duration) -> Self {
+        Self { tcp, tls, within }
     }
 }
 
@@ -107,14 +110,15 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = self.inner.call(uri);
-        let within = self.within;
-        Box::pin(async move {
-            match tokio::time::timeout(within, connecting).await {
-                Ok(result) => result.map_err(ConnectFault::from_tls),
-                Err(_) => Err(ConnectFault::TimedOut),
+        let Self { mut tcp, tls, within } = self.clone();
+        let connecting = async move {
+            if uri.scheme_str() == Some("http") {
+                return tcp.call(uri).await.map(MaybeHttpsStream::Http);
             }
-        })
+            let config = off_thread(|| tls.config())?;
+            HttpsConnector::from((tcp, config)).call(uri).await.map_err(ConnectFault::from_tls)
+        };
+        Box::pin(async move { tokio::time::timeout(within, connecting).await.unwrap_or(Err(ConnectFault::TimedOut)) })
     }
 }
 

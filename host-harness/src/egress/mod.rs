@@ -12,6 +12,7 @@ mod origin;
 mod record;
 mod resolve;
 mod sender;
+mod tls;
 
 pub use address::reserved;
 pub use network::{Network, NetworkError, Policy};

@@ -8,13 +8,12 @@ use std::time::Duration;
 
 use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::ClientConfig;
-use rustls_platform_verifier::BuilderVerifierExt;
 use wasmtime_wasi_http::WasiBody;
 
 use super::connect::{CheckedTcp, Connector};
 use super::origin::PinnedOrigin;
 use super::resolve::{Resolver, SystemResolver};
+use super::tls::Tls;
 
 /// How many pools are kept at most; when there are more, all are dropped and made anew on demand.
 const MOST_POOLS: usize = 256;
@@ -73,13 +72,13 @@ pub struct Network(Arc<Shared>);
 
 struct Shared {
     resolver: Arc<dyn Resolver>,
-    tls: Arc<ClientConfig>,
+    tls: Arc<Tls>,
     pools: Mutex<HashMap<(Policy, String), Pool>>,
 }
 
 /// Why there is no way out.
 #[derive(Debug, thiserror::Error)]
-#[error("TLS could not be set up: {0}. Check that the machine has a store of trusted certificates")]
+#[error("TLS could not be set up: {0}")]
 pub struct NetworkError(#[from] rustls::Error);
 
 impl Network {
@@ -91,15 +90,9 @@ impl Network {
 
     /// The network with another resolver.
     pub fn with_resolver(resolver: impl Resolver) -> Result<Self, NetworkError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut tls = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-            .with_platform_verifier()?
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self(Arc::new(Shared {
             resolver: Arc::new(resolver),
-            tls: Arc::new(tls),
+            tls: Arc::new(Tls::new()?),
             pools: Mutex::new(HashMap::new()),
         })))
     }

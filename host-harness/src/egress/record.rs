@@ -56,6 +56,9 @@ pub struct CallRecord {
     pub refusals: u32,
     /// Whether a request left with the credential.
     pub credential_sent: bool,
+    /// How much fuel was used, where it is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fuel: Option<u64>,
 }
 
 impl CallRecord {
@@ -88,6 +91,7 @@ impl Recorder {
         record.account_held |= other.account_held;
         record.credential_sent |= other.credential_sent;
         record.refusals += other.refusals;
+        record.fuel = record.fuel.map_or(other.fuel, |used| Some(used + other.fuel.unwrap_or(0)));
     }
 
     /// Takes down a request that begins; answers with its place.

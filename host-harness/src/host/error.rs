@@ -1,12 +1,14 @@
 //! How an operation of the host fails: what was wrong, what to do, who can do it.
 
+use std::path::Path;
+
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::authorize::CredentialError;
 use crate::plugin::contract::types;
 use crate::plugin::contract_json;
-use crate::plugin::{CallError, FaultKind};
+use crate::plugin::{CallError, FaultKind, LoadError};
 use crate::store::StoreError;
 use crate::vault::VaultError;
 
@@ -66,6 +68,15 @@ impl HostError {
         Self::Other(Problem { who: "operator", ..Problem::new(code, message, remedy) })
     }
 
+    /// Why a component was not loaded.
+    pub(crate) fn of_load(path: &Path, error: &LoadError) -> Self {
+        Self::bad_input(
+            "component",
+            format!("{} cannot be loaded: {error}", path.display()),
+            "Name the file of a component that was built for this contract.",
+        )
+    }
+
     /// How a call of a connection failed, with commands in the remedy that name the connection.
     pub(crate) fn of_call(error: &CallError, connection: &str) -> Self {
         let mut told = error.to_error();
@@ -75,6 +86,24 @@ impl HostError {
             failure.remedy = failure.remedy.replace(" NAME", &format!(" {connection}"));
         }
         Self::Answer(Box::new(told))
+    }
+
+    /// The same failure, with what it means where it happened, and what else can be done about it.
+    pub(crate) fn amid(mut self, consequence: &str, advice: &str) -> Self {
+        let (message, remedy) = match &mut self {
+            Self::BadInput(problem) | Self::Other(problem) => (&mut problem.message, &mut problem.remedy),
+            Self::Answer(error) => match &mut **error {
+                types::Error::Permanent(failure)
+                | types::Error::PermanentUncertain(failure)
+                | types::Error::Transient(types::Backoff { failure, .. }) => {
+                    (&mut failure.message, &mut failure.remedy)
+                }
+                types::Error::ExecutionFailed => return self,
+            },
+        };
+        *message = format!("{consequence}. {message}");
+        *remedy = format!("{remedy} {advice}").trim_start().to_owned();
+        self
     }
 
     /// One of `bad-input`, `permanent`, `transient`, `uncertain`, `other`.

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use cards::{CardSource, Ran};
 pub(crate) use cards::{card_of_kind, check_action};
-pub use connections::{Added, Checked, NewConnection, Removed};
+pub use connections::{Added, Checked, Leftovers, NewConnection, Removed};
 pub use error::{FieldProblem, HostError, Problem};
 pub(crate) use events::contract_delivery;
 pub use events::{CapturedDelivery, Processed};
@@ -31,7 +31,7 @@ pub use troubles::DeliveryTroubles;
 
 use crate::clock::{SharedClock, new_id};
 use crate::egress::Network;
-use crate::plugin::{Limits, Plugin, Plugins};
+use crate::plugin::{Compiler, Limits, Plugin, Plugins};
 pub(crate) use crate::store::off_thread;
 use crate::store::{Store, StoredConnection};
 use crate::vault::{LockoutGuard, Vault};
@@ -53,13 +53,13 @@ pub struct Host {
 }
 
 impl Host {
-    /// Opens a home, and makes it where it does not exist.
+    /// Opens a home, and makes it where it does not exist. Components are compiled in this process.
     pub fn open(home: Home, clock: SharedClock) -> Result<Self, HostError> {
-        Self::open_with(home, clock, Limits::default())
+        Self::open_with(home, clock, Compiler::Here, Limits::default())
     }
 
-    /// The same with other limits for calls.
-    pub fn open_with(home: Home, clock: SharedClock, limits: Limits) -> Result<Self, HostError> {
+    /// The same with another place to compile in and other limits for calls.
+    pub fn open_with(home: Home, clock: SharedClock, compiler: Compiler, limits: Limits) -> Result<Self, HostError> {
         let folder = home.folder.display().to_string();
         let remedy = "Check the rights of the folder, or name another one with --home.";
         home.create().map_err(|error| HostError::other("home", format!("{folder} cannot be made: {error}"), remedy))?;
@@ -67,7 +67,7 @@ impl Host {
         let vault = Arc::new(Vault::open(&home.key_file, Arc::clone(&store), Arc::clone(&clock))?);
         let guard = LockoutGuard::new(Arc::clone(&store), Arc::clone(&clock));
         let id = store.meta_or("host-id", || new_id(&*clock))?;
-        let plugins = Plugins::new(&home.cache(), limits.clone(), Arc::clone(&clock))
+        let plugins = Plugins::with(Some(&home.cache()), compiler, limits.clone(), Arc::clone(&clock))
             .map_err(|error| HostError::other("sandbox", error.to_string(), remedy))?;
         let network = Network::new().map_err(|error| {
             HostError::other("network", error.to_string(), "Check the certificates that the system trusts.")
@@ -96,13 +96,7 @@ impl Host {
             return Ok(plugin.clone());
         }
         self.doing(format!("loading {} (compiled once, then kept)", path.display()));
-        let plugin = self.plugins.load(&path).await.map_err(|error| {
-            HostError::bad_input(
-                "component",
-                format!("{} cannot be loaded: {error}", path.display()),
-                "Name the file of a component that was built for this contract.",
-            )
-        })?;
+        let plugin = self.plugins.load(&path).await.map_err(|error| HostError::of_load(&path, &error))?;
         self.doing("working".to_owned());
         loaded.insert(path, plugin.clone());
         Ok(plugin)

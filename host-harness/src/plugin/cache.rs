@@ -1,9 +1,11 @@
-//! Compiled components, kept between runs. Compiled code runs with the host's rights, so it is loaded
-//! only if this host wrote it: every entry carries an authentication code (HMAC-SHA-256) under a key
-//! that lies beside it, readable by the owner only, over the engine's version and settings, the
-//! component's hash and the code. Anything else is ignored and compiled anew.
+//! What was found out about components, kept between runs: their compiled code and their manifest. Compiled code runs
+//! with the host's rights, so it is loaded only if this host wrote it: every entry carries an authentication code
+//! (HMAC-SHA-256) under a key that lies beside it, readable by the owner only, over the version and settings of host
+//! and engine, the component's hash, the kind of entry and its content. Anything else is ignored and made anew.
+//!
+//! An entry is read into memory and checked there: a file that is mapped could still change after the check.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -18,70 +20,113 @@ use crate::clock::SharedClock;
 
 const CODE_BYTES: usize = 32;
 
+/// What an entry holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The answer of the compiler.
+    Native,
+    /// The manifest, which was checked.
+    Manifest,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Manifest => "manifest",
+        }
+    }
+}
+
 /// The cache, in a folder of its own.
 pub(crate) struct Cache {
     folder: PathBuf,
     key: Zeroizing<[u8; 32]>,
-    engine: String,
+    maker: String,
 }
 
 impl Cache {
-    /// Opens the cache; the folder and its key are made where they do not exist.
+    /// Opens the cache; the folder (for its owner only) and its key are made where they do not exist.
     pub(crate) fn open(folder: &Path, engine: &Engine, clock: &SharedClock) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
+        keep_private(folder)?;
         let key = read_or_create_key(&folder.join("key"), clock)?;
         let mut hasher = HashText(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        Ok(Self { folder: folder.to_owned(), key, engine: hex::encode(hasher.0.finalize()) })
+        // A manifest that was checked by other rules has to be checked again.
+        (env!("CARGO_PKG_VERSION"), include_str!("../../../wit/manifest.schema.json")).hash(&mut hasher);
+        Ok(Self { folder: folder.to_owned(), key, maker: hex::encode(hasher.0.finalize()) })
     }
 
-    /// The compiled code of the component with this hash, if this host has written it.
-    pub(crate) fn load(&self, engine: &Engine, digest: &str) -> Option<Component> {
-        let entry = fs::read(self.path(digest)).ok()?;
-        let (code, native) = entry.split_at_checked(CODE_BYTES)?;
-        if self.mac(digest, native).verify_slice(code).is_err() {
-            tracing::warn!(%digest, "an entry of the compile cache was not written by this host; it is compiled anew");
+    /// What is kept of the component with this hash, if this host has written it.
+    pub(crate) fn load(&self, kind: Kind, digest: &str) -> Option<Vec<u8>> {
+        let mut entry = fs::read(self.path(kind, digest)).ok()?;
+        let (code, content) = entry.split_at_checked(CODE_BYTES)?;
+        if self.mac(kind, digest, content).verify_slice(code).is_err() {
+            tracing::warn!(%digest, "an entry of the compile cache was not written by this host; it is made anew");
             return None;
         }
-        deserialize(engine, native)
+        entry.drain(..CODE_BYTES);
+        Some(entry)
     }
 
-    /// Keeps the compiled code. What goes wrong here only costs time later, so it is only logged.
-    pub(crate) fn keep(&self, digest: &str, component: &Component) {
-        let kept = component.serialize().map_err(|error| error.to_string()).and_then(|native| {
-            let code = self.mac(digest, &native).finalize().into_bytes();
-            let path = self.path(digest);
-            let draft = path.with_extension(format!("{}.new", std::process::id()));
-            fs::write(&draft, [&code[..], &native].concat())
-                .and_then(|()| fs::rename(&draft, &path))
-                .map_err(|error| error.to_string())
-        });
+    /// Keeps something. What goes wrong here only costs time later, so it is only logged.
+    pub(crate) fn keep(&self, kind: Kind, digest: &str, content: &[u8]) {
+        let code = self.mac(kind, digest, content).finalize().into_bytes();
+        let path = self.path(kind, digest);
+        let draft = path.with_extension(format!("{}.new", std::process::id()));
+        let kept = File::create(&draft)
+            .and_then(|mut file| file.write_all(&code).and_then(|()| file.write_all(content)))
+            .and_then(|()| fs::rename(&draft, &path));
         if let Err(error) = kept {
-            tracing::warn!(%error, "compiled code could not be kept; the component is compiled again next time");
+            let _ = fs::remove_file(&draft);
+            let kind = kind.name();
+            tracing::warn!(%error, kind, "what was found out about a component could not be kept; it takes time again");
         }
     }
 
-    /// Where the entry of a component is, for this engine.
-    fn path(&self, digest: &str) -> PathBuf {
-        self.folder.join(format!("{digest}-{}.native", &self.engine[..16]))
+    /// Where the entry of a component is, for this host and engine.
+    fn path(&self, kind: Kind, digest: &str) -> PathBuf {
+        self.folder.join(format!("{digest}-{}.{}", &self.maker[..16], kind.name()))
     }
 
-    fn mac(&self, digest: &str, native: &[u8]) -> Hmac<Sha256> {
+    fn mac(&self, kind: Kind, digest: &str, content: &[u8]) -> Hmac<Sha256> {
         let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(self.key.as_ref()).expect("any length fits");
-        // Both texts have a fixed length, so the parts cannot run into each other.
-        mac.update(self.engine.as_bytes());
+        // The first two have a fixed length and no kind begins another, so the parts cannot run into each other.
+        mac.update(self.maker.as_bytes());
         mac.update(digest.as_bytes());
-        mac.update(native);
+        mac.update(kind.name().as_bytes());
+        mac.update(content);
         mac
     }
 }
 
 /// Turns authenticated bytes into code.
 #[allow(unsafe_code, reason = "wasmtime cannot check compiled code; the caller has proved that this host wrote it")]
-fn deserialize(engine: &Engine, native: &[u8]) -> Option<Component> {
-    // SAFETY: the bytes were produced by `Component::serialize` of the same wasmtime with the same
-    // settings and were not changed since, which the authentication code has just proved.
+pub(crate) fn deserialize(engine: &Engine, native: &[u8]) -> Option<Component> {
+    // SAFETY: the bytes were produced by `Engine::precompile_component` of the same wasmtime with the same
+    // settings, in this process or its child just now, or earlier, which the authentication code has just proved.
     unsafe { Component::deserialize(engine, native) }.ok()
+}
+
+/// Makes the folder, or takes it from everybody but its owner: who may put a key there could have code loaded.
+fn keep_private(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+        let found = fs::metadata(folder)?;
+        if found.uid() != rustix::process::geteuid().as_raw() {
+            return Err(io::Error::other("it belongs to somebody else"));
+        }
+        if found.mode() & 0o077 != 0 {
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+        }
+    }
+    Ok(())
 }
 
 fn read_or_create_key(path: &Path, clock: &SharedClock) -> io::Result<Zeroizing<[u8; 32]>> {
@@ -107,7 +152,7 @@ fn read_or_create_key(path: &Path, clock: &SharedClock) -> io::Result<Zeroizing<
     }
 }
 
-/// The key in the file. A file that others may read or write, or of another length, is as good as
+/// The key in the file. A file that others may read or write, of another owner or of another length, is as good as
 /// none: it is removed.
 fn read_key(path: &Path) -> io::Result<Option<Zeroizing<[u8; 32]>>> {
     let bytes = match fs::read(path) {
@@ -126,8 +171,9 @@ fn read_key(path: &Path) -> io::Result<Option<Zeroizing<[u8; 32]>>> {
 
 #[cfg(unix)]
 fn is_private(path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::PermissionsExt;
-    Ok(fs::metadata(path)?.permissions().mode() & 0o077 == 0)
+    use std::os::unix::fs::MetadataExt as _;
+    let found = fs::metadata(path)?;
+    Ok(found.mode() & 0o077 == 0 && found.uid() == rustix::process::geteuid().as_raw())
 }
 
 #[cfg(not(unix))]

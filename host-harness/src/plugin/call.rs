@@ -312,9 +312,10 @@ impl Caller<'_> {
         };
         let ended = tokio::time::timeout_at(deadline, calling).await;
         let memory_refused = store.data().meter.refused;
+        let fuel = limits.fuel.zip(store.get_fuel().ok()).map(|(had, left)| had - left);
         // Requests that are still under way end here, before anyone asks what was sent.
         drop(store);
-        let record = recorder.snapshot();
+        let record = CallRecord { fuel, ..recorder.snapshot() };
         if let Some(sink) = access.and_then(|access| access.recorder.as_ref()) {
             sink.absorb(&record);
         }
@@ -361,6 +362,10 @@ impl Caller<'_> {
         let limits = &self.shared.limits;
         let mut store = Store::new(&self.shared.engine, Guest::new(limits, &self.shared.clock, sender));
         store.limiter(|guest| &mut guest.meter);
+        if let Some(fuel) = limits.fuel {
+            // Cannot fail: the engine counts fuel where the limits name some.
+            let _ = store.set_fuel(fuel);
+        }
         store.set_hostcall_fuel(limits.host_call_bytes);
         store.set_max_component_handles(limits.handles);
         // At every tick the guest steps aside, so that others run and the deadline is seen.

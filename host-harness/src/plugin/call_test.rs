@@ -516,8 +516,11 @@ async fn k3_the_signing_secret_appears_once_at_the_pointer_and_nowhere_else() {
 async fn a_foreign_or_changed_cache_entry_is_not_loaded() {
     let Some(bench) = Bench::load("guest_beacon.wasm", Limits::default()).await else { return };
     let cache = bench.folder.path().join("cache");
-    let entry =
-        std::fs::read_dir(&cache).unwrap().map(|e| e.unwrap().path()).find(|p| p.extension().is_some()).unwrap();
+    let entry = std::fs::read_dir(&cache)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .find(|p| p.extension().is_some_and(|e| e == "native"))
+        .unwrap();
     let whole = std::fs::read(&entry).unwrap();
     let mut changed = whole.clone();
     changed[whole.len() / 2] ^= 1;

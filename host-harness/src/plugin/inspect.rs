@@ -1,10 +1,10 @@
 //! What a component imports and exports, and whether it may run here.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wasmparser::{BinaryReaderError, ComponentExternalKind, Encoding, Parser, Payload, Validator};
 
 /// What a look at a component finds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inspection {
     /// The size of the file, in bytes.
     pub size: u64,
@@ -30,7 +30,7 @@ const ALLOWED: [&str; 8] = [
 const WANTED: [&str; 5] = ["action", "catalog", "connection", "event", "types"];
 
 /// Why a component is not a connector that may run here.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum NotAConnector {
     /// It imports more than it may.
     #[error(

@@ -40,6 +40,9 @@ pub struct Limits {
     pub faults_until_quarantine: u32,
     /// For how long it is set aside.
     pub quarantine: Duration,
+    /// How much fuel a call has, where work is counted instead of time: with a clock and randomness that repeat, the
+    /// same call then takes the same fuel to the same answer. For tests; counting makes code slower.
+    pub fuel: Option<u64>,
 }
 
 impl Default for Limits {
@@ -61,6 +64,7 @@ impl Default for Limits {
             concurrent_calls: 64,
             faults_until_quarantine: 5,
             quarantine: Duration::from_secs(60),
+            fuel: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use jsonschema::Validator;
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,8 @@ pub enum ManifestError {
 pub struct Manifest {
     read: Arc<Read>,
     raw: Arc<Value>,
-    outputs: Arc<HashMap<String, Validator>>,
+    /// Of each card; built when its first output is checked, for most runs need one.
+    outputs: Arc<HashMap<String, OnceLock<Option<Validator>>>>,
 }
 
 /// The manifest's own members; `Manifest` gives access to them.
@@ -252,19 +253,22 @@ impl Manifest {
         if let Some(error) = schema.iter_errors(&raw).next() {
             return Err(ManifestError::NotValid { at: error.instance_path().to_string(), reason: error.to_string() });
         }
-        let read: Read = serde_json::from_value(raw.clone())
-            .map_err(|error| ManifestError::NotValid { at: String::new(), reason: error.to_string() })?;
-        let mut manifest = Self { read: Arc::new(read), raw: Arc::new(raw), outputs: Arc::default() };
+        let manifest = Self::read(raw)?;
         manifest.check_schemas()?;
         manifest.check_ids()?;
-        let outputs = manifest.cards.iter().map(|card| match jsonschema::draft202012::new(&card.output) {
-            Ok(validator) => Ok((card.id.clone(), validator)),
-            Err(error) => {
-                Err(ManifestError::BadSchema { which: format!("{}: output", card.id), reason: error.to_string() })
-            }
-        });
-        manifest.outputs = Arc::new(outputs.collect::<Result<_, _>>()?);
         Ok(manifest)
+    }
+
+    /// Reads a manifest that [`Manifest::parse`] accepted before.
+    pub(crate) fn checked_before(text: &str) -> Result<Self, ManifestError> {
+        Self::read(serde_json::from_str(text).map_err(|error| ManifestError::NotJson(error.to_string()))?)
+    }
+
+    fn read(raw: Value) -> Result<Self, ManifestError> {
+        let read = Read::deserialize(&raw)
+            .map_err(|error| ManifestError::NotValid { at: String::new(), reason: error.to_string() })?;
+        let outputs = read.cards.iter().map(|card| (card.id.clone(), OnceLock::new())).collect();
+        Ok(Self { read: Arc::new(read), raw: Arc::new(raw), outputs: Arc::new(outputs) })
     }
 
     /// The manifest as the connector gave it.
@@ -279,7 +283,9 @@ impl Manifest {
 
     /// Whether a card's output, or an event's payload, obeys the card's schema; else where and why not.
     pub(crate) fn check_output(&self, card: &str, output: &Value) -> Result<(), String> {
-        let Some(validator) = self.outputs.get(card) else { return Ok(()) };
+        let (Some(kept), Some(card)) = (self.outputs.get(card), self.card(card)) else { return Ok(()) };
+        let built = kept.get_or_init(|| jsonschema::draft202012::new(&card.output).ok());
+        let Some(validator) = built else { return Err("its schema cannot be used".into()) };
         match validator.iter_errors(output).next() {
             None => Ok(()),
             // The value itself may be long, and is none of the log's business.

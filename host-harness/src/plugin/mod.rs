@@ -4,6 +4,7 @@ mod answer;
 mod bindings;
 mod cache;
 mod call;
+mod compile;
 pub mod contract_json;
 mod fault;
 mod guest;
@@ -16,6 +17,7 @@ mod registration_json;
 mod trap;
 
 pub use call::{KeptInstance, Plugin};
+pub use compile::{Compiler, compile_if_asked};
 pub use fault::{CallError, FaultKind, HostFault};
 pub use inspect::{Inspection, NotAConnector};
 pub use limits::Limits;

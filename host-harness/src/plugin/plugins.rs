@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use super::bindings::ConnectorPre;
-use super::cache::Cache;
+use super::cache::{Cache, Kind, deserialize};
 use super::call::Plugin;
+use super::compile::{self, Compiler, Refusal};
 use super::fault::CallError;
 use super::guest::{self, Guest};
 use super::inspect::{Inspection, NotAConnector};
@@ -81,6 +82,16 @@ pub enum LoadError {
     /// It is not a connector.
     #[error(transparent)]
     NotAConnector(#[from] NotAConnector),
+    /// It could not be compiled within the limits.
+    #[error(
+        "compiling {path} was stopped: {reason}. A connector takes seconds and some hundred MiB: take it from a source you trust"
+    )]
+    Stopped {
+        /// The file.
+        path: PathBuf,
+        /// Which limit it was.
+        reason: String,
+    },
     /// Its manifest could not be had.
     #[error("the connector does not describe itself: {0}")]
     NoManifest(CallError),
@@ -100,66 +111,135 @@ pub(crate) struct Shared {
     pub(crate) calls: Semaphore,
     pub(crate) quarantine: Quarantine,
     linker: Linker<Guest>,
-    cache: Cache,
+    cache: Option<Cache>,
+    compiler: Compiler,
+}
+
+/// A component as code, and what is known of it.
+struct Loaded {
+    pre: ConnectorPre<Guest>,
+    inspection: Inspection,
+    /// Its manifest, if it was checked before.
+    manifest: Option<String>,
 }
 
 impl Plugins {
-    /// Sets up the engine. Compiled code is kept in `cache_dir`, which is made where it does not exist.
+    /// Sets up the engine. Compiled code is kept in `cache_dir`, which is made where it does not exist. Components
+    /// are compiled in this process.
     pub fn new(cache_dir: &Path, limits: Limits, clock: SharedClock) -> Result<Self, PluginError> {
+        Self::with(Some(cache_dir), Compiler::Here, limits, clock)
+    }
+
+    /// The same with another place to compile in, and without a folder nothing is kept.
+    pub fn with(
+        cache_dir: Option<&Path>,
+        compiler: Compiler,
+        limits: Limits,
+        clock: SharedClock,
+    ) -> Result<Self, PluginError> {
         let failed = |error: wasmtime::Error| PluginError::Engine(format!("{error:#}"));
         // A machine that cannot set aside so much address space gets memory on demand.
         let engine = Engine::new(&config(&limits, true)).or_else(|_| Engine::new(&config(&limits, false)));
         let engine = engine.map_err(failed)?;
-        let cache = Cache::open(cache_dir, &engine, &clock)
-            .map_err(|cause| PluginError::Cache { path: cache_dir.to_owned(), cause })?;
+        let open = |folder: &Path| {
+            Cache::open(folder, &engine, &clock).map_err(|cause| PluginError::Cache { path: folder.to_owned(), cause })
+        };
+        let cache = cache_dir.map(open).transpose()?;
         let mut linker = Linker::new(&engine);
         guest::link(&mut linker).map_err(failed)?;
         let calls = Semaphore::new(limits.concurrent_calls as usize);
-        let shared =
-            Arc::new(Shared { engine, limits, clock, calls, quarantine: Quarantine::default(), linker, cache });
+        let quarantine = Quarantine::default();
+        let shared = Arc::new(Shared { engine, limits, clock, calls, quarantine, linker, cache, compiler });
         tick(Arc::downgrade(&shared))?;
         Ok(Self(shared))
     }
 
-    /// Loads a connector: reads the file, checks what it imports and exports, compiles it or takes
-    /// it from the cache, asks it for its manifest and checks that.
+    /// Loads a connector: reads the file; takes what is known of it from the cache, or checks what it imports and
+    /// exports, compiles it, asks it for its manifest and checks that.
     pub async fn load(&self, component: &Path) -> Result<Plugin, LoadError> {
-        let shared = self.0.clone();
         let path = component.to_owned();
-        let compiled = tokio::task::spawn_blocking(move || shared.compile(&path)).await;
-        let (pre, digest, inspection) = compiled.map_err(|_| LoadError::NotAComponent {
-            path: component.to_owned(),
-            reason: "compiling it failed".into(),
-        })??;
+        let (bytes, digest, known) = self.blocking(component, move |shared| shared.look_up(&path)).await?;
+        let loaded = match known {
+            Some(loaded) => loaded,
+            None => self.compile(component, bytes, &digest).await?,
+        };
+        let Loaded { pre, inspection, manifest } = loaded;
+        if let Some(manifest) = manifest {
+            let manifest = Manifest::checked_before(&manifest)?;
+            return Ok(Plugin::new(self.0.clone(), pre, digest, inspection, manifest));
+        }
         let text = Plugin::manifest_text(&self.0, &pre, &digest).await.map_err(LoadError::NoManifest)?;
-        Ok(Plugin::new(self.0.clone(), pre, digest, inspection, Manifest::parse(&text)?))
+        let manifest = Manifest::parse(&text)?;
+        if let Some(cache) = &self.0.cache {
+            cache.keep(Kind::Manifest, &digest, text.as_bytes());
+        }
+        Ok(Plugin::new(self.0.clone(), pre, digest, inspection, manifest))
+    }
+
+    async fn compile(&self, path: &Path, bytes: Vec<u8>, digest: &str) -> Result<Loaded, LoadError> {
+        let compiled = match &self.0.compiler {
+            Compiler::Child(program) => compile::in_child(program, &bytes).await,
+            Compiler::Here => self.blocking(path, move |shared| Ok(compile::here(&shared.engine, &bytes))).await?,
+        };
+        let path = path.to_owned();
+        let compiled = compiled.map_err(|refusal| match refusal {
+            Refusal::NotAComponent(reason) => LoadError::NotAComponent { path: path.clone(), reason },
+            Refusal::NotAConnector(reason) => reason.into(),
+            Refusal::Stopped(reason) => LoadError::Stopped { path: path.clone(), reason },
+        })?;
+        let digest = digest.to_owned();
+        self.blocking(&path.clone(), move |shared| {
+            if let Some(cache) = &shared.cache {
+                cache.keep(Kind::Native, &digest, &compiled.answer);
+            }
+            let pre = shared.link(&compiled.answer, &path)?;
+            Ok(Loaded { pre, inspection: compiled.inspection, manifest: None })
+        })
+        .await
+    }
+
+    /// Does what takes long without holding up the other tasks.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        path: &Path,
+        work: impl FnOnce(&Shared) -> Result<T, LoadError> + Send + 'static,
+    ) -> Result<T, LoadError> {
+        let shared = self.0.clone();
+        let done = tokio::task::spawn_blocking(move || work(&shared)).await;
+        done.unwrap_or_else(|_| {
+            Err(LoadError::Stopped { path: path.to_owned(), reason: "the host's own code broke off".into() })
+        })
     }
 }
 
 impl Shared {
-    fn compile(&self, path: &Path) -> Result<(ConnectorPre<Guest>, String, Inspection), LoadError> {
+    /// Reads a component, and what is known of these very bytes.
+    fn look_up(&self, path: &Path) -> Result<(Vec<u8>, String, Option<Loaded>), LoadError> {
         let bytes = self.read(path)?;
-        let refuse =
-            |error: wasmtime::Error| LoadError::NotAComponent { path: path.to_owned(), reason: format!("{error:#}") };
         if Engine::detect_precompiled(&bytes).is_some() {
             return Err(LoadError::Precompiled { path: path.to_owned() });
         }
-        // Before anything is compiled: what asks for too much costs no work.
-        let inspection =
-            Inspection::of(&bytes).map_err(|reason| LoadError::NotAComponent { path: path.to_owned(), reason })?;
-        inspection.check()?;
         let digest = hex::encode(Sha256::digest(&bytes));
-        let component = match self.cache.load(&self.engine, &digest) {
-            Some(component) => component,
-            None => {
-                let component = Component::from_binary(&self.engine, &bytes).map_err(refuse)?;
-                self.cache.keep(&digest, &component);
-                component
-            }
-        };
-        let pre = self.linker.instantiate_pre(&component).map_err(refuse)?;
-        let pre = ConnectorPre::new(pre).map_err(refuse)?;
-        Ok((pre, digest, inspection))
+        let known = self.known(path, &digest)?;
+        Ok((bytes, digest, known))
+    }
+
+    fn known(&self, path: &Path, digest: &str) -> Result<Option<Loaded>, LoadError> {
+        let Some(cache) = &self.cache else { return Ok(None) };
+        let Some(answer) = cache.load(Kind::Native, digest) else { return Ok(None) };
+        let Some((inspection, _)) = compile::read(&answer) else { return Ok(None) };
+        inspection.check()?;
+        let manifest = cache.load(Kind::Manifest, digest).and_then(|text| String::from_utf8(text).ok());
+        Ok(Some(Loaded { pre: self.link(&answer, path)?, inspection, manifest }))
+    }
+
+    /// Makes code of the compiler's answer, which this process or its child has just given or authenticated.
+    fn link(&self, answer: &[u8], path: &Path) -> Result<ConnectorPre<Guest>, LoadError> {
+        let refuse = |reason: String| LoadError::NotAComponent { path: path.to_owned(), reason };
+        let component = compile::read(answer).and_then(|(_, native)| deserialize(&self.engine, native));
+        let component = component.ok_or_else(|| refuse("this host cannot run what it compiled".into()))?;
+        let pre = self.linker.instantiate_pre(&component).map_err(|error| refuse(format!("{error:#}")))?;
+        ConnectorPre::new(pre).map_err(|error| refuse(format!("{error:#}")))
     }
 
     /// Reads the file: a regular one, and not more of it than is allowed.
@@ -181,11 +261,14 @@ impl Shared {
     }
 }
 
-fn config(limits: &Limits, pooling: bool) -> Config {
+/// The engine's settings. But for the fuel, nothing that decides about the code may depend on the limits or on the
+/// pool: the process that compiles knows neither.
+pub(super) fn config(limits: &Limits, pooling: bool) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
         .epoch_interruption(true)
+        .consume_fuel(limits.fuel.is_some())
         .max_wasm_stack(limits.stack)
         .async_stack_size(limits.stack + (1 << 20))
         .cranelift_opt_level(OptLevel::Speed)

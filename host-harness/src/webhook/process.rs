@@ -37,7 +37,7 @@ pub(crate) async fn process(
             Ok(Some(id)) => id,
             Ok(None) | Err(_) => {
                 drop(slot);
-                let wait = until_due(&host, off_thread(|| host.store().next_delivery_due()));
+                let wait = until_due(&host, off_thread(|| host.store().next_delivery_due(host.clock().now_ms())));
                 tokio::select! {
                     () = stored.notified() => {}
                     () = host.clock().sleep(wait) => {}

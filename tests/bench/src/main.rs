@@ -5,12 +5,20 @@
 //! process of its own. Whatever is compared is measured in the same run, in turns, and stands in one line of the
 //! `report` with its ratio. One file per group of benches.
 
+mod bare;
 mod bodies;
 mod call;
 mod child;
+mod cold;
 mod create;
+mod decode;
 mod fixed;
+mod flow;
+mod homes;
+mod intake;
+mod load;
 mod machine;
+mod memory;
 mod native;
 mod report;
 mod rounds;
@@ -56,6 +64,34 @@ enum Part {
     /// Answers as Jira does, with canned bytes, until stdin ends
     #[command(hide = true)]
     Fixed,
+    /// Keeps bodies, and proves nothing
+    #[command(hide = true)]
+    Bare {
+        /// The database
+        file: PathBuf,
+    },
+    /// Calls that hang, and what they take of memory
+    #[command(hide = true)]
+    InFlight {
+        /// The home
+        home: PathBuf,
+        /// The server with canned answers
+        server: std::net::SocketAddr,
+        /// How many
+        calls: usize,
+    },
+    /// Runs a command and prints what it used
+    #[command(hide = true)]
+    Watch {
+        /// The command
+        command: Vec<String>,
+    },
+    /// The receiver of a home, alone
+    #[command(hide = true)]
+    Receive {
+        /// The home
+        home: PathBuf,
+    },
 }
 
 /// A bench: its name, what it measures, and how.
@@ -71,12 +107,26 @@ const BENCHES: &[Bench] = &[
     Bench { name: "cached-load", about: "loading the connector, compiled before", run: call::cached_load },
     Bench { name: "create-issue-cpu", about: "processor time of creating an issue, 32 at once", run: create::cpu },
     Bench { name: "create-issue-latency", about: "creating one issue after the other", run: create::latency },
+    Bench { name: "cold-run", about: "`harness run` from the start of its process to the key", run: cold::run },
+    Bench { name: "decode-webhook", about: "reading a delivery, against the same core natively", run: decode::webhook },
+    Bench { name: "intake-throughput", about: "deliveries taken in, as many as can be", run: intake::throughput },
+    Bench { name: "intake-ack", about: "how long acknowledgements take while flows are stalled", run: intake::latency },
+    Bench {
+        name: "flow-throughput",
+        about: "events through a flow of one step, with a year's history",
+        run: flow::throughput,
+    },
+    Bench { name: "memory", about: "of idle connections and of calls in flight", run: memory::measure },
 ];
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let outcome = match arguments.part {
+    let outcome = match &arguments.part {
         Some(Part::Fixed) => fixed::serve().map(|()| ExitCode::SUCCESS),
+        Some(Part::Bare { file }) => bare::serve(file).map(|()| ExitCode::SUCCESS),
+        Some(Part::Receive { home }) => intake::receive(home).map(|()| ExitCode::SUCCESS),
+        Some(Part::InFlight { home, server, calls }) => memory::hang(home, *server, *calls).map(|()| ExitCode::SUCCESS),
+        Some(Part::Watch { command }) => cold::watch(command).map(|()| ExitCode::SUCCESS),
         None => run(&arguments),
     };
     outcome.unwrap_or_else(|error| {

@@ -4,6 +4,7 @@
 mod authentication;
 mod canary;
 mod cell;
+mod crash;
 mod guest_secrets;
 mod network;
 mod sandbox;
