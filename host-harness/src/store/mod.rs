@@ -14,6 +14,7 @@ mod meta;
 mod migrations;
 mod reads;
 mod runs;
+mod standing;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use deliveries::{FailedDelivery, Kept, StoredDelivery};
 pub use events::{BroughtBy, NewEvent, NewRun, StoredEvent};
 pub use meta::Alarm;
 pub use runs::{StoredRun, StoredStep};
+pub use standing::{Backlog, HeldAccount, Inventory};
 pub use subscriptions::{Endpoint, StoredSubscription};
 
 use std::path::{Path, PathBuf};
@@ -143,6 +145,7 @@ impl Store {
     ///
     /// Where only the sync failed, the write may still come to be: whoever does it again must be able to.
     pub fn write<T, E: From<StoreError>>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, E>) -> Result<T, E> {
+        let _timed = crate::observe::metrics().store_write();
         let value = self.note(work)?;
         // Also after a transaction that changed nothing: what it saw may be another's, not synced yet.
         self.parts.journal.sync()?;

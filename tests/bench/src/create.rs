@@ -108,7 +108,7 @@ impl Kept {
 
 /// Does something over and over, in so many tasks at once, until the turn is over; answers how often. Each time has a
 /// number of its own.
-async fn at_once<F>(work: impl Fn(u64) -> F + Clone + Send + 'static) -> Result<u64>
+pub(crate) async fn at_once<F>(work: impl Fn(u64) -> F + Clone + Send + 'static) -> Result<u64>
 where
     F: Future<Output = Result<()>> + Send,
 {

@@ -106,30 +106,78 @@ fn history(database: &Connection) -> Result<()> {
     let now: u64 = database.query_row("SELECT max(created_at_ms) FROM subscription", [], |row| row.get(0))?;
     database.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -200000;")?;
     let id = "substr('0123456789abcdefghjkmnpqrstvwxyz', n * 32 / :count + 1, 1) || printf('%015x', n)";
-    let numbers = "WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count - 1)";
     let at = ":now - :year + n * (:year / :count)";
-    let tables = [
-        format!(
-            "INSERT INTO delivery (id, connection, registration, service_id, method, query, headers, body, sha256, \
-             received_at_ms, state) {numbers} SELECT {id}, :connection, '1', printf('service-%012d', n), 'POST', '', '[]', \
-             randomblob(200), printf('%064x', n), {at}, 'done' FROM numbers"
+    let event = "printf('%09d:created', n)";
+    let payload = "json_object('id', printf('%09d:created', n), 'note', hex(randomblob(100)))";
+    let tables: [(&str, &[(&str, &str)]); 4] = [
+        (
+            "delivery",
+            &[
+                ("id", id),
+                ("connection", ":connection"),
+                ("registration", "'1'"),
+                ("service_id", "printf('service-%012d', n)"),
+                ("method", "'POST'"),
+                ("query", "''"),
+                ("headers", "'[]'"),
+                ("body", "randomblob(200)"),
+                ("sha256", "printf('%064x', n)"),
+                ("received_at_ms", at),
+                ("state", "'done'"),
+            ],
         ),
-        format!(
-            "INSERT INTO event (id, connection, subscription, card, event_id, time_ms, payload, delivery, received_at_ms) \
-             {numbers} SELECT {id}, :connection, :subscription, 'issue-created', printf('%09d:created', n), {at}, \
-             json_object('id', printf('%09d:created', n), 'note', hex(randomblob(100))), {id}, {at} FROM numbers"
+        (
+            "event",
+            &[
+                ("id", id),
+                ("connection", ":connection"),
+                ("subscription", ":subscription"),
+                ("card", "'issue-created'"),
+                ("event_id", event),
+                ("time_ms", at),
+                ("payload", payload),
+                ("delivery", id),
+                ("received_at_ms", at),
+            ],
         ),
-        format!(
-            "INSERT INTO run (id, flow, definition, event, event_id, state, due_at_ms, created_at_ms, ended_at_ms) \
-             {numbers} SELECT {id}, 'copy', '{{}}', {id}, printf('%09d:created', n), 'done', 0, {at}, {at} FROM numbers"
+        (
+            "run",
+            &[
+                ("id", id),
+                ("flow", "'copy'"),
+                ("definition", "'{}'"),
+                ("event", id),
+                ("event_id", event),
+                ("state", "'done'"),
+                ("due_at_ms", "0"),
+                ("created_at_ms", at),
+                ("ended_at_ms", at),
+                ("time_ms", at),
+                ("connection", "'bench'"),
+                ("skip_late", "0"),
+                ("cancel", "0"),
+            ],
         ),
-        format!(
-            "INSERT INTO step (run, position, id, card, connection, state, input, output, attempts, began_at_ms, ended_at_ms) \
-             {numbers} SELECT {id}, 0, 'create', 'create-issue', 'bench', 'done', '{{}}', '{{}}', 1, {at}, {at} FROM numbers"
+        (
+            "step",
+            &[
+                ("run", id),
+                ("position", "0"),
+                ("id", "'create'"),
+                ("card", "'create-issue'"),
+                ("connection", "'bench'"),
+                ("state", "'done'"),
+                ("input", "'{}'"),
+                ("output", "'{}'"),
+                ("attempts", "1"),
+                ("began_at_ms", at),
+                ("ended_at_ms", at),
+                ("redone", "0"),
+            ],
         ),
     ];
-    for table in tables {
-        let mut statement = database.prepare(&table)?;
+    for (table, columns) in tables {
+        let mut statement = database.prepare(&filling(database, table, columns)?)?;
         for (name, value) in [(":count", u64::from(HISTORY)), (":now", now), (":year", year_ms)] {
             if let Some(place) = statement.parameter_index(name)? {
                 statement.raw_bind_parameter(place, value)?;
@@ -144,4 +192,23 @@ fn history(database: &Connection) -> Result<()> {
     }
     database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
     Ok(())
+}
+
+/// The statement that fills a table with as many rows as there are events. Columns that a schema does not have are
+/// left out.
+fn filling(database: &Connection, table: &str, columns: &[(&str, &str)]) -> Result<String> {
+    let mut known = Vec::new();
+    let exists = "SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2";
+    for (name, value) in columns {
+        if database.prepare_cached(exists)?.exists([table, *name])? {
+            known.push((*name, *value));
+        }
+    }
+    let (names, values): (Vec<_>, Vec<_>) = known.into_iter().unzip();
+    Ok(format!(
+        "INSERT INTO {table} ({}) WITH RECURSIVE numbers (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM numbers \
+         WHERE n < :count - 1) SELECT {} FROM numbers",
+        names.join(", "),
+        values.join(", ")
+    ))
 }

@@ -20,6 +20,7 @@ mod load;
 mod machine;
 mod memory;
 mod native;
+mod peers;
 mod report;
 mod rounds;
 mod stage;
@@ -42,9 +43,9 @@ struct Arguments {
     /// Print one JSON line for each figure instead of a table
     #[arg(long)]
     json: bool,
-    /// Compare with other people's clients too: npm's jira.js and PyPI's jira
-    #[arg(long)]
-    peers: bool,
+    /// Compare with other people's clients too, whose packages are installed in this folder
+    #[arg(long, value_name = "DIR")]
+    peers: Option<PathBuf>,
     /// End with exit code 1 where a figure misses its goal
     #[arg(long)]
     check: bool,
@@ -142,7 +143,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let chosen = choose(&arguments.names)?;
+    let chosen = match (&arguments.peers, arguments.names.as_slice()) {
+        // With nothing but peers asked for, they alone.
+        (Some(_), [only]) if only == "peers" => Vec::new(),
+        (_, names) => choose(names)?,
+    };
     let stage = Stage::open(&arguments.target)?;
     let mut report = Report::new(arguments.json, chosen.len());
     let mut broken = 0;
@@ -151,6 +156,13 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         if let Err(error) = (bench.run)(&stage, &mut report) {
             broken += 1;
             report.broken(bench.name, &error);
+        }
+    }
+    if let Some(installed) = &arguments.peers {
+        report.begin("peers");
+        if let Err(error) = peers::compare(&stage, &mut report, &std::path::absolute(installed)?) {
+            broken += 1;
+            report.broken("peers", &error);
         }
     }
     let missed = report.finish();
