@@ -37,7 +37,7 @@ pub(crate) struct BenchArguments {
 
 pub(crate) fn run(workspace: &Workspace, arguments: &BenchArguments) -> Result<ExitCode> {
     build::components(workspace)?;
-    native::build(workspace)?;
+    native::build_with_benches(workspace)?;
     let mut bench = native::command(workspace, "bench");
     bench.arg("--target").arg(workspace.target());
     for (flag, given) in [("--json", arguments.json), ("--check", arguments.check), ("--list", arguments.list)] {

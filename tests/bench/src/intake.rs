@@ -11,10 +11,10 @@ use tokio::net::TcpListener;
 
 use crate::child::{Part, end_with_stdin};
 use crate::homes::SpareHome;
-use crate::load::{flood, steady};
-use crate::machine::{Side, keep_to};
+use crate::load::{Delivered, Target, flood, steady};
+use crate::machine::{Side, cpu_time_of, keep_to};
 use crate::report::{Figure, Report, short};
-use crate::rounds::Samples;
+use crate::rounds::{Samples, micros};
 use crate::stage::Stage;
 
 /// How many connections the load has.
@@ -46,15 +46,18 @@ pub(crate) fn throughput(stage: &Stage, report: &mut Report) -> Result<()> {
     let bare = Part::start(&["bare", &home.beside("bare.db").to_string_lossy()])?;
     let bare = (ours.0.at(bare.greeting.trim().parse()?), bare);
     let (mut our_rate, mut bare_rate) = (Samples::default(), Samples::default());
+    let (mut cpu, mut bare_cpu) = (Samples::default(), Samples::default());
     let mut put_off = 0;
     for round in 0..=ROUNDS {
         report.doing(format!("intake-throughput: round {round} of {ROUNDS}"));
-        let barely = flood(&bare.0, CONNECTIONS, TURN)?;
-        let wholly = flood(&ours.0, CONNECTIONS, TURN)?;
+        let (barely, its_cpu) = flooded(&bare)?;
+        let (wholly, our_cpu) = flooded(&ours)?;
         put_off += wholly.put_off;
         if round > 0 {
             bare_rate.push(barely.rate());
             our_rate.push(wholly.rate());
+            bare_cpu.push(its_cpu);
+            cpu.push(our_cpu);
         }
     }
     if put_off > 0 {
@@ -63,7 +66,19 @@ pub(crate) fn throughput(stage: &Stage, report: &mut Report) -> Result<()> {
     let against = format!("bare axum and insert {}/s", short(bare_rate.median()));
     let figure = Figure::of("intake-throughput", &our_rate, "/s").against(&against, our_rate.ratio_to(&bare_rate));
     report.add(figure.ratio_at_least(0.5));
+    let against = format!("bare axum and insert {} µs", short(bare_cpu.median()));
+    report.add(Figure::of("intake-cpu", &cpu, "µs").against(&against, bare_cpu.ratio_to(&cpu)));
     Ok(())
+}
+
+/// Loads a receiver for a turn; what came of it, and microseconds of processor time for each that was acknowledged.
+fn flooded((target, receiver): &(Target, Part)) -> Result<(Delivered, f64)> {
+    let before = cpu_time_of(receiver.id())?;
+    let delivered = flood(target, CONNECTIONS, TURN)?;
+    let spent = cpu_time_of(receiver.id())?.saturating_sub(before);
+    ensure!(delivered.acknowledged > 0, "nothing was acknowledged");
+    let each = micros(spent) / delivered.acknowledged as f64;
+    Ok((delivered, each))
 }
 
 /// How long an acknowledgement takes while every flow waits for a service that hangs.

@@ -149,7 +149,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         (_, names) => choose(names)?,
     };
     let stage = Stage::open(&arguments.target)?;
-    let mut report = Report::new(arguments.json, chosen.len());
+    let mut report = Report::new(arguments.json, chosen.len() + usize::from(arguments.peers.is_some()));
     let mut broken = 0;
     for bench in chosen {
         report.begin(bench.name);
@@ -182,4 +182,28 @@ fn choose(names: &[String]) -> Result<Vec<&'static Bench>> {
     }
     let wanted = |bench: &&Bench| names.is_empty() || names.iter().any(|name| bench.name.starts_with(name.as_str()));
     Ok(BENCHES.iter().filter(wanted).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_bench_is_chosen_by_the_beginning_of_its_name() {
+        let chosen = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+            choose(&names).map(|benches| benches.iter().map(|bench| bench.name).collect::<Vec<_>>())
+        };
+        assert_eq!(chosen(&["create-issue"]).unwrap(), ["create-issue-cpu", "create-issue-latency"]);
+        assert_eq!(chosen(&[]).unwrap().len(), BENCHES.len());
+        let unknown = chosen(&["nonsense"]).unwrap_err().to_string();
+        assert!(unknown.contains("`nonsense`") && unknown.contains("call-overhead"), "{unknown}");
+    }
 }
