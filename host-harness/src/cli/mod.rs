@@ -34,7 +34,7 @@ use serde_json::json;
 use crate::clock::SystemClock;
 use crate::host::{Home, Host, HostError};
 use crate::observe::{LogFormat, Logging};
-use crate::plugin::{Compiler, compile_if_asked};
+use crate::plugin::{Compiler, Limits, compile_if_asked};
 use output::Output;
 
 /// A workflow host: connections, event cards, action cards and flows, for connectors that are WebAssembly components.
@@ -186,7 +186,7 @@ async fn run(cli: Cli, output: &Output) -> Done {
         Command::Restore(command) => return command.run(&home, output),
         _ => {}
     }
-    let host = Arc::new(Host::open_with(home, SystemClock::shared(), Compiler::this_program())?);
+    let host = Arc::new(Host::open_with(home, SystemClock::shared(), Compiler::this_program(), Limits::default())?);
     if let Command::Serve(serve) = cli.command {
         return serve.run(host, output).await;
     }

@@ -375,11 +375,6 @@ pub(super) fn key_of(run: &StoredRun, step: &StoredStep) -> String {
     }
 }
 
-fn step_ended(step: &StoredStep, outcome: &str) {
-    metrics().step(outcome);
-    tracing::debug!(step = step.id, card = step.card, attempts = step.attempts, outcome, "an attempt at a step ended");
-}
-
 /// A number in 0..1.
 fn draw(host: &Host) -> f64 {
     let mut bytes = [0; 4];

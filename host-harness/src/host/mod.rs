@@ -65,11 +65,11 @@ pub struct Host {
 impl Host {
     /// Opens a home, and makes it where it does not exist. Components are compiled in this process.
     pub fn open(home: Home, clock: SharedClock) -> Result<Self, HostError> {
-        Self::open_with(home, clock, Compiler::Here)
+        Self::open_with(home, clock, Compiler::Here, Limits::default())
     }
 
-    /// The same with another place to compile in.
-    pub fn open_with(home: Home, clock: SharedClock, compiler: Compiler) -> Result<Self, HostError> {
+    /// The same with another place to compile in and other limits for calls.
+    pub fn open_with(home: Home, clock: SharedClock, compiler: Compiler, limits: Limits) -> Result<Self, HostError> {
         let folder = home.folder.display().to_string();
         let remedy = "Check the rights of the folder, or name another one with --home.";
         home.create().map_err(|error| HostError::other("home", format!("{folder} cannot be made: {error}"), remedy))?;
@@ -77,7 +77,6 @@ impl Host {
         let vault = Arc::new(Vault::open(&home.key_file, Arc::clone(&store), Arc::clone(&clock))?);
         let guard = LockoutGuard::new(Arc::clone(&store), Arc::clone(&clock));
         let id = store.meta_or("host-id", || new_id(&*clock))?;
-        let limits = Limits::default();
         let plugins = Plugins::with(Some(&home.cache()), compiler, limits.clone(), Arc::clone(&clock))
             .map_err(|error| HostError::other("sandbox", error.to_string(), remedy))?;
         let network = Network::new().map_err(|error| {

@@ -1,6 +1,8 @@
 //! Calling a connector: a fresh instance for each call, under the limits, and every way it can end
 //! told apart.
 
+mod kept;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -22,6 +24,8 @@ use crate::authorize::{Access, SigningSecret};
 use crate::egress::{CallRecord, Sender, Substitution};
 use crate::observe::{call_span, metrics};
 use crate::vault::Refused;
+
+pub use kept::KeptInstance;
 
 /// A loaded connector. Cheap to clone.
 #[derive(Clone)]

@@ -39,6 +39,11 @@ impl Guest {
         Self { table, http, hooks: Hooks { sender }, random: GuestRandom(clock.clone()), meter: Meter::new(limits) }
     }
 
+    /// Sends what comes from now on by another sender: a new call in the same instance.
+    pub(crate) fn send_by(&mut self, sender: Sender) {
+        self.hooks.sender = sender;
+    }
+
     fn clocks(&mut self) -> Clocks<'_> {
         Clocks { clock: &self.random.0, table: &mut self.table }
     }

@@ -32,7 +32,12 @@ impl Linked {
 
     /// Makes an instance.
     pub(crate) async fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<Connector<'_>> {
-        Ok(Connector { linked: self, instance: self.pre.instantiate_async(store).await? })
+        Ok(self.connector(self.pre.instantiate_async(store).await?))
+    }
+
+    /// The connector in an instance that was made before.
+    pub(crate) fn connector(&self, instance: Instance) -> Connector<'_> {
+        Connector { linked: self, instance }
     }
 }
 
@@ -43,6 +48,11 @@ pub(crate) struct Connector<'a> {
 }
 
 impl Connector<'_> {
+    /// The instance, to be used again.
+    pub(crate) fn instance(&self) -> Instance {
+        self.instance
+    }
+
     pub(crate) fn catalog(&self, store: &mut Store<Guest>) -> wasmtime::Result<catalog::Guest> {
         self.linked.catalog.load(store, &self.instance)
     }

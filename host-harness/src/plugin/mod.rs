@@ -19,7 +19,7 @@ mod registration_json;
 mod ticker;
 mod trap;
 
-pub use call::Plugin;
+pub use call::{KeptInstance, Plugin};
 pub use compile::{Compiler, compile_if_asked};
 pub use fault::{CallError, FaultKind, HostFault};
 pub use inspect::{Inspection, NotAConnector};
