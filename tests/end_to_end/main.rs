@@ -5,7 +5,7 @@
 //! main job work (`main_job`), is every card used (`cards`), do the commands keep their word
 //! (`commands`, `refusals`), does the simulator answer as Atlassian's documents say (`openapi`), is
 //! the component what the reviewer was told (`imports`), and do host and connector hold against
-//! harm (`faults`, each under its number).
+//! harm (`faults`, each under its number) and against bytes that mean nothing (`fuzz`).
 
 mod built;
 mod figure;
@@ -20,6 +20,7 @@ mod beacon;
 mod cards;
 mod commands;
 mod faults;
+mod fuzz;
 mod hosts;
 mod imports;
 mod main_job;

@@ -3,9 +3,11 @@
 
 mod authentication;
 mod canary;
-mod cell;
+pub(crate) mod cell;
 mod crash;
+mod determinism;
 mod guest_secrets;
+mod guest_values;
 mod network;
 mod sandbox;
 mod sandbox_floods;
