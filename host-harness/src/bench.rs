@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use crate::clock::Clock as _;
-use crate::engine::{Serving, serve};
+use crate::engine::{Ready, Serving, serve};
 use crate::host::{Home, Host, NewConnection, NewSubscription};
 use crate::store::StoredSubscription;
 use crate::test_clock::TestClock;
@@ -108,9 +108,8 @@ impl Bench {
         let (ready, is_ready) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
-            let serving =
-                Serving { listen: SocketAddr::from(([127, 0, 0, 1], 0)), public_url: None, flows: Some(&flows) };
-            let tell = move |_: SocketAddr, _: &str, _: usize| ready.send(()).unwrap();
+            let serving = Serving { flows: Some(&flows), ..Serving::at(SocketAddr::from(([127, 0, 0, 1], 0))) };
+            let tell = move |_: &Ready| ready.send(()).unwrap();
             serve(host, serving, tell, async { _ = stopped.await }).await.unwrap();
         });
         is_ready.await.unwrap();

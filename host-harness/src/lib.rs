@@ -11,6 +11,7 @@ pub mod clock;
 pub mod egress;
 pub mod engine;
 pub mod host;
+pub mod observe;
 pub mod plugin;
 pub mod quota;
 pub mod store;

@@ -1,8 +1,9 @@
-//! `cargo xtask …`: builds the component, runs the demonstration, runs the tests.
+//! `cargo xtask …`: builds the component, runs the demonstration, runs the tests, measures.
 //!
 //! One file or folder per command. What a command found out goes to stdout, and
 //! so does its `--json`; progress and everything cargo says goes to stderr.
 
+mod bench;
 mod build;
 mod demo;
 mod native;
@@ -36,6 +37,8 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Run the tests
     Test(test::TestArguments),
+    /// Measure the host and the connector, and compare them in the same run
+    Bench(bench::BenchArguments),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Build(arguments) => build::run(&workspace, &arguments),
         Command::Demo(arguments) => demo::run(&workspace, &arguments),
         Command::Test(arguments) => test::run(&workspace, &arguments),
+        Command::Bench(arguments) => bench::run(&workspace, &arguments),
     });
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

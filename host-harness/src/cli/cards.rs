@@ -6,8 +6,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::Done;
-use super::input;
 use super::output::{Output, cut, table};
+use super::{card_reference, input};
 use crate::clock::new_id;
 use crate::host::{CardSource, Host, HostError};
 use crate::plugin::{CardKind, contract_json};
@@ -15,7 +15,8 @@ use crate::plugin::{CardKind, contract_json};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   harness card list --connection demo
-  harness card show CARD --connection demo")]
+  harness card show add-comment --connection demo
+  harness card reference --connector connector.wasm > cards.md")]
 pub(super) struct Cards {
     #[command(subcommand)]
     command: Command,
@@ -28,11 +29,16 @@ enum Command {
   harness card list --connection demo
   harness card list --connector connector.wasm --json | jq '.[].id'")]
     List(From),
-    /// Show a card: schemas, sample, behaviour
+    /// Show a card: its fields, an example, what running it does; with --json its schemas
     #[command(after_help = "Examples:
-  harness card show CARD --connection demo
-  harness card show CARD --connector connector.wasm --json | jq .input")]
+  harness card show add-comment --connection demo
+  harness card show add-comment --connector connector.wasm --json | jq .input")]
     Show(Show),
+    /// Print a page of Markdown about all cards of a component
+    #[command(after_help = "Examples:
+  harness card reference --connector connector.wasm > cards.md
+  harness card reference --connection demo > cards.md")]
+    Reference(One),
 }
 
 #[derive(Debug, Args)]
@@ -51,6 +57,17 @@ struct Show {
     card: String,
     #[command(flatten)]
     from: From,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct One {
+    /// The connection whose cards they are
+    #[arg(long, value_name = "NAME")]
+    connection: Option<String>,
+    /// The component whose cards they are
+    #[arg(long, value_name = "COMPONENT")]
+    connector: Option<PathBuf>,
 }
 
 impl From {
@@ -81,7 +98,14 @@ impl Cards {
     pub(super) async fn run(self, host: &Host, output: &Output) -> Done {
         match self.command {
             Command::List(from) => list(host, output, from.sources(host)?).await,
-            Command::Show(Show { card, from }) => show(host, output, &card, from.sources(host)?).await,
+            Command::Show(Show { card, from }) => {
+                let connection = from.connection.clone().unwrap_or_else(|| "demo".to_owned());
+                show(host, output, &card, &connection, from.sources(host)?).await
+            }
+            Command::Reference(one) => match (one.connection, one.connector) {
+                (Some(name), _) => reference(host, output, CardSource::Connection(name)).await,
+                (None, path) => reference(host, output, CardSource::Component(path.unwrap_or_default())).await,
+            },
         }
     }
 }
@@ -105,7 +129,7 @@ async fn list(host: &Host, output: &Output, sources: Vec<CardSource>) -> Done {
     Ok(0)
 }
 
-async fn show(host: &Host, output: &Output, id: &str, sources: Vec<CardSource>) -> Done {
+async fn show(host: &Host, output: &Output, id: &str, connection: &str, sources: Vec<CardSource>) -> Done {
     let mut known = Vec::new();
     for source in sources {
         let (plugin, lacking) = host.catalog(&source).await?;
@@ -117,35 +141,27 @@ async fn show(host: &Host, output: &Output, id: &str, sources: Vec<CardSource>) 
         };
         let reason = lacking.into_iter().find(|(lacking, _)| lacking == id).map(|(_, reason)| reason);
         card["lacking"] = reason.into();
-        output.result(&card, || card_text(&card));
+        output.result(&card, || card_reference::in_terminal(&card, connection));
         return Ok(0);
     }
     let remedy = format!("There are: {}.", known.join(", "));
     Err(HostError::bad_input("card-unknown", format!("there is no card `{id}`"), remedy))
 }
 
-fn card_text(card: &Value) -> String {
-    let text = |name: &str| card[name].as_str().unwrap_or_default();
-    let mut lines =
-        vec![format!("{}  {} card: {}", text("id"), text("kind"), text("title")), text("description").to_owned()];
-    if let Some(reason) = card["lacking"].as_str() {
-        lines.push(format!("not available on this connection: {reason}"));
-    }
-    if card["behaviour"].is_object() {
-        lines.push(format!("behaviour: {}", card["behaviour"]));
-    }
-    for (name, heading) in [("input", "input"), ("filter", "filter"), ("output", "output"), ("sample", "sample")] {
-        if !card[name].is_null() {
-            lines.push(format!("\n{heading}\n{:#}", card[name]));
-        }
-    }
-    lines.join("\n")
+/// Prints the page of the cards of a component.
+async fn reference(host: &Host, output: &Output, source: CardSource) -> Done {
+    let (plugin, _) = host.catalog(&source).await?;
+    let page = card_reference::page(plugin.manifest().raw());
+    output.result(&json!({ "markdown": page }), || page.clone());
+    Ok(0)
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  harness options CARD FIELD --connection demo
-  harness options CARD FIELD --connection demo --input '{\"other-field\": \"value\"}' --query text")]
+  harness options light-beacon colour --connection harbour
+  harness options light-beacon colour --connection harbour --input '{\"name\": \"North pier\"}' --query red
+
+`harness card show` says which fields of a card have values to choose from.")]
 pub(super) struct Options {
     /// The card
     card: String,
@@ -187,8 +203,8 @@ impl Options {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  harness schema CARD --connection demo
-  harness schema CARD --connection demo --input '{\"field\": \"value\"}' --json | jq .input.properties")]
+  harness schema light-beacon --connection harbour --input '{\"name\": \"North pier\"}'
+  harness schema light-beacon --connection harbour --input @input.json --json | jq .input.properties")]
 pub(super) struct Schema {
     /// The card
     card: String,
@@ -223,9 +239,9 @@ fn object(flag: &str, given: &str) -> Result<Value, HostError> {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  harness run CARD --connection demo --input '{\"key\": \"value\"}'
-  harness run CARD --connection demo --input @input.json
-  echo '{}' | harness run CARD --connection demo --input -
+  harness run call-api --connection demo --input '{\"path\": \"myself\"}'
+  harness run add-comment --connection demo --input @comment.json
+  jq .comment event.json | harness run add-comment --connection demo --input -
 
 Exit codes: 0 done, 2 bad input (nothing was sent), 3 permanent failure, 4 come back later, 5 uncertain.")]
 pub(super) struct Run {

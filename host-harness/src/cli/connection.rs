@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 use super::Done;
 use super::input::{self, SecretSource};
 use super::output::{Output, failure_text, table, time};
-use crate::host::{Checked, Host, HostError, NewConnection};
+use crate::host::{Checked, Host, HostError, Leftovers, NewConnection};
 use crate::store::StoredConnection;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  harness connection add demo --connector connector.wasm --method METHOD --set field=value --secret token=@token.txt
+  harness connection add demo --connector connector.wasm --method api-token \\
+    --set site=demo.example.com --set email=you@example.com --secret token=@token.txt
   harness connection check demo")]
 pub(super) struct Connections {
     #[command(subcommand)]
@@ -24,8 +25,10 @@ pub(super) struct Connections {
 enum Command {
     /// Make a connection; ends with its health report
     #[command(after_help = "Examples:
-  harness connection add demo --connector connector.wasm --method METHOD --set field=value --secret token=@token.txt
-  printf %s \"$TOKEN\" | harness connection add demo --connector connector.wasm --method METHOD --secret token=-
+  harness connection add demo --connector connector.wasm --method api-token \\
+    --set site=demo.example.com --set email=you@example.com --secret token=@token.txt
+  printf %s \"$KEY\" | harness connection add harbour --connector beacon.wasm --method api-key \\
+    --set base-url=https://beacon.example.com/ --secret key=-
 
 `harness inspect COMPONENT` shows the methods and their fields. Where the health report has a failure the connection
 is kept as unproven, with exit code 3 (4 where the failure may pass by itself).")]
@@ -49,14 +52,27 @@ lock it. A person who has put that right lifts the hold with --release.")]
     Check(Check),
     /// Remove a connection, its registrations at the service, its subscriptions and its secrets
     #[command(after_help = "Examples:
-  harness connection remove demo")]
-    Remove(Name),
+  harness connection remove demo
+  harness connection remove demo --leave-registrations
+
+Where its registrations at the service cannot be removed the connection is kept, because its credential is what
+removes them. With --leave-registrations it goes all the same, and what is left at the service is named.")]
+    Remove(Remove),
 }
 
 #[derive(Debug, Args)]
 struct Name {
     /// The connection's name
     name: String,
+}
+
+#[derive(Debug, Args)]
+struct Remove {
+    /// The connection's name
+    name: String,
+    /// Remove it also where its registrations at the service cannot be removed
+    #[arg(long)]
+    leave_registrations: bool,
 }
 
 #[derive(Debug, Args)]
@@ -112,7 +128,10 @@ impl Connections {
                 output.result(&json, || health_text(&json));
                 Ok(exit_code(&checked))
             }
-            Command::Remove(Name { name }) => remove(host, &name, output).await,
+            Command::Remove(Remove { name, leave_registrations }) => {
+                let leftovers = if leave_registrations { Leftovers::Leave } else { Leftovers::Refuse };
+                remove(host, &name, leftovers, output).await
+            }
         }
     }
 }
@@ -346,8 +365,8 @@ fn health_text(health: &Value) -> String {
     lines.join("\n")
 }
 
-async fn remove(host: &Host, name: &str, output: &Output) -> Done {
-    let removed = host.remove_connection(name).await?;
+async fn remove(host: &Host, name: &str, leftovers: Leftovers, output: &Output) -> Done {
+    let removed = host.remove_connection(name, leftovers).await?;
     let reason = removed.reason.as_ref().map(HostError::to_json);
     let json = json!({ "removed": name, "left-over": removed.left_over, "reason": reason });
     output.result(&json, || format!("`{name}` is removed, with its subscriptions and secrets"));

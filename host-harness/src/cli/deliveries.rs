@@ -67,8 +67,8 @@ impl Quota {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  harness subscribe CARD --connection demo --public-url https://hooks.example.com
-  harness subscribe CARD --connection demo --public-url https://hooks.example.com --filter '{\"key\": [\"value\"]}'
+  harness subscribe beacon-lit --connection harbour --public-url https://hooks.example.com
+  harness subscribe beacon-lit --connection harbour --public-url https://hooks.example.com --filter '{\"colours\": [\"red\"]}'
 
 What comes is taken in by `harness serve` and listed by `harness events list`.")]
 pub(super) struct Subscribe {

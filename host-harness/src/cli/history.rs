@@ -78,6 +78,7 @@ impl Runs {
                 })?;
                 let steps = host.store().steps(&id)?;
                 let mut json = run_json(&run);
+                json["trace"] = host.trace_of_run(&run)?.to_string().into();
                 json["steps"] = steps.iter().map(step_json).collect();
                 json["definition"] = serde_json::from_str(&run.definition).unwrap_or_default();
                 output.result(&json, || run_text(&run, &steps));

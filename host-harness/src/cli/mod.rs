@@ -3,6 +3,8 @@
 //! Exit codes: 0 done, 2 bad input, 3 permanent failure, 4 transient (come back later), 5 uncertain (a write whose
 //! answer was lost), 1 anything else. `quota` has its own: 0 fine, 1 near the limit, 2 full, 3 cannot tell.
 
+mod card_fields;
+mod card_reference;
 mod cards;
 mod connection;
 mod deliveries;
@@ -18,13 +20,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use serde_json::json;
-use tracing_subscriber::EnvFilter;
 
 use crate::clock::SystemClock;
 use crate::host::{Home, Host, HostError};
+use crate::observe::{LogFormat, Logging};
 use crate::plugin::{Compiler, compile_if_asked};
 use output::Output;
 
@@ -41,19 +44,23 @@ struct Cli {
     /// Print results, and failures, as JSON
     #[arg(long, global = true)]
     json: bool,
+    /// How log lines are written to stderr
+    #[arg(long, global = true, env = "HARNESS_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
     #[command(subcommand)]
     command: Command,
 }
 
 const EXAMPLES: &str = "Examples:
   harness inspect connector.wasm
-  harness connection add demo --connector connector.wasm --method METHOD --set field=value --secret token=@token.txt
+  harness connection add demo --connector connector.wasm --method api-token \\
+    --set site=demo.example.com --set email=you@example.com --secret token=@token.txt
   harness card list --connection demo
-  harness run CARD --connection demo --input '{\"key\": \"value\"}'
+  harness run call-api --connection demo --input '{\"path\": \"myself\"}'
   harness serve --listen 127.0.0.1:8090 --public-url https://hooks.example.com --flows flows/
 
 Exit codes: 0 done, 2 bad input, 3 permanent failure, 4 come back later, 5 uncertain (a write whose answer was lost),
-1 anything else. HARNESS_LOG=info (or debug) shows more of what goes on.";
+1 anything else. HARNESS_LOG=info (or debug) shows more of what goes on, --log-format json for machines.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -87,6 +94,9 @@ enum Command {
     Events(history::Events),
 }
 
+/// How long work that was cut off may hold up the end of the process.
+const LAST_WORK: Duration = Duration::from_secs(2);
+
 /// How a command ended that did not fail.
 type Done = Result<u8, HostError>;
 
@@ -107,10 +117,16 @@ pub fn main() -> ExitCode {
         }
         Err(error) => return refuse_arguments(&error, json, quota),
     };
-    log_to_stderr(matches!(cli.command, Command::Serve(_)));
+    let usual = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
+    Logging { format: cli.log_format, usual }.start();
     let output = Output::new(cli.json);
     let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(run(cli, &output)),
+        Ok(runtime) => {
+            let outcome = runtime.block_on(run(cli, &output));
+            // What was cut off must not hold up the end.
+            runtime.shutdown_timeout(LAST_WORK);
+            outcome
+        }
         Err(error) => {
             Err(HostError::other("runtime", error.to_string(), "Free some memory or threads, and try again."))
         }
@@ -176,28 +192,12 @@ fn is_quota(arguments: &[OsString]) -> bool {
     let mut rest = arguments.iter().skip(1);
     while let Some(one) = rest.next() {
         match one.to_str() {
-            Some("--home" | "--key-file") => drop(rest.next()),
+            Some("--home" | "--key-file" | "--log-format") => drop(rest.next()),
             Some(flag) if flag.starts_with('-') => {}
             other => return other == Some("quota"),
         }
     }
     false
-}
-
-fn log_to_stderr(serving: bool) {
-    use std::io::IsTerminal as _;
-    let usual = if serving { "info" } else { "warn" };
-    let level = std::env::var("HARNESS_LOG").unwrap_or_default();
-    let level =
-        if ["error", "warn", "info", "debug", "trace"].contains(&level.as_str()) { level.as_str() } else { usual };
-    // Of other crates only warnings: their details could hold headers.
-    let filter = EnvFilter::new(format!("warn,host_harness={level}"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .init();
 }
 
 #[cfg(test)]

@@ -108,6 +108,23 @@ pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     lines.join("\n")
 }
 
+/// A text in lines of at most `width` letters (a longer word keeps its length), all but the first after `margin`.
+pub(super) fn wrapped(text: &str, width: usize, margin: &str) -> String {
+    let mut lines: Vec<String> = vec![String::new()];
+    for word in text.split_whitespace() {
+        let last = lines.last().map_or(0, |line| line.chars().count());
+        match lines.last_mut() {
+            Some(line) if last == 0 => line.push_str(word),
+            Some(line) if last + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.join(&format!("\n{margin}"))
+}
+
 /// A point in time, for people.
 pub(super) fn time(at_ms: Option<u64>) -> String {
     let Some(at) = at_ms.and_then(|at| UNIX_EPOCH.checked_add(Duration::from_millis(at))) else { return "-".into() };
@@ -135,6 +152,13 @@ mod tests {
     fn a_table_lines_up() {
         let text = table(&["NAME", "N"], &[vec!["a".into(), "10".into()], vec!["longer".into(), "2".into()]]);
         assert_eq!(text, "NAME    N\na       10\nlonger  2");
+    }
+
+    #[test]
+    fn a_long_text_is_wrapped_between_words() {
+        assert_eq!(wrapped("one two  three", 8, "  "), "one two\n  three");
+        assert_eq!(wrapped("unbreakable a", 4, ""), "unbreakable\na");
+        assert_eq!(wrapped("", 4, ""), "");
     }
 
     #[test]

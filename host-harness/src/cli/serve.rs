@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process;
 use std::sync::Arc;
 
 use clap::Args;
@@ -9,16 +10,26 @@ use serde_json::json;
 
 use super::Done;
 use super::output::Output;
-use crate::engine::{self, Serving};
-use crate::host::Host;
+use crate::engine::{self, Ready, Serving};
+use crate::host::{Host, HostError};
+
+/// The exit code where what had begun was cut off.
+const CUT_OFF: u8 = 4;
+/// The exit code after a second signal: as if the first had ended it.
+const AT_ONCE: i32 = 130;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   harness serve --listen 127.0.0.1:8090 --public-url https://hooks.example.com --flows flows/
+  harness serve --listen 127.0.0.1:8090 --admin 127.0.0.1:9090 --log-format json
   harness serve --listen 127.0.0.1:0 --json
 
-Prints one line when it is ready. Deliveries are acknowledged once they are on disk. SIGTERM or ctrl-c ends it: what
-has begun is brought to its end, the rest goes on at the next start.")]
+Prints one line when it is ready, and what somebody should look at. Deliveries are acknowledged once they are on disk.
+SIGTERM or ctrl-c ends it: what has begun is brought to its end, the rest goes on at the next start (exit 0; 4 where
+--stop-within was too short). A second one ends it at once; nothing that was acknowledged is lost then either.
+
+With --admin: /livez says that it runs, /readyz whether it works and why not, /metrics counts (Prometheus).
+  curl -s http://127.0.0.1:9090/readyz | jq .troubles")]
 pub(super) struct Serve {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
@@ -29,21 +40,76 @@ pub(super) struct Serve {
     /// The folder with the flows: files that end in .yaml, .yml or .json
     #[arg(long, value_name = "DIR")]
     flows: Option<PathBuf>,
+    /// Where health and metrics are shown to the operator: a loopback address
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+    /// Allow --admin at an address that others reach. Whoever does sees the names of connections and flows
+    #[arg(long, requires = "admin")]
+    admin_anywhere: bool,
+    /// How long what has begun may take to end after SIGTERM
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    stop_within: std::time::Duration,
 }
 
 impl Serve {
     pub(super) async fn run(self, host: Arc<Host>, output: &Output) -> Done {
-        let serving = Serving { listen: self.listen, public_url: self.public_url, flows: self.flows.as_deref() };
-        let ready = |listen: SocketAddr, public_url: &str, flows: usize| {
-            let json = json!({ "listen": listen.to_string(), "public-url": public_url, "flows": flows });
-            output.result(&json, || format!("ready: listening on {listen}, reached at {public_url}, {flows} flows"));
+        if let Some(address) = self.admin.filter(|address| !address.ip().is_loopback() && !self.admin_anywhere) {
+            return Err(HostError::bad_input(
+                "admin",
+                format!("--admin {address} can be reached by others, and whoever reaches it needs no password"),
+                "Use a loopback address such as 127.0.0.1:9090; or add --admin-anywhere if only trusted machines reach it.",
+            ));
+        }
+        let serving = Serving {
+            public_url: self.public_url,
+            flows: self.flows.as_deref(),
+            admin: self.admin,
+            patience: self.stop_within,
+            ..Serving::at(self.listen)
         };
-        engine::serve(host, serving, ready, stopped()).await?;
-        Ok(0)
+        let ready = |ready: &Ready| {
+            let json = json!({
+                "listen": ready.listen.to_string(),
+                "admin": ready.admin.map(|address| address.to_string()),
+                "public-url": ready.public_url,
+                "flows": ready.flows,
+                "troubles": ready.troubles,
+            });
+            output.result(&json, || ready_text(ready));
+        };
+        let ended = engine::serve(host, serving, ready, stopped(*output)).await?;
+        output.result(&ended.to_json(), || {
+            let (deliveries, runs) = (ended.deliveries, ended.runs);
+            let how = if ended.clean { "stopped" } else { "stopped before all that had begun came to its end" };
+            format!("{how}; {deliveries} deliveries and {runs} runs go on at the next start")
+        });
+        Ok(if ended.clean { 0 } else { CUT_OFF })
     }
 }
 
-async fn stopped() {
+fn ready_text(ready: &Ready) -> String {
+    let (listen, public_url, flows) = (ready.listen, &ready.public_url, ready.flows);
+    let mut lines = vec![format!("ready: listening on {listen}, reached at {public_url}, {flows} flows")];
+    lines.extend(ready.admin.map(|admin| format!("  health and metrics: http://{admin}/readyz, /metrics")));
+    for one in &ready.troubles {
+        let connection = one.connection.as_deref().map(|name| format!(" `{name}`")).unwrap_or_default();
+        lines.push(format!("  look at{connection}: {} ({})", one.message, one.code));
+        lines.push(format!("    what to do: {}", one.remedy));
+    }
+    lines.join("\n")
+}
+
+/// Ends at the first signal; a second one ends the process.
+async fn stopped(output: Output) {
+    signalled().await;
+    output.note("stopping: what has begun comes to its end; once more ends it at once");
+    tokio::spawn(async {
+        signalled().await;
+        process::exit(AT_ONCE);
+    });
+}
+
+async fn signalled() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use wasmtime_wasi_http::WasiBody;
 
@@ -49,6 +49,18 @@ impl Policy {
             max_response_header_bytes: 64 << 10,
             connect_timeout: Duration::from_secs(10),
         }
+    }
+
+    /// The HTTP client of a pool: what is compared with a call is to send with the same settings.
+    pub fn client(&self) -> Builder {
+        let mut client = Client::builder(TokioExecutor::new());
+        client
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(20))
+            .pool_max_idle_per_host(16)
+            .http1_max_headers(self.max_response_headers)
+            .http1_max_buf_size(self.max_response_header_bytes.max(16 << 10));
+        client
     }
 }
 
@@ -97,13 +109,7 @@ impl Network {
         }
         let tcp = CheckedTcp { resolver: self.0.resolver.clone(), allow_private: policy.allow_private };
         let connector = Connector::new(tcp, self.0.tls.clone(), policy.connect_timeout);
-        let pool = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(20))
-            .pool_max_idle_per_host(16)
-            .http1_max_headers(policy.max_response_headers)
-            .http1_max_buf_size(policy.max_response_header_bytes.max(16 << 10))
-            .build(connector);
+        let pool = policy.client().build(connector);
         pools.insert(key, pool.clone());
         pool
     }

@@ -21,6 +21,7 @@ use super::network::Policy;
 use super::origin::Mismatch;
 use super::record::{Outcome, Recorder};
 use crate::authorize::{Access, SigningSecret, is_stray, refusal, substitute};
+use crate::observe::metrics;
 use crate::vault::{Admission, NotAdmitted};
 
 /// How many requests of one call may be under way at once.
@@ -62,6 +63,8 @@ pub(crate) struct Sender {
     pub(crate) recorder: Recorder,
     pub(crate) substitution: Option<Arc<Substitution>>,
     pub(crate) deadline: Instant,
+    /// The call that the requests are part of.
+    pub(crate) span: tracing::Span,
     begun: Instant,
     at_once: Arc<Semaphore>,
 }
@@ -73,6 +76,7 @@ impl Sender {
             recorder: Recorder::default(),
             substitution: substitution.map(Arc::new),
             deadline,
+            span: tracing::Span::current(),
             begun: Instant::now(),
             at_once: Arc::new(Semaphore::new(MOST_AT_ONCE)),
         }
@@ -107,6 +111,7 @@ impl Sender {
             Err(Refusal::Unreached(reason, error)) => (Outcome::Unreached(reason), Err(error)),
             Err(Refusal::Lost(reason, error)) => (Outcome::Lost(reason), Err(error)),
         };
+        metrics().requested(&outcome, begun.elapsed());
         let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.recorder.end(place, outcome, took);
         result

@@ -4,6 +4,9 @@ pub mod expression;
 pub mod flow;
 #[cfg(test)]
 mod flow_tests;
+mod polling;
+mod registering;
+mod rounds;
 mod run;
 mod serve;
 #[cfg(test)]
@@ -15,7 +18,7 @@ use std::path::PathBuf;
 use flow::CompiledFlow;
 
 pub(crate) use run::run_flows;
-pub use serve::{Serving, serve};
+pub use serve::{Ended, PATIENCE, Ready, Serving, serve};
 
 /// The flows that a host runs.
 #[derive(Debug, Default)]

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tokio::sync::{Notify, Semaphore, watch};
+use tracing::Instrument as _;
 
 use super::expression::Scope;
 use super::flow::{CompiledFlow, Flow};
 use crate::host::{Host, HostError, Session, check_action, off_thread};
+use crate::observe::{TraceId, metrics, run_span};
 use crate::plugin::contract::action;
 use crate::plugin::{Card, IdempotencyKey};
 use crate::store::{Alarm, StoredRun, StoredStep};
@@ -59,7 +61,9 @@ pub(crate) async fn run_flows(host: Arc<Host>, started: Arc<Notify>, mut stop: w
         *running.lock().unwrap_or_else(PoisonError::into_inner).entry(run.flow.clone()).or_default() += 1;
         let (host, running, started) = (Arc::clone(&host), Arc::clone(&running), Arc::clone(&started));
         let stop = stop.clone();
-        tokio::spawn(async move {
+        let span = run_span(host.trace_of_run(&run).unwrap_or(TraceId::of_origin(&run.id)), &run.id, &run.flow);
+        let task = async move {
+            let _under_way = metrics().run_begins();
             if let Err(error) = go_on(&host, &run, &stop).await {
                 tracing::error!(run = run.id, %error, "a run could not be kept; it is taken up at the next start");
             }
@@ -72,7 +76,8 @@ pub(crate) async fn run_flows(host: Arc<Host>, started: Arc<Notify>, mut stop: w
             }
             drop(slot);
             started.notify_one();
-        });
+        };
+        tokio::spawn(task.instrument(span));
     }
     // Steps that are being run come to their end and are kept.
     let _ = slots.acquire_many(AT_ONCE as u32).await;
@@ -129,6 +134,7 @@ fn settle_bad(
 ) -> Result<(), HostError> {
     let now = host.clock().now_ms();
     let message = failure.get("message").and_then(Value::as_str).unwrap_or("no reason is known").to_owned();
+    metrics().run_ended(&run.flow, state);
     tracing::warn!(run = run.id, flow = run.flow, state, message, "a run ended badly");
     // The alarm first: a crash in between may raise it twice, and never loses it.
     if state == "uncertain" {
@@ -159,6 +165,7 @@ async fn go_on(host: &Arc<Host>, run: &StoredRun, stop: &watch::Receiver<bool>) 
         match when.holds(&scope) {
             Ok(true) => {}
             Ok(false) => {
+                metrics().run_ended(&run.flow, "skipped");
                 return Ok(off_thread(|| host.store().settle_run(&run.id, "skipped", None, 0, Some(now()), None))?);
             }
             Err(error) => {
@@ -189,15 +196,20 @@ async fn go_on(host: &Arc<Host>, run: &StoredRun, stop: &watch::Receiver<bool>) 
         });
         if !matches!(step.state.as_str(), "done" | "skipped") {
             match execute(host, run, &flow, index, &mut step, &scope, stop).await? {
-                Ok(()) => off_thread(|| host.store().put_step(&run.id, &step))?,
+                Ok(()) => {
+                    off_thread(|| host.store().put_step(&run.id, &step))?;
+                    step_ended(&step, &step.state);
+                }
                 Err(Ended::Wait(due)) => {
                     step.state = "waiting".into();
+                    step_ended(&step, "parked");
                     return Ok(off_thread(|| {
                         host.store().settle_run(&run.id, "waiting", step.failure.as_ref(), due, None, Some(&step))
                     })?);
                 }
                 Err(Ended::Bad(state, failure)) => {
                     step.state = state.into();
+                    step_ended(&step, state);
                     step.failure = Some(failure.clone());
                     step.ended_at_ms = Some(now());
                     return settle_bad(host, run, state, &failure, Some(&step));
@@ -207,8 +219,14 @@ async fn go_on(host: &Arc<Host>, run: &StoredRun, stop: &watch::Receiver<bool>) 
         let output = step.output.clone().unwrap_or(Value::Null);
         outputs.insert(step.id.clone(), json!({ "output": output }));
     }
+    metrics().run_ended(&run.flow, "done");
     tracing::info!(run = run.id, flow = run.flow, "a run is done");
     Ok(off_thread(|| host.store().settle_run(&run.id, "done", None, 0, Some(now()), None))?)
+}
+
+fn step_ended(step: &StoredStep, outcome: &str) {
+    metrics().step(outcome);
+    tracing::debug!(step = step.id, card = step.card, attempts = step.attempts, outcome, "an attempt at a step ended");
 }
 
 /// One attempt at a step: one call, or several as long as each brings it on. `attempts` counts those since the step

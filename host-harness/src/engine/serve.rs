@@ -1,4 +1,5 @@
-//! `harness serve`: the receiver, the reading of deliveries, the runs, and the upkeep of registrations.
+//! `harness serve`: the receiver, the reading of deliveries, the runs, the polls, the upkeep of registrations, and how
+//! all of it begins and ends.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -7,22 +8,22 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::middleware::from_fn;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 
-use super::{Flows, flow, run_flows};
-use crate::host::{Ensuring, Host, HostError, NewSubscription, card_of_kind, check_filter, check_members, off_thread};
+use super::polling::{self, Polling};
+use super::registering::{self, Registering};
+use super::{Flows, flow, rounds, run_flows};
+use crate::host::{Host, HostError, NewSubscription, card_of_kind, check_filter, check_members, off_thread};
+use crate::observe::{self, Service, Trouble};
 use crate::plugin::CardKind;
 use crate::webhook;
 
-/// How often it is checked whether what is registered at the services is still as wanted.
-const DRIFT: Duration = Duration::from_secs(600);
-/// After how long a registration that failed in passing is tried again, at the soonest.
-const SOONEST: Duration = Duration::from_secs(10);
-/// The shortest wait between two polls.
-const SHORTEST_POLL: Duration = Duration::from_secs(1);
-/// How often it is looked for connections that need polling.
-const POLL_LOOK: Duration = Duration::from_secs(5);
+/// How long what has begun may take to come to its end, where nothing is said.
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What to serve.
 #[derive(Debug)]
@@ -33,16 +34,59 @@ pub struct Serving<'a> {
     pub public_url: Option<String>,
     /// The folder of flows.
     pub flows: Option<&'a Path>,
+    /// Where the operator's listener is: health and metrics.
+    pub admin: Option<SocketAddr>,
+    /// How long what has begun may take to come to its end after `stop`.
+    pub patience: Duration,
 }
 
-/// Serves until `stop` ends. `ready` is called once, with the address and the public URL, when deliveries are taken
-/// in and the flows' subscriptions were seen to.
+impl Serving<'_> {
+    /// Serving at an address, without flows and without the operator's listener.
+    pub fn at(listen: SocketAddr) -> Self {
+        Self { listen, public_url: None, flows: None, admin: None, patience: PATIENCE }
+    }
+}
+
+/// What is told once the host is ready.
+#[derive(Debug)]
+pub struct Ready {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Where the operator's listener is.
+    pub admin: Option<SocketAddr>,
+    /// The URL at which services reach it.
+    pub public_url: String,
+    /// How many flows it runs.
+    pub flows: usize,
+    /// What somebody should look at: registrations that failed, sites without room, accounts that are held.
+    pub troubles: Vec<Trouble>,
+}
+
+/// How serving ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// Whether all that had begun came to its end. What did not is taken up at the next start.
+    pub clean: bool,
+    /// Acknowledged deliveries that are read at the next start.
+    pub deliveries: u64,
+    /// Runs that go on at the next start.
+    pub runs: u64,
+}
+
+impl Ended {
+    /// As JSON.
+    pub fn to_json(&self) -> Value {
+        json!({ "stopped": true, "clean": self.clean, "deliveries-left": self.deliveries, "runs-left": self.runs })
+    }
+}
+
+/// Serves until `stop` ends. `ready` is called once, when deliveries are taken in and what is registered was seen to.
 pub async fn serve(
     host: Arc<Host>,
     serving: Serving<'_>,
-    ready: impl FnOnce(SocketAddr, &str, usize),
+    ready: impl FnOnce(&Ready),
     stop: impl Future<Output = ()>,
-) -> Result<(), HostError> {
+) -> Result<Ended, HostError> {
     let _alone = lock(&host)?;
     let flows = match serving.flows {
         Some(folder) => flow::read_folder(folder).map_err(|error| {
@@ -52,15 +96,8 @@ pub async fn serve(
     };
     let flows = Arc::new(Flows::new(flows));
     check_flows(&host, &flows).await?;
-    let unusable = |error: std::io::Error| {
-        HostError::bad_input(
-            "listen",
-            format!("cannot listen on {}: {error}", serving.listen),
-            "Choose another --listen address.",
-        )
-    };
-    let listener = TcpListener::bind(serving.listen).await.map_err(unusable)?;
-    let address = listener.local_addr().map_err(unusable)?;
+    let listener = bind(serving.listen, "listen").await?;
+    let address = address_of(&listener, "listen")?;
     let public_url = match serving.public_url {
         Some(url) => url,
         None if address.ip().is_loopback() => format!("http://{address}"),
@@ -72,46 +109,90 @@ pub async fn serve(
             ));
         }
     };
+    let service = Arc::new(Service::new(Arc::clone(&host)));
+    let admin = match serving.admin {
+        Some(address) => Some(bind(address, "admin").await?),
+        None => None,
+    };
+    let admin_address = admin.as_ref().map(|listener| address_of(listener, "admin")).transpose()?;
 
+    // The operator sees it to its very end.
+    let (closing, closed) = watch::channel(false);
+    let admin = admin.map(|listener| {
+        tokio::spawn(webhook::listen(listener, observe::routes(Arc::clone(&service)), told(closed.clone())))
+    });
     let (stopping, stopped) = watch::channel(false);
     let (stored, started) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let mut tasks = JoinSet::new();
     // The receiver is up before anything is registered: the first delivery may come at once.
-    let mut ended = stopped.clone();
-    let receiver = tokio::spawn(webhook::listen(
-        listener,
-        webhook::routes(Arc::clone(&host), Arc::clone(&stored), webhook::Bounds::default()),
-        async move {
-            let _ = ended.wait_for(|stopped| *stopped).await;
-        },
-    ));
-    let processing = tokio::spawn(webhook::process(
-        Arc::clone(&host),
-        Arc::clone(&flows),
-        stored,
-        Arc::clone(&started),
-        stopped.clone(),
-    ));
-    let running = tokio::spawn(run_flows(Arc::clone(&host), Arc::clone(&started), stopped.clone()));
-    let polling = tokio::spawn(poll_all(Arc::clone(&host), Arc::clone(&flows), started, stopped.clone()));
+    let routes = webhook::routes(Arc::clone(&host), Arc::clone(&stored), webhook::Bounds::default());
+    tasks.spawn(webhook::listen(listener, routes.layer(from_fn(observe::acknowledging)), told(stopped.clone())));
+    service.receives(true);
+    tasks.spawn(webhook::process(Arc::clone(&host), Arc::clone(&flows), stored, Arc::clone(&started), stopped.clone()));
+    tasks.spawn(run_flows(Arc::clone(&host), Arc::clone(&started), stopped.clone()));
 
     let work = async {
         subscribe_flows(&host, &flows).await?;
-        let mut again = ensure_all(&host, &public_url).await;
-        ready(address, &public_url, flows.all().len());
-        loop {
-            host.clock().sleep(again).await;
-            again = ensure_all(&host, &public_url).await;
-        }
+        let polling = Arc::new(Polling::new(Arc::clone(&host), Arc::clone(&flows), started));
+        tasks.spawn(rounds::go(Arc::clone(host.clock()), polling::PACE, polling, stopped.clone()));
+        let registering = Registering::new(Arc::clone(&host), Arc::clone(&service), public_url.clone());
+        let registering = Arc::new(registering);
+        let seen = Arc::clone(&registering);
+        tasks.spawn(rounds::go(Arc::clone(host.clock()), registering::PACE, registering, stopped.clone()));
+        seen.all_seen().await;
+        let (flows, troubles) = (flows.all().len(), service.troubles());
+        ready(&Ready { listen: address, admin: admin_address, public_url: public_url.clone(), flows, troubles });
+        std::future::pending().await
     };
     let outcome: Result<(), HostError> = tokio::select! {
         outcome = work => outcome,
         () = stop => Ok(()),
     };
+    service.stops();
     stopping.send_replace(true);
-    for task in [receiver, processing, running, polling] {
-        let _ = task.await;
+    let all = async { while tasks.join_next().await.is_some() {} };
+    let clean = tokio::time::timeout(serving.patience, all).await.is_ok();
+    let ended = ended(&host, clean);
+    closing.send_replace(true);
+    if let Some(admin) = admin {
+        // Whoever keeps a connection to it open does not keep the host from ending.
+        let _ = tokio::time::timeout(Duration::from_secs(1), admin).await;
     }
-    outcome
+    outcome.map(|()| ended)
+}
+
+async fn told(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stopped| *stopped).await;
+}
+
+async fn bind(address: SocketAddr, option: &str) -> Result<TcpListener, HostError> {
+    TcpListener::bind(address).await.map_err(|error| unusable(address, option, &error))
+}
+
+fn address_of(listener: &TcpListener, option: &str) -> Result<SocketAddr, HostError> {
+    listener.local_addr().map_err(|error| unusable(([0, 0, 0, 0], 0).into(), option, &error))
+}
+
+fn unusable(address: SocketAddr, option: &str, error: &std::io::Error) -> HostError {
+    let message = format!("cannot listen on {address}: {error}");
+    HostError::bad_input(option, message, format!("Choose another --{option} address."))
+}
+
+/// Says what is left for the next start.
+fn ended(host: &Host, clean: bool) -> Ended {
+    let backlog = off_thread(|| host.store().backlog(host.clock().now_ms())).unwrap_or_default();
+    let ended = Ended { clean, deliveries: backlog.deliveries, runs: backlog.runs_pending + backlog.runs_waiting };
+    let (deliveries, runs) = (ended.deliveries, ended.runs);
+    if clean {
+        tracing::info!(deliveries, runs, "stopped; what is left goes on at the next start");
+    } else {
+        tracing::warn!(
+            deliveries,
+            runs,
+            "stopped before all that had begun came to its end; it is taken up at the next start"
+        );
+    }
+    ended
 }
 
 /// Two servers on one home would each process everything.
@@ -180,85 +261,4 @@ async fn subscribe_flows(host: &Arc<Host>, flows: &Flows) -> Result<(), HostErro
         host.keep_subscription(new).await?;
     }
     Ok(())
-}
-
-/// Sees to the registrations of every connection that has, or had, subscriptions. Troubles are told, and tried again
-/// after the wait that it answers with.
-async fn ensure_all(host: &Arc<Host>, public_url: &str) -> Duration {
-    let mut again = DRIFT;
-    let connections = match off_thread(|| host.store().connections()) {
-        Ok(connections) => connections,
-        Err(error) => {
-            tracing::error!(%error, "the store could not be read");
-            return again;
-        }
-    };
-    for connection in connections {
-        match host.needs_registration(&connection).await {
-            Ok(true) => {}
-            Ok(false) => continue,
-            Err(error) => {
-                tracing::error!(connection = connection.name, %error, "what is registered could not be looked at");
-                continue;
-            }
-        }
-        match host.ensure(&connection.name, Ensuring::Apply(Some(public_url))).await {
-            Ok(ensured) => {
-                tracing::info!(connection = connection.name, registrations = ensured.registrations.len(), "registered");
-            }
-            Err(error) => {
-                if error.kind() == "transient" {
-                    let asked = error.retry_after_ms();
-                    again = again.min(Duration::from_millis(asked).max(SOONEST));
-                }
-                let remedy =
-                    error.to_json().get("remedy").and_then(|it| it.as_str().map(str::to_owned)).unwrap_or_default();
-                tracing::error!(connection = connection.name, %error, remedy, "deliveries could not be registered; tried again later");
-            }
-        }
-    }
-    again
-}
-
-/// Polls each connection that has subscriptions which are not delivered, in its own rhythm.
-async fn poll_all(host: Arc<Host>, flows: Arc<Flows>, started: Arc<Notify>, mut stop: watch::Receiver<bool>) {
-    let mut due: std::collections::HashMap<String, u64> = std::collections::HashMap::new();
-    while !*stop.borrow() {
-        let connections = off_thread(|| host.store().connections()).unwrap_or_default();
-        for connection in connections {
-            let now = host.clock().now_ms();
-            let has_any =
-                off_thread(|| host.store().subscriptions(Some(&connection.id))).is_ok_and(|all| !all.is_empty());
-            if !has_any {
-                due.remove(&connection.id);
-                continue;
-            }
-            if due.get(&connection.id).is_some_and(|at| *at > now) {
-                continue;
-            }
-            let (id, name) = (connection.id.clone(), connection.name.clone());
-            let wait = match host.poll(connection, &|flow| flows.definition(flow)).await {
-                Ok(None) => POLL_LOOK,
-                Ok(Some(polled)) => {
-                    if polled.fresh > 0 {
-                        started.notify_one();
-                    }
-                    if polled.more { Duration::ZERO } else { Duration::from_millis(polled.after_ms).max(SHORTEST_POLL) }
-                }
-                Err(error) => {
-                    tracing::warn!(connection = name, %error, "polling failed; tried again later");
-                    let asked = error.retry_after_ms();
-                    Duration::from_millis(asked).max(Duration::from_secs(60))
-                }
-            };
-            due.insert(id, host.clock().now_ms().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)));
-        }
-        let now = host.clock().now_ms();
-        let next = due.values().map(|at| at.saturating_sub(now)).min().unwrap_or(u64::MAX);
-        let wait = Duration::from_millis(next.max(50)).min(POLL_LOOK);
-        tokio::select! {
-            () = host.clock().sleep(wait) => {}
-            _ = stop.changed() => {}
-        }
-    }
 }

@@ -88,6 +88,24 @@ impl HostError {
         Self::Answer(Box::new(told))
     }
 
+    /// The same failure, with what it means where it happened, and what else can be done about it.
+    pub(crate) fn amid(mut self, consequence: &str, advice: &str) -> Self {
+        let (message, remedy) = match &mut self {
+            Self::BadInput(problem) | Self::Other(problem) => (&mut problem.message, &mut problem.remedy),
+            Self::Answer(error) => match &mut **error {
+                types::Error::Permanent(failure)
+                | types::Error::PermanentUncertain(failure)
+                | types::Error::Transient(types::Backoff { failure, .. }) => {
+                    (&mut failure.message, &mut failure.remedy)
+                }
+                types::Error::ExecutionFailed => return self,
+            },
+        };
+        *message = format!("{consequence}. {message}");
+        *remedy = format!("{remedy} {advice}").trim_start().to_owned();
+        self
+    }
+
     /// One of `bad-input`, `permanent`, `transient`, `uncertain`, `other`.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -5,10 +5,13 @@ use serde_json::{Value, json};
 use super::subscriptions::{contract_subscription, is_delivered};
 use super::{Host, HostError, off_thread};
 use crate::clock::new_id;
+use crate::observe::{TraceId, event_of_poll};
 use crate::plugin::CardKind;
 use crate::plugin::contract::event;
 use crate::plugin::contract_json::{self, value_of};
-use crate::store::{BroughtBy, NewEvent, NewRun, StoredConnection, StoredDelivery, StoredEvent, StoredSubscription};
+use crate::store::{
+    BroughtBy, NewEvent, NewRun, StoredConnection, StoredDelivery, StoredEvent, StoredRun, StoredSubscription,
+};
 
 /// A delivery that was captured somewhere.
 #[derive(Debug)]
@@ -28,6 +31,13 @@ pub struct Processed {
     pub more: bool,
     /// For a poll: milliseconds to wait before the next.
     pub after_ms: u64,
+}
+
+/// What brought events, by the host's id.
+#[derive(Debug, Clone, Copy)]
+enum Brought<'a> {
+    Delivery(&'a str),
+    Poll(&'a str),
 }
 
 /// What starts the runs: for a flow's name, the flow as it is now, as JSON.
@@ -93,15 +103,17 @@ impl Host {
         let contract = contract_delivery(delivery);
         let received = session.plugin.receive(Some(&session.access), Some(&call), &contract, &wanted).await;
         let received = self.settle(&session, received, |received| &received.aside)?;
-        let events = self.new_events(&session.connection, &kept, &received.occurrences, Some(&delivery.id), flows);
+        let events =
+            self.new_events(&session.connection, &kept, &received.occurrences, Brought::Delivery(&delivery.id), flows);
         let fresh = off_thread(|| self.store.keep_events(BroughtBy::Delivery(&delivery.id), &events))?;
         Ok(Processed { fresh, more: false, after_ms: 0 })
     }
 
-    /// Asks the service for events that it does not deliver. None where no subscription of the connection needs it.
+    /// Asks the service for events that it does not deliver; `poll` is the id of this poll. None where no subscription of the connection needs it.
     pub(crate) async fn poll(
         &self,
         connection: StoredConnection,
+        poll: &str,
         flows: FlowLookup<'_>,
     ) -> Result<Option<Processed>, HostError> {
         let session = self.session(connection).await?;
@@ -115,7 +127,7 @@ impl Host {
         let call = self.call(&session, None)?;
         let polled = session.plugin.poll(&session.access, &call, &wanted, cursor.as_deref()).await;
         let polled = self.settle(&session, polled, |polled| &polled.aside)?;
-        let events = self.new_events(&session.connection, &kept, &polled.occurrences, None, flows);
+        let events = self.new_events(&session.connection, &kept, &polled.occurrences, Brought::Poll(poll), flows);
         let brought_by = BroughtBy::Poll { connection: &session.connection.id, cursor: &polled.cursor };
         let fresh = off_thread(|| self.store.keep_events(brought_by, &events))?;
         Ok(Some(Processed { fresh, more: polled.more, after_ms: polled.after_ms }))
@@ -127,7 +139,7 @@ impl Host {
         connection: &StoredConnection,
         subscriptions: &[StoredSubscription],
         occurrences: &[event::Occurrence],
-        delivery: Option<&str>,
+        brought: Brought<'_>,
         flows: FlowLookup<'_>,
     ) -> Vec<NewEvent> {
         let mut events = Vec::new();
@@ -135,25 +147,37 @@ impl Host {
             let matched =
                 subscriptions.iter().filter(|kept| kept.card == one.card && one.subscriptions.contains(&kept.id));
             for subscription in matched {
+                let (id, delivery) = match brought {
+                    Brought::Delivery(delivery) => (new_id(&*self.clock), Some(delivery.to_owned())),
+                    Brought::Poll(poll) => (event_of_poll(poll, events.len()), None),
+                };
                 let event = StoredEvent {
-                    id: new_id(&*self.clock),
+                    id,
                     connection: connection.id.clone(),
                     subscription: subscription.id.clone(),
                     card: one.card.clone(),
                     event_id: one.id.clone(),
                     time_ms: one.time_ms,
                     payload: value_of(&one.payload),
-                    delivery: delivery.map(Into::into),
+                    delivery,
                     received_at_ms: self.clock.now_ms(),
                 };
                 let flow = subscription.flow.as_deref();
                 let run = flow.and_then(|flow| {
                     Some(NewRun { id: new_id(&*self.clock), flow: flow.into(), definition: flows(flow)? })
                 });
+                let run_id = run.as_ref().map(|run: &NewRun| run.id.as_str());
+                tracing::debug!(event = event.id, card = event.card, run = run_id, "an event was read");
                 events.push(NewEvent { event, run });
             }
         }
         events
+    }
+
+    /// The trace of a run: that of its event.
+    pub fn trace_of_run(&self, run: &StoredRun) -> Result<TraceId, HostError> {
+        let delivery = off_thread(|| self.store.delivery_of_event(&run.event))?;
+        Ok(TraceId::of_event(&run.event, delivery.flatten().as_deref()))
     }
 
     /// An event as JSON, with the runs it started.
@@ -171,6 +195,7 @@ impl Host {
             "time-ms": event.time_ms,
             "received-at-ms": event.received_at_ms,
             "delivery": event.delivery,
+            "trace": TraceId::of_event(&event.id, event.delivery.as_deref()).to_string(),
             "runs": runs,
         });
         if let (true, Value::Object(members)) = (whole, &mut json) {

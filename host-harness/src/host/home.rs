@@ -43,9 +43,10 @@ impl Home {
         self.folder.join("cache")
     }
 
-    /// Who holds it is the only one to change what is registered at services.
-    pub(crate) fn registering_lock(&self) -> PathBuf {
-        self.folder.join("registering.lock")
+    /// Who holds it is the only one to change what is registered for this connection. There is a bounded number of
+    /// them: connections may share one.
+    pub(crate) fn registering_lock(&self, connection: &str) -> PathBuf {
+        self.folder.join(format!("registering-{:x}.lock", registering_place(connection)))
     }
 
     pub(crate) fn serve_lock(&self) -> PathBuf {
@@ -56,4 +57,12 @@ impl Home {
     pub fn path(&self) -> &Path {
         &self.folder
     }
+}
+
+/// How many connections' registrations may be changed at once.
+pub(crate) const REGISTERING_LOCKS: usize = 16;
+
+/// Which of the locks is a connection's.
+pub(crate) fn registering_place(connection: &str) -> usize {
+    connection.bytes().fold(0, |sum, byte| sum + usize::from(byte)) % REGISTERING_LOCKS
 }

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use cards::{CardSource, Ran};
 pub(crate) use cards::{card_of_kind, check_action};
-pub use connections::{Added, Checked, NewConnection, Removed};
+pub use connections::{Added, Checked, Leftovers, NewConnection, Removed};
 pub use error::{FieldProblem, HostError, Problem};
 pub(crate) use events::contract_delivery;
 pub use events::{CapturedDelivery, Processed};
@@ -25,12 +25,13 @@ pub use home::Home;
 pub(crate) use input::check_members;
 pub use session::Session;
 pub(crate) use session::hashed;
-pub(crate) use subscriptions::check_filter;
 pub use subscriptions::{Ensuring, NewSubscription};
+pub(crate) use subscriptions::{check_filter, is_delivered};
 pub use troubles::DeliveryTroubles;
 
 use crate::clock::{SharedClock, new_id};
 use crate::egress::Network;
+use crate::observe::Metrics;
 use crate::plugin::{Compiler, Limits, Plugin, Plugins};
 pub(crate) use crate::store::off_thread;
 use crate::store::{Store, StoredConnection};
@@ -48,7 +49,7 @@ pub struct Host {
     network: Network,
     plugins: Plugins,
     loaded: tokio::sync::Mutex<HashMap<PathBuf, Plugin>>,
-    ensuring: tokio::sync::Mutex<()>,
+    ensuring: [tokio::sync::Mutex<()>; home::REGISTERING_LOCKS],
     activity: Mutex<String>,
 }
 
@@ -84,7 +85,7 @@ impl Host {
             network,
             plugins,
             loaded: tokio::sync::Mutex::default(),
-            ensuring: tokio::sync::Mutex::default(),
+            ensuring: Default::default(),
             activity: Mutex::default(),
         })
     }
@@ -135,6 +136,11 @@ impl Host {
 
     pub(crate) fn doing(&self, what: String) {
         *self.activity.lock().unwrap_or_else(PoisonError::into_inner) = what;
+    }
+
+    /// The metrics of this process.
+    pub fn metrics(&self) -> &'static Metrics {
+        crate::observe::metrics()
     }
 
     /// Where it keeps its data.

@@ -5,6 +5,7 @@ use std::fs::File;
 
 use super::accepted::{accept, promises_any};
 use super::cards::card_of_kind;
+use super::home::registering_place;
 use super::{Host, HostError, Session, hashed, input, off_thread};
 use crate::authorize::SigningSecret;
 use crate::clock::new_id;
@@ -64,13 +65,13 @@ impl Host {
     /// Makes what is registered at the service equal to what is wanted, or says what that would take.
     pub async fn ensure(&self, connection: &str, ensuring: Ensuring<'_>) -> Result<event::Ensured, HostError> {
         let session = self.session_of(connection).await?;
-        // One at a time: two at once would each register.
-        let _alone = self.ensuring.lock().await;
-        self.doing(format!("looking at what is registered for `{connection}`"));
         let id = &session.connection.id;
+        // One at a time for each connection: two at once would each register.
+        let _alone = self.ensuring[registering_place(id)].lock().await;
+        self.doing(format!("looking at what is registered for `{connection}`"));
         let plan = ensuring == Ensuring::Plan;
         // And over all processes: what is wanted is read after the one before has written.
-        let _alone_here = if plan { None } else { Some(off_thread(|| self.lock_registering())?) };
+        let _alone_here = if plan { None } else { Some(off_thread(|| self.lock_registering(id))?) };
         let token = match ensuring {
             Ensuring::Apply(url) => Some(self.endpoint(id, url)?),
             Ensuring::Remove | Ensuring::Plan => self.known_endpoint(id)?,
@@ -221,8 +222,8 @@ impl Host {
         Ok(known.zip(token).map(|(known, token)| (format!("{}/hooks/", known.public_url), token)))
     }
 
-    fn lock_registering(&self) -> Result<File, HostError> {
-        let path = self.home.registering_lock();
+    fn lock_registering(&self, connection: &str) -> Result<File, HostError> {
+        let path = self.home.registering_lock(connection);
         let locked = File::options().create(true).append(true).open(&path).and_then(|file| {
             file.lock()?;
             Ok(file)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use tokio::time::Instant;
+use tracing::Instrument as _;
 use wasmtime::{Store, UpdateDeadline};
 
 use super::answer::Answer;
@@ -19,6 +20,7 @@ use super::plugins::Shared;
 use super::trap::fault_of;
 use crate::authorize::{Access, SigningSecret};
 use crate::egress::{CallRecord, Sender, Substitution};
+use crate::observe::{call_span, metrics};
 
 /// A loaded connector. Cheap to clone.
 #[derive(Clone)]
@@ -299,14 +301,16 @@ impl Caller<'_> {
             return Err(HostFault::new(FaultKind::Internal, "the host is shutting down").into());
         };
         let deadline = Instant::now() + limits.time;
-        let sender = Sender::new(access.cloned(), substitution, deadline);
+        let observed = metrics().call(self.function);
+        let span = call_span(self.function, self.card, connection);
+        let sender = span.in_scope(|| Sender::new(access.cloned(), substitution, deadline));
         let recorder = sender.recorder.clone();
         let mut store = self.store(sender);
         let calling = async {
             let connector = self.pre.instantiate_async(&mut store).await?;
             function(&mut store, &connector).await
         };
-        let ended = tokio::time::timeout_at(deadline, calling).await;
+        let ended = tokio::time::timeout_at(deadline, calling.instrument(span.clone())).await;
         let memory_refused = store.data().meter.refused;
         let fuel = limits.fuel.zip(store.get_fuel().ok()).map(|(had, left)| had - left);
         // Requests that are still under way end here, before anyone asks what was sent.
@@ -335,7 +339,9 @@ impl Caller<'_> {
         if let Some(access) = access {
             tell_guard(access, &record, &result);
         }
-        settle(result, &record, self.writes)
+        let result = settle(result, &record, self.writes);
+        span.in_scope(|| observed.ended(&result));
+        result
     }
 
     /// Refuses at once what cannot go well.

@@ -13,9 +13,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
 use super::limits::{Limits, Meter};
 use crate::clock::SharedClock;
 use crate::egress::Sender;
+use crate::observe::request_span;
 
 /// How many random bytes a guest may ask for at once.
 const MOST_RANDOM: u64 = 64 << 10;
@@ -92,7 +95,8 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _read: Box<dyn Future<Output = wasmtime_wasi_http::Result<()>> + Send>,
     ) -> Box<dyn Future<Output = wasmtime_wasi_http::Result<Sent>> + Send> {
-        let sending = self.sender.clone().send(request, options.unwrap_or_default());
+        let span = request_span(&self.sender.span, &request);
+        let sending = self.sender.clone().send(request, options.unwrap_or_default()).instrument(span);
         Box::new(async move {
             let response = sending.await?;
             let done: Box<dyn Future<Output = wasmtime_wasi_http::Result<()>> + Send> = Box::new(async { Ok(()) });

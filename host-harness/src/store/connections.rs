@@ -122,7 +122,8 @@ impl Store {
     pub fn connection_by_name(&self, name: &str) -> Result<Option<StoredConnection>, StoreError> {
         self.read(|db| {
             Ok(db
-                .query_row(&format!("SELECT {COLUMNS} FROM connection WHERE name = ?1"), [name], from_row)
+                .prepare_cached(&format!("SELECT {COLUMNS} FROM connection WHERE name = ?1"))?
+                .query_row([name], from_row)
                 .optional()?)
         })
     }
@@ -130,14 +131,17 @@ impl Store {
     /// The connection of an id.
     pub fn connection_by_id(&self, id: &str) -> Result<Option<StoredConnection>, StoreError> {
         self.read(|db| {
-            Ok(db.query_row(&format!("SELECT {COLUMNS} FROM connection WHERE id = ?1"), [id], from_row).optional()?)
+            Ok(db
+                .prepare_cached(&format!("SELECT {COLUMNS} FROM connection WHERE id = ?1"))?
+                .query_row([id], from_row)
+                .optional()?)
         })
     }
 
     /// All connections, by name.
     pub fn connections(&self) -> Result<Vec<StoredConnection>, StoreError> {
         self.read(|db| {
-            let mut statement = db.prepare(&format!("SELECT {COLUMNS} FROM connection ORDER BY name"))?;
+            let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM connection ORDER BY name"))?;
             let rows = statement.query_map([], from_row)?.collect::<Result<_, _>>()?;
             Ok(rows)
         })

@@ -45,50 +45,83 @@ pub enum Kept {
     Differs,
 }
 
+/// A delivery that was acknowledged and could not be read.
+#[derive(Debug, Clone)]
+pub struct FailedDelivery {
+    /// The host's id of it.
+    pub id: String,
+    /// The connection, by id.
+    pub connection: String,
+    /// The service's id of the registration.
+    pub registration: String,
+    /// The id that is the same in every attempt, where the service gives one.
+    pub service_id: Option<String>,
+    /// When it arrived.
+    pub received_at_ms: EpochMs,
+    /// How often it was processed in vain.
+    pub attempts: u32,
+    /// Why the last time: as the host's errors are, in JSON.
+    pub failure: Option<Value>,
+    /// The length of its body, in bytes.
+    pub size: u64,
+}
+
 impl Store {
     /// Keeps a delivery, once per connection and service id. A second one that says something else raises an alarm.
     pub fn keep_delivery(&self, new: &StoredDelivery) -> Result<Kept, StoreError> {
-        self.write(|transaction| {
-            let inserted = transaction.execute(
-                "INSERT INTO delivery (id, connection, registration, service_id, method, query, headers, body, sha256, \
-                 received_at_ms, state) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,'pending') \
-                 ON CONFLICT (connection, service_id) DO NOTHING",
-                params![
-                    new.id,
-                    new.connection,
-                    new.registration,
-                    new.service_id,
-                    new.method,
-                    new.query,
-                    serde_json::to_string(&new.headers).unwrap_or_default(),
-                    new.body,
-                    new.sha256,
-                    new.received_at_ms,
-                ],
-            )?;
-            if inserted == 1 {
-                return Ok(Kept::New);
-            }
-            let first: String = transaction.query_row(
-                "SELECT sha256 FROM delivery WHERE connection = ?1 AND service_id = ?2",
-                params![new.connection, new.service_id],
-                |row| row.get(0),
-            )?;
-            if first == new.sha256 {
-                return Ok(Kept::Again);
-            }
-            let alarm = Alarm {
-                at_ms: new.received_at_ms,
-                connection: Some(new.connection.clone()),
-                code: "host.delivery-differs".into(),
-                message: "a delivery came twice under one id with different bodies; the first one counts".into(),
-            };
-            raise_in(transaction, &alarm)?;
-            Ok(Kept::Differs)
+        self.write(|transaction| keep_in(transaction, new))
+    }
+
+    /// Keeps many at once, with one sync: all of them or none.
+    pub fn keep_deliveries<'a>(
+        &self,
+        new: impl IntoIterator<Item = &'a StoredDelivery>,
+    ) -> Result<Vec<Kept>, StoreError> {
+        self.write(|transaction| new.into_iter().map(|one| keep_in(transaction, one)).collect())
+    }
+
+    /// How many deliveries wait to be processed, counted up to `most`.
+    pub fn waiting_deliveries(&self, most: usize) -> Result<usize, StoreError> {
+        self.read(|db| {
+            let sql = "SELECT count(*) FROM (SELECT 1 FROM delivery WHERE state = 'pending' LIMIT ?1)";
+            Ok(db.prepare_cached(sql)?.query_row([most], |row| row.get(0))?)
         })
     }
 
-    /// Deliveries that wait to be processed and are due, oldest first. Those with an id in `busy` are left out.
+    /// Deliveries that were acknowledged and could not be read, newest first, at most `limit`.
+    pub fn failed_deliveries(&self, limit: u32) -> Result<Vec<FailedDelivery>, StoreError> {
+        self.read(|db| {
+            let mut statement = db.prepare(
+                "SELECT id, connection, registration, service_id, received_at_ms, attempts, failure, length(body) \
+                 FROM delivery WHERE state = 'failed' ORDER BY received_at_ms DESC LIMIT ?1",
+            )?;
+            let rows = statement.query_map([limit], |row| {
+                Ok(FailedDelivery {
+                    id: row.get(0)?,
+                    connection: row.get(1)?,
+                    registration: row.get(2)?,
+                    service_id: row.get(3)?,
+                    received_at_ms: row.get(4)?,
+                    attempts: row.get(5)?,
+                    failure: row.get::<_, Option<String>>(6)?.and_then(|text| serde_json::from_str(&text).ok()),
+                    size: row.get(7)?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Lets a delivery that could not be read be read again, from now on. `false` where there is none of that id that
+    /// failed.
+    pub fn retry_delivery(&self, id: &str, now: EpochMs) -> Result<bool, StoreError> {
+        self.write(|transaction| {
+            let sql = "UPDATE delivery SET state = 'pending', attempts = 0, due_at_ms = ?2 \
+                       WHERE id = ?1 AND state = 'failed'";
+            Ok(transaction.execute(sql, params![id, now])? == 1)
+        })
+    }
+
+    /// Deliveries that wait to be processed and are due, the longest due first. Those with an id in `busy` are left out.
     pub fn pending_deliveries(
         &self,
         now: EpochMs,
@@ -97,7 +130,8 @@ impl Store {
     ) -> Result<Vec<String>, StoreError> {
         self.read(|db| {
             let mut statement = db.prepare_cached(
-                "SELECT id FROM delivery WHERE state = 'pending' AND due_at_ms <= ?1 ORDER BY received_at_ms, rowid",
+                "SELECT id FROM delivery WHERE state = 'pending' AND due_at_ms <= ?1 \
+                 ORDER BY due_at_ms, received_at_ms, rowid",
             )?;
             let mut rows = statement.query([now])?;
             let mut ids = Vec::new();
@@ -113,13 +147,10 @@ impl Store {
     }
 
     /// When the next delivery that waits for another attempt is due.
-    pub fn next_delivery_due(&self) -> Result<Option<EpochMs>, StoreError> {
+    pub fn next_delivery_due(&self, now: EpochMs) -> Result<Option<EpochMs>, StoreError> {
         self.read(|db| {
-            Ok(db.query_row(
-                "SELECT min(due_at_ms) FROM delivery WHERE state = 'pending' AND due_at_ms > 0",
-                [],
-                |row| row.get(0),
-            )?)
+            let sql = "SELECT min(due_at_ms) FROM delivery WHERE state = 'pending' AND due_at_ms > ?1";
+            Ok(db.prepare_cached(sql)?.query_row([now], |row| row.get(0))?)
         })
     }
 
@@ -129,7 +160,8 @@ impl Store {
             let sql = "SELECT id, connection, registration, service_id, method, query, headers, body, sha256, \
                        received_at_ms, attempts FROM delivery WHERE id = ?1";
             Ok(db
-                .query_row(sql, [id], |row| {
+                .prepare_cached(sql)?
+                .query_row([id], |row| {
                     Ok(StoredDelivery {
                         id: row.get(0)?,
                         connection: row.get(1)?,
@@ -178,4 +210,44 @@ impl Store {
             Ok(())
         })
     }
+}
+
+fn keep_in(db: &rusqlite::Connection, new: &StoredDelivery) -> Result<Kept, StoreError> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO delivery (id, connection, registration, service_id, method, query, headers, body, sha256, \
+         received_at_ms, due_at_ms, state) SELECT ?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?10,'pending' \
+         WHERE NOT EXISTS (SELECT 1 FROM seen WHERE kind = 'delivery' AND owner = ?2 AND id = ?4) \
+         ON CONFLICT (connection, service_id) DO NOTHING",
+    )?;
+    let inserted = insert.execute(params![
+        new.id,
+        new.connection,
+        new.registration,
+        new.service_id,
+        new.method,
+        new.query,
+        serde_json::to_string(&new.headers).unwrap_or_default(),
+        new.body,
+        new.sha256,
+        new.received_at_ms,
+    ])?;
+    if inserted == 1 {
+        return Ok(Kept::New);
+    }
+    let mut find = db.prepare_cached(
+        "SELECT sha256 FROM delivery WHERE connection = ?1 AND service_id = ?2 \
+         UNION ALL SELECT mark FROM seen WHERE kind = 'delivery' AND owner = ?1 AND id = ?2",
+    )?;
+    let first: String = find.query_row(params![new.connection, new.service_id], |row| row.get(0))?;
+    if first == new.sha256 {
+        return Ok(Kept::Again);
+    }
+    let alarm = Alarm {
+        at_ms: new.received_at_ms,
+        connection: Some(new.connection.clone()),
+        code: "host.delivery-differs".into(),
+        message: "a delivery came twice under one id with different bodies; the first one counts".into(),
+    };
+    raise_in(db, &alarm)?;
+    Ok(Kept::Differs)
 }

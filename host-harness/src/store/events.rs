@@ -86,12 +86,13 @@ impl Store {
         self.write(|transaction| {
             let mut fresh = 0;
             for NewEvent { event, run } in events {
-                let inserted = transaction.execute(
-                    &format!(
-                        "INSERT INTO event ({COLUMNS}) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9) \
+                let inserted = transaction
+                    .prepare_cached(&format!(
+                        "INSERT INTO event ({COLUMNS}) SELECT ?1,?2,?3,?4,?5,?6,?7,?8,?9 \
+                         WHERE NOT EXISTS (SELECT 1 FROM seen WHERE kind = 'event' AND owner = ?3 AND id = ?5) \
                          ON CONFLICT (subscription, event_id) DO NOTHING"
-                    ),
-                    params![
+                    ))?
+                    .execute(params![
                         event.id,
                         event.connection,
                         event.subscription,
@@ -101,18 +102,27 @@ impl Store {
                         event.payload.to_string(),
                         event.delivery,
                         event.received_at_ms
-                    ],
-                )?;
+                    ])?;
                 if inserted == 0 {
                     continue;
                 }
                 fresh += 1;
                 if let Some(run) = run {
-                    transaction.execute(
-                        "INSERT INTO run (id, flow, definition, event, event_id, state, due_at_ms, created_at_ms) \
-                         VALUES (?1,?2,?3,?4,?5,'pending',0,?6) ON CONFLICT (flow, event_id) DO NOTHING",
-                        params![run.id, run.flow, run.definition, event.id, event.event_id, event.received_at_ms],
-                    )?;
+                    transaction
+                        .prepare_cached(
+                            "INSERT INTO run (id, flow, definition, event, event_id, state, due_at_ms, created_at_ms) \
+                             SELECT ?1,?2,?3,?4,?5,'pending',0,?6 \
+                             WHERE NOT EXISTS (SELECT 1 FROM seen WHERE kind = 'run' AND owner = ?2 AND id = ?5) \
+                             ON CONFLICT (flow, event_id) DO NOTHING",
+                        )?
+                        .execute(params![
+                            run.id,
+                            run.flow,
+                            run.definition,
+                            event.id,
+                            event.event_id,
+                            event.received_at_ms
+                        ])?;
                 }
             }
             match brought_by {
@@ -133,7 +143,7 @@ impl Store {
     pub fn cursor(&self, connection: &str) -> Result<Option<String>, StoreError> {
         self.read(|db| {
             let sql = "SELECT cursor FROM cursor WHERE connection = ?1";
-            Ok(db.query_row(sql, [connection], |row| row.get(0)).optional()?)
+            Ok(db.prepare_cached(sql)?.query_row([connection], |row| row.get(0)).optional()?)
         })
     }
 
@@ -141,7 +151,7 @@ impl Store {
     pub fn events(&self, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {
         self.read(|db| {
             let sql = format!("SELECT {COLUMNS} FROM event ORDER BY received_at_ms DESC, rowid DESC LIMIT ?1");
-            let mut statement = db.prepare(&sql)?;
+            let mut statement = db.prepare_cached(&sql)?;
             let rows = statement.query_map([limit], from_row)?.collect::<Result<_, _>>()?;
             Ok(rows)
         })
@@ -151,7 +161,7 @@ impl Store {
     pub fn event(&self, id: &str) -> Result<Option<StoredEvent>, StoreError> {
         self.read(|db| {
             let sql = format!("SELECT {COLUMNS} FROM event WHERE id = ?1 OR event_id = ?1 ORDER BY rowid LIMIT 1");
-            Ok(db.query_row(&sql, [id], from_row).optional()?)
+            Ok(db.prepare_cached(&sql)?.query_row([id], from_row).optional()?)
         })
     }
 }

@@ -1,31 +1,47 @@
-//! Everything durable, in one SQLite database (WAL, synced): connections, secrets (sealed),
-//! subscriptions, deliveries, runs, guards. What `write` returned from is on disk.
+//! Everything durable, in one SQLite database (WAL): connections, secrets (sealed), subscriptions, deliveries, runs,
+//! guards. What `write` returned from is on disk.
+//!
+//! `journal` makes many commits durable with one sync, `checkpoint` moves the journal into the database file off the
+//! hot path, `reads` lets readers go their way beside the one writer.
 
+mod checkpoint;
 mod connections;
 mod deliveries;
 mod events;
 mod holds;
+mod journal;
 mod meta;
+mod migrations;
+mod reads;
 mod runs;
+mod standing;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod wal;
 
 pub use connections::{StoredConnection, StoredIdentity, StoredOrigin};
-pub use deliveries::{Kept, StoredDelivery};
+pub use deliveries::{FailedDelivery, Kept, StoredDelivery};
 pub use events::{BroughtBy, NewEvent, NewRun, StoredEvent};
 pub use meta::Alarm;
 pub use runs::{StoredRun, StoredStep};
+pub use standing::{Backlog, HeldAccount, Inventory};
 pub use subscriptions::{Endpoint, StoredSubscription};
 
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-/// The migrations, oldest first. A released one is never changed; a later version adds its own.
-const MIGRATIONS: &[&str] = &[include_str!("schema/0001.sql")];
+use checkpoint::Checkpoints;
+use journal::Journal;
+use reads::Readers;
+
+/// How many prepared statements each connection keeps.
+const STATEMENTS: usize = 128;
+/// How long a connection waits for another process that writes.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why the store did not do as it was told.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +49,14 @@ pub enum StoreError {
     /// SQLite refused.
     #[error("the store could not be read or written: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// What was committed may not be on disk, because the disk failed when it was to be synced.
+    #[error("the disk did not take what was written ({0}): nothing is kept until it does")]
+    Unsynced(String),
+    /// What the disk lost cannot be written again by this process.
+    #[error(
+        "the disk lost a part of the journal that was never confirmed to anybody: put the disk right, then start the program again"
+    )]
+    JournalLost,
     /// The database was written by a later version of the host.
     #[error(
         "the store is of a later version ({found}) than this program knows ({known}): upgrade the program, or use another --home"
@@ -43,6 +67,26 @@ pub enum StoreError {
         /// The latest version this program knows.
         known: usize,
     },
+    /// The file is a database of another program.
+    #[error("{path} is the database of another program: use another --home")]
+    Foreign {
+        /// The file.
+        path: String,
+    },
+}
+
+impl StoreError {
+    /// Whether the disk is full, or failed: it may be put right while the program runs.
+    pub fn is_of_the_disk(&self) -> bool {
+        use rusqlite::ErrorCode::{CannotOpen, DiskFull, ReadOnly, SystemIoFailure};
+        match self {
+            Self::Unsynced(_) | Self::JournalLost => true,
+            Self::Sqlite(error) => {
+                matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure | CannotOpen | ReadOnly))
+            }
+            Self::TooNew { .. } | Self::Foreign { .. } => false,
+        }
+    }
 }
 
 /// Lets nobody but the owner read the database; the files that SQLite keeps beside it take its rights.
@@ -56,58 +100,88 @@ fn keep_private(path: &Path) {
 /// The database. Shared by all parts of one process; several processes may share the file.
 #[derive(Debug)]
 pub struct Store {
-    connection: Mutex<Connection>,
+    parts: Arc<Parts>,
+}
+
+/// What the store and its checkpoints share.
+#[derive(Debug)]
+struct Parts {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    journal: Journal,
+    readers: Readers,
+    checkpoints: Checkpoints,
+}
+
+impl Parts {
+    fn writer(&self) -> MutexGuard<'_, Connection> {
+        // A panic while the lock was held rolled its transaction back, so the connection is sound.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Store {
     /// Opens the database, makes it where it does not exist, and brings its schema up to date.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let connection = Connection::open(path)?;
+        let mut connection = connect(path)?;
         keep_private(path);
-        connection.busy_timeout(Duration::from_secs(10))?;
+        migrations::check(&connection, path)?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
+        // Until the schema stands, every commit is synced by SQLite itself.
         connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        let store = Self { connection: Mutex::new(connection) };
-        store.migrate()?;
-        Ok(store)
+        migrations::migrate(&mut connection)?;
+        // From here on the journal is synced by `Journal`, once for many commits, and moved into the database file by
+        // `Checkpoints`. NORMAL still syncs around a checkpoint and after a new beginning of the journal.
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        let journal = Journal::of(&connection, path)?;
+        let (readers, checkpoints) = (Readers::new(path), Checkpoints::default());
+        let parts = Parts { path: path.to_owned(), writer: Mutex::new(connection), journal, readers, checkpoints };
+        Ok(Self { parts: Arc::new(parts) })
     }
 
     /// Runs `work` in a transaction that takes the write lock at once. What it wrote is synced to
     /// disk when this returns `Ok`, and undone when `work` fails.
+    ///
+    /// Where only the sync failed, the write may still come to be: whoever does it again must be able to.
     pub fn write<T, E: From<StoreError>>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, E>) -> Result<T, E> {
-        let mut connection = self.lock();
+        let _timed = crate::observe::metrics().store_write();
+        let value = self.note(work)?;
+        // Also after a transaction that changed nothing: what it saw may be another's, not synced yet.
+        self.parts.journal.sync()?;
+        Ok(value)
+    }
+
+    /// Like `write`, for what need not be on disk at once: it is there no later than the next `write` returns, and
+    /// never without what was written before it.
+    pub fn note<T, E: From<StoreError>>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, E>) -> Result<T, E> {
+        let mut connection = self.parts.writer();
+        if self.parts.journal.is_broken() {
+            self.parts.journal.mend(&mut connection, &self.parts.path)?;
+        }
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
         let value = work(&transaction)?;
         transaction.commit().map_err(StoreError::from)?;
+        let changed = connection.total_changes();
+        drop(connection);
+        checkpoint::after_commit(&self.parts, changed);
         Ok(value)
     }
 
-    /// Runs `work` with a view of the database.
-    pub fn read<T, E>(&self, work: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
-        work(&self.lock())
+    /// Runs `work` with a view of the database. It sees all that was committed before, and waits for no write.
+    pub fn read<T, E: From<StoreError>>(&self, work: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
+        self.parts.readers.with(work)
     }
+}
 
-    fn migrate(&self) -> Result<(), StoreError> {
-        self.write(|transaction| {
-            let version: u32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-            let done = version as usize;
-            if done > MIGRATIONS.len() {
-                return Err(StoreError::TooNew { found: done, known: MIGRATIONS.len() });
-            }
-            for migration in &MIGRATIONS[done..] {
-                transaction.execute_batch(migration)?;
-            }
-            transaction.pragma_update(None, "user_version", MIGRATIONS.len() as u32)?;
-            Ok(())
-        })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Connection> {
-        // A panic while the lock was held rolled its transaction back, so the connection is sound.
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// A connection to the database.
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(PATIENCE)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "foreign_keys", true)?;
+    Ok(connection)
 }
 
 /// Runs work that blocks (the store syncs to disk) without holding up the other tasks of the runtime.

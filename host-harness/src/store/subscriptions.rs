@@ -70,10 +70,12 @@ impl Store {
     /// The subscriptions of one connection, or of all.
     pub fn subscriptions(&self, connection: Option<&str>) -> Result<Vec<StoredSubscription>, StoreError> {
         self.read(|db| {
-            let mut statement = db.prepare(
-                "SELECT id, connection, card, filter, flow, created_at_ms FROM subscription \
-                 WHERE ?1 IS NULL OR connection = ?1 ORDER BY created_at_ms, id",
-            )?;
+            // Two texts, so that the one for a connection can use an index.
+            let of_one = if connection.is_some() { "WHERE connection = ?1" } else { "WHERE ?1 IS NULL" };
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT id, connection, card, filter, flow, created_at_ms FROM subscription {of_one} \
+                 ORDER BY created_at_ms, id"
+            ))?;
             let rows = statement.query_map([connection], subscription)?.collect::<Result<_, _>>()?;
             Ok(rows)
         })
@@ -83,7 +85,7 @@ impl Store {
     pub fn subscription(&self, id: &str) -> Result<Option<StoredSubscription>, StoreError> {
         self.read(|db| {
             let sql = "SELECT id, connection, card, filter, flow, created_at_ms FROM subscription WHERE id = ?1";
-            Ok(db.query_row(sql, [id], subscription).optional()?)
+            Ok(db.prepare_cached(sql)?.query_row([id], subscription).optional()?)
         })
     }
 
@@ -111,7 +113,7 @@ impl Store {
     pub fn endpoint(&self, connection: &str) -> Result<Option<Endpoint>, StoreError> {
         self.read(|db| {
             let sql = format!("SELECT {ENDPOINT} FROM endpoint WHERE connection = ?1");
-            Ok(db.query_row(&sql, [connection], endpoint).optional()?)
+            Ok(db.prepare_cached(&sql)?.query_row([connection], endpoint).optional()?)
         })
     }
 
@@ -119,7 +121,7 @@ impl Store {
     pub fn endpoint_by_token_hash(&self, token_hash: &str) -> Result<Option<Endpoint>, StoreError> {
         self.read(|db| {
             let sql = format!("SELECT {ENDPOINT} FROM endpoint WHERE token_hash = ?1");
-            Ok(db.query_row(&sql, [token_hash], endpoint).optional()?)
+            Ok(db.prepare_cached(&sql)?.query_row([token_hash], endpoint).optional()?)
         })
     }
 

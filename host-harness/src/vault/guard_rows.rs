@@ -6,7 +6,7 @@ use crate::clock::EpochMs;
 use crate::store::{Store, StoreError};
 
 /// How many refusals may happen on the wire before an account's credential is held.
-pub(super) const MOST_FAILURES: u32 = 2;
+pub(crate) const MOST_FAILURES: u32 = 2;
 
 /// How many refusals may be taken back between two successes. That a refusal was about a scope is
 /// the connector's word alone: without a bound it could try a dead credential for ever.

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use guard::{Admission, GuardStatus, LockoutGuard, NotAdmitted};
+pub(crate) use guard_rows::MOST_FAILURES;
 pub use seal::VaultError;
 pub use secret::Secret;
 

@@ -1,23 +1,62 @@
 //! Reads stored deliveries into events, after they were acknowledged, until each is done or reported.
+//!
+//! The connections have their turns one after the other, each with the oldest of its deliveries, and none has more
+//! than a share of the places: a flood for one connection waits for itself.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, watch};
+use tracing::Instrument as _;
 
 use crate::engine::Flows;
 use crate::engine::flow::Retry;
 use crate::host::{Host, HostError, off_thread};
+use crate::observe::{delivery_span, metrics};
 use crate::store::StoreError;
 
 /// How many deliveries are read at once.
 const AT_ONCE: usize = 8;
+/// How many of them may be of one connection.
+const OF_ONE_CONNECTION: usize = 6;
 /// How often reading a delivery is tried, and with which waits: for about forty minutes.
 const RETRY: Retry =
     Retry { attempts: 12, first: Duration::from_secs(2), factor: 2.0, at_most: Duration::from_secs(300) };
 /// How long a delivery waits that cannot be read while its account is held.
 const HELD: Duration = Duration::from_secs(60);
+
+/// What is being read.
+#[derive(Debug, Default)]
+struct Busy {
+    deliveries: HashSet<String>,
+    connections: HashMap<String, usize>,
+}
+
+impl Busy {
+    fn begin(&mut self, connection: &str, id: &str) {
+        self.deliveries.insert(id.to_owned());
+        *self.connections.entry(connection.to_owned()).or_default() += 1;
+    }
+
+    fn end(&mut self, connection: &str, id: &str) {
+        self.deliveries.remove(id);
+        if let Some(count) = self.connections.get_mut(connection) {
+            *count -= 1;
+            if *count == 0 {
+                self.connections.remove(connection);
+            }
+        }
+    }
+
+    fn is_full(&self, connection: &str) -> bool {
+        self.connections.get(connection).is_some_and(|count| *count >= OF_ONE_CONNECTION)
+    }
+}
+
+fn locked(busy: &Mutex<Busy>) -> MutexGuard<'_, Busy> {
+    busy.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Reads deliveries until `stop` says so. `stored` tells of new ones, `started` is told of new runs.
 pub(crate) async fn process(
@@ -27,17 +66,25 @@ pub(crate) async fn process(
     started: Arc<Notify>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let busy: Arc<Mutex<HashSet<String>>> = Arc::default();
+    let busy: Arc<Mutex<Busy>> = Arc::default();
     let slots = Arc::new(Semaphore::new(AT_ONCE));
+    // The connection that had the last turn.
+    let mut last = String::new();
     while !*stop.borrow() {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        let is_busy = |id: &str| busy.lock().unwrap_or_else(PoisonError::into_inner).contains(id);
-        let next = off_thread(|| host.store().pending_deliveries(host.clock().now_ms(), 1, &is_busy));
-        let id = match next.map(|mut ids| ids.pop()) {
-            Ok(Some(id)) => id,
-            Ok(None) | Err(_) => {
+        let next = off_thread(|| {
+            let is_busy = |id: &str| locked(&busy).deliveries.contains(id);
+            let is_full = |connection: &str| locked(&busy).is_full(connection);
+            host.store().next_deliveries(host.clock().now_ms(), &last, 1, &is_busy, &is_full)
+        });
+        let (connection, id) = match next.map(|mut found| found.pop()) {
+            Ok(Some(found)) => found,
+            nothing => {
                 drop(slot);
-                let wait = until_due(&host, off_thread(|| host.store().next_delivery_due()));
+                if let Err(error) = nothing {
+                    tracing::error!(%error, "the store could not be read");
+                }
+                let wait = until_due(&host, off_thread(|| host.store().next_delivery_due(host.clock().now_ms())));
                 tokio::select! {
                     () = stored.notified() => {}
                     () = host.clock().sleep(wait) => {}
@@ -46,19 +93,25 @@ pub(crate) async fn process(
                 continue;
             }
         };
-        busy.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone());
+        locked(&busy).begin(&connection, &id);
+        last.clone_from(&connection);
         let (host, flows, busy, started, stored) =
             (Arc::clone(&host), Arc::clone(&flows), Arc::clone(&busy), Arc::clone(&started), Arc::clone(&stored));
-        tokio::spawn(async move {
+        let span = delivery_span(&id);
+        let reading = async move {
             match one(&host, &flows, &id).await {
                 Ok(0) => {}
-                Ok(_) => started.notify_one(),
-                Err(error) => tracing::error!(delivery = id, %error, "the store failed while a delivery was read"),
+                Ok(fresh) => {
+                    metrics().events(fresh);
+                    started.notify_one();
+                }
+                Err(error) => tracing::error!(%error, "the store failed while a delivery was read"),
             }
-            busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            locked(&busy).end(&connection, &id);
             drop(slot);
             stored.notify_one();
-        });
+        };
+        tokio::spawn(reading.instrument(span));
     }
     // What is being read comes to its end; what is not begun waits on disk.
     let _ = slots.acquire_many(AT_ONCE as u32).await;
@@ -86,13 +139,17 @@ fn wait_after(error: &HostError, failures: u32) -> Option<Duration> {
 async fn one(host: &Arc<Host>, flows: &Flows, id: &str) -> Result<usize, HostError> {
     let Some(delivery) = off_thread(|| host.store().delivery(id))? else { return Ok(0) };
     let error = match host.process_delivery(&delivery, &|flow| flows.definition(flow)).await {
-        Ok(processed) => return Ok(processed.fresh),
+        Ok(processed) => {
+            metrics().delivery_read("done");
+            return Ok(processed.fresh);
+        }
         Err(error) => error,
     };
     let wait = wait_after(&error, delivery.attempts + 1);
     let again =
         wait.map(|wait| host.clock().now_ms().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)));
-    tracing::warn!(delivery = id, %error, again = again.is_some(), "a delivery could not be read");
+    metrics().delivery_read(if again.is_some() { "later" } else { "failed" });
+    tracing::warn!(%error, again = again.is_some(), "a delivery could not be read");
     off_thread(|| host.store().delivery_failed(&delivery, &error.to_json(), again, host.clock().now_ms()))?;
     Ok(0)
 }

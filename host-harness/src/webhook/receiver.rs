@@ -14,11 +14,13 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http_body_util::BodyExt as _;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tracing::Instrument as _;
 
 use super::handshake;
 use super::proof::{self, Incoming, Refusal, Stripped};
 use crate::clock::new_id;
 use crate::host::{Host, HostError, hashed, off_thread};
+use crate::observe::{delivery_span, metrics};
 use crate::plugin::contract::event::{Delivery, Proof, Registration, Verdict};
 use crate::plugin::{CallError, Plugin};
 use crate::store::{Endpoint, Kept, StoredConnection, StoredDelivery};
@@ -181,7 +183,8 @@ impl Receiver {
                 Ok(stripped) => {
                     let id_header = plugin.manifest().deliveries.id_header.as_deref();
                     let delivery = self.delivery(&connection, registration, &incoming, &stripped, id_header);
-                    return self.acknowledge(&connection, &plugin, delivery).await;
+                    let span = delivery_span(&delivery.id);
+                    return self.acknowledge(&connection, &plugin, delivery).instrument(span).await;
                 }
                 Err(reason) => refusal = refusal.or(Some(reason)),
             }
@@ -295,11 +298,16 @@ impl Receiver {
         // From here on the delivery is on disk: only now may the sender forget it.
         match kept {
             Kept::New => {
+                metrics().delivery("new");
                 tracing::info!(connection = connection.name, delivery = delivery.id, "a delivery was taken in");
                 self.stored.notify_one();
             }
-            Kept::Again => tracing::info!(connection = connection.name, "a delivery came again and starts nothing"),
+            Kept::Again => {
+                metrics().delivery("again");
+                tracing::info!(connection = connection.name, "a delivery came again and starts nothing");
+            }
             Kept::Differs => {
+                metrics().delivery("differs");
                 tracing::warn!(
                     connection = connection.name,
                     "a delivery came again with another body; the first one counts"

@@ -1,7 +1,8 @@
 //! `cargo xtask build`: Rust sources → core modules → components.
 
 mod component;
-mod target;
+pub(crate) mod paths;
+pub(crate) mod target;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -78,22 +79,11 @@ fn compile(workspace: &Workspace) -> Result<()> {
     for (package, _) in GUESTS {
         cargo.args(["--package", package]);
     }
-    // Panic messages carry source paths. Those of this machine would make the
-    // component differ from one built elsewhere, and tell its user's name.
+    // Flags that a person gave are theirs: cargo would ignore them beside ours.
     if env::var_os("RUSTFLAGS").is_none() {
-        let flags = remapped_paths(workspace).map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
-        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", paths::remapping(workspace)?.join("\x1f"));
     }
     run_visibly(&mut cargo, "the compilation of the guests")
-}
-
-/// Folders of this machine and what stands for them inside the component.
-fn remapped_paths(workspace: &Workspace) -> [(PathBuf, &'static str); 2] {
-    let cargo_home = env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| env::home_dir().map(|home| home.join(".cargo")))
-        .unwrap_or_else(|| PathBuf::from("/nonexistent"));
-    [(cargo_home, "/cargo"), (workspace.root().to_path_buf(), "/connector")]
 }
 
 /// Turns one core module into a component with its name map beside it.

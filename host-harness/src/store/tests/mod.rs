@@ -1,3 +1,8 @@
+//! The store as its users see it; what it does beneath stands in the files beside.
+
+mod durable;
+mod upgrade;
+
 use serde_json::json;
 
 use super::*;

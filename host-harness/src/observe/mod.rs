@@ -1,0 +1,27 @@
+//! What an operator sees of a running host: metrics, health, logs, and one trace id from a delivery to every request.
+//!
+//! Nothing here holds a secret, a payload or the path of a callback: only names, counts, times and ids.
+
+mod admin;
+mod figures;
+mod health;
+mod log;
+mod metrics;
+mod process;
+mod trace;
+
+pub(crate) use admin::{acknowledging, routes};
+pub(crate) use health::troubles_of;
+pub use health::{Readiness, Service, Trouble};
+pub use log::{LogFormat, Logging};
+pub use metrics::Metrics;
+pub use trace::TraceId;
+pub(crate) use trace::{call_span, delivery_span, event_of_poll, poll_span, request_span, run_span};
+
+use std::sync::LazyLock;
+
+/// The metrics of this process. Counters are per process, as Prometheus expects them, and may be told from anywhere.
+pub fn metrics() -> &'static Metrics {
+    static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+    &METRICS
+}

@@ -1,0 +1,195 @@
+//! How much waits, and for how long: read by an operator's tools, and by what hands out the work fairly.
+
+use std::collections::HashSet;
+
+use rusqlite::{OptionalExtension, params};
+
+use super::{Store, StoreError};
+use crate::clock::EpochMs;
+
+/// What waits in the store.
+#[derive(Debug, Clone, Default)]
+pub struct Backlog {
+    /// Deliveries that were acknowledged and not read yet.
+    pub deliveries: u64,
+    /// Of these, those that could be read now.
+    pub deliveries_due: u64,
+    /// When the oldest of those that could be read now came.
+    pub oldest_due_ms: Option<EpochMs>,
+    /// Runs that were not begun.
+    pub runs_pending: u64,
+    /// Runs that wait for a time.
+    pub runs_waiting: u64,
+}
+
+/// How many there are of what people make.
+#[derive(Debug, Clone, Default)]
+pub struct Inventory {
+    /// Connections.
+    pub connections: u64,
+    /// Subscriptions.
+    pub subscriptions: u64,
+    /// Registrations at services.
+    pub registrations: u64,
+    /// Alarms, by code.
+    pub alarms: Vec<(String, u64)>,
+}
+
+/// An account that the lockout guard holds.
+#[derive(Debug, Clone)]
+pub struct HeldAccount {
+    /// Its key.
+    pub account: String,
+    /// What the last refusal said.
+    pub reason: String,
+}
+
+impl Store {
+    /// What waits. Looks only at what waits, however long the history is.
+    pub fn backlog(&self, now: EpochMs) -> Result<Backlog, StoreError> {
+        self.read(|db| {
+            let mut backlog = db
+                .prepare_cached(
+                    "SELECT count(*), count(*) FILTER (WHERE due_at_ms <= ?1), \
+                     min(received_at_ms) FILTER (WHERE due_at_ms <= ?1) FROM delivery WHERE state = 'pending'",
+                )?
+                .query_row([now], |row| {
+                    Ok(Backlog {
+                        deliveries: row.get(0)?,
+                        deliveries_due: row.get(1)?,
+                        oldest_due_ms: row.get(2)?,
+                        ..Backlog::default()
+                    })
+                })?;
+            (backlog.runs_pending, backlog.runs_waiting) = db
+                .prepare_cached(
+                    "SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'waiting') \
+                     FROM run WHERE state IN ('pending', 'waiting')",
+                )?
+                .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(backlog)
+        })
+    }
+
+    /// How many there are of what people make.
+    pub fn inventory(&self) -> Result<Inventory, StoreError> {
+        self.read(|db| {
+            let count = |table: &str| db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
+            let mut codes = db.prepare_cached("SELECT code, count(*) FROM alarm GROUP BY code ORDER BY code")?;
+            let alarms = codes.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+            Ok(Inventory {
+                connections: count("connection")?,
+                subscriptions: count("subscription")?,
+                registrations: count("registration")?,
+                alarms,
+            })
+        })
+    }
+
+    /// The accounts of which a credential was refused so often that nothing more is sent.
+    pub fn held_accounts(&self, most_failures: u32) -> Result<Vec<HeldAccount>, StoreError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT account, coalesce(max(reason), '') FROM guard WHERE failures >= ?1 GROUP BY account ORDER BY account",
+            )?;
+            let rows = statement
+                .query_map([most_failures], |row| Ok(HeldAccount { account: row.get(0)?, reason: row.get(1)? }))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Writes to the disk, to know that it can be written to.
+    pub fn probe(&self, now: EpochMs) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            transaction.execute(
+                "INSERT INTO meta (key, value) VALUES ('probed-at-ms', ?1) \
+                 ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                [now.to_string()],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// The connections that have subscriptions, with the cards these are to.
+    pub fn subscribed_cards(&self) -> Result<Vec<(String, String)>, StoreError> {
+        self.read(|db| {
+            let mut statement =
+                db.prepare_cached("SELECT DISTINCT connection, card FROM subscription ORDER BY 1, 2")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The connections for which something is registered.
+    pub fn registered_connections(&self) -> Result<Vec<String>, StoreError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached("SELECT DISTINCT connection FROM registration")?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The names of all connections.
+    pub fn connection_names(&self) -> Result<HashSet<String>, StoreError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached("SELECT name FROM connection")?;
+            let rows = statement.query_map([], |row| row.get(0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Up to `most` deliveries to read next, as pairs of connection and id: the oldest of one connection, then of the
+    /// next one after it, once around, beginning after the connection `after`. `is_busy` says which deliveries are
+    /// being read, `is_full` which connections have had their share.
+    pub fn next_deliveries(
+        &self,
+        now: EpochMs,
+        after: &str,
+        most: usize,
+        is_busy: &dyn Fn(&str) -> bool,
+        is_full: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        self.read(|db| {
+            let mut next = db.prepare_cached(
+                "SELECT min(connection) FROM delivery WHERE state = 'pending' AND connection > ?1 AND due_at_ms <= ?2",
+            )?;
+            let mut oldest = db.prepare_cached(
+                "SELECT id FROM delivery WHERE state = 'pending' AND connection = ?1 AND due_at_ms <= ?2 \
+                 ORDER BY received_at_ms, rowid",
+            )?;
+            let mut found = Vec::new();
+            let mut place = after.to_owned();
+            let mut wrapped = false;
+            while found.len() < most {
+                let connection: Option<String> = next.query_row(params![place, now], |row| row.get(0))?;
+                let Some(connection) = connection.filter(|one| !wrapped || one.as_str() <= after) else {
+                    if wrapped || after.is_empty() {
+                        break;
+                    }
+                    (wrapped, place) = (true, String::new());
+                    continue;
+                };
+                if !is_full(&connection) {
+                    let mut rows = oldest.query(params![connection, now])?;
+                    while let Some(row) = rows.next()? {
+                        let id: String = row.get(0)?;
+                        if !is_busy(&id) {
+                            found.push((connection.clone(), id));
+                            break;
+                        }
+                    }
+                }
+                place = connection;
+            }
+            Ok(found)
+        })
+    }
+
+    /// The delivery that brought an event; the outer none where the event is not kept any more.
+    pub fn delivery_of_event(&self, event: &str) -> Result<Option<Option<String>>, StoreError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached("SELECT delivery FROM event WHERE id = ?1")?;
+            Ok(statement.query_row([event], |row| row.get(0)).optional()?)
+        })
+    }
+}

@@ -1,0 +1,189 @@
+//! Commits, syncs and what happens when a sync fails.
+
+use std::fs::File;
+use std::io;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::*;
+
+fn note(store: &Store, key: &str) -> Result<(), StoreError> {
+    store.note(|db| put(db, key))
+}
+
+fn write(store: &Store, key: &str) -> Result<(), StoreError> {
+    store.write(|db| put(db, key))
+}
+
+fn put(db: &Connection, key: &str) -> Result<(), StoreError> {
+    db.execute("INSERT INTO meta (key, value) VALUES (?1, hex(zeroblob(1500)))", [key])?;
+    Ok(())
+}
+
+fn keys(path: &Path) -> usize {
+    let sql = "SELECT count(*) FROM meta WHERE key LIKE 'k%'";
+    Connection::open(path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+/// A copy of the database and its log as a disk would hold them that lost the power now.
+fn copy(home: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["harness.db", "harness.db-wal"] {
+        std::fs::copy(home.join(name), copy.path().join(name)).unwrap();
+    }
+    copy
+}
+
+#[test]
+fn many_who_write_at_once_share_their_syncs() {
+    static SYNCS: AtomicU32 = AtomicU32::new(0);
+    fn counted(file: &File) -> io::Result<()> {
+        SYNCS.fetch_add(1, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(5));
+        file.sync_data()
+    }
+    let (home, mut store) = store();
+    Arc::get_mut(&mut store.parts).unwrap().journal.sync_file = counted;
+    let all_there = Barrier::new(16);
+    std::thread::scope(|scope| {
+        for thread in 0..16 {
+            let (store, all_there) = (&store, &all_there);
+            scope.spawn(move || {
+                all_there.wait();
+                for number in 0..20 {
+                    write(store, &format!("k{thread}.{number}")).unwrap();
+                }
+            });
+        }
+    });
+    let syncs = SYNCS.load(Ordering::Relaxed);
+    assert!(syncs < 160, "{syncs} syncs for 320 writes");
+    assert_eq!(keys(&copy(home.path()).path().join("harness.db")), 320);
+}
+
+#[test]
+fn a_reader_does_not_wait_for_a_writer() {
+    let (_home, store) = store();
+    let seen = store.write(|db| {
+        put(db, "k1")?;
+        // In the middle of a transaction, on the same thread: it would wait for ever.
+        store.read(|db| {
+            Ok::<u32, StoreError>(db.query_row("SELECT count(*) FROM meta WHERE key = 'k1'", [], |row| row.get(0))?)
+        })
+    });
+    assert_eq!(seen.unwrap(), 0, "what is not committed is not seen");
+}
+
+#[test]
+fn a_reader_cannot_write() {
+    let (_home, store) = store();
+    assert!(store.read(|db| put(db, "k1")).is_err());
+}
+
+#[test]
+fn what_was_noted_is_there_with_the_next_write() {
+    let (home, store) = store();
+    note(&store, "k1").unwrap();
+    write(&store, "k2").unwrap();
+    assert_eq!(keys(&copy(home.path()).path().join("harness.db")), 2);
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_confirmed_until_the_journal_was_written_again() {
+    static FAILS: AtomicBool = AtomicBool::new(false);
+    fn flaky(file: &File) -> io::Result<()> {
+        if FAILS.load(Ordering::Relaxed) { Err(io::Error::other("a made-up fault")) } else { file.sync_data() }
+    }
+    let (home, mut store) = store();
+    Arc::get_mut(&mut store.parts).unwrap().journal.sync_file = flaky;
+    write(&store, "k1").unwrap();
+    FAILS.store(true, Ordering::Relaxed);
+    let error = write(&store, "k2").unwrap_err();
+    assert!(error.is_of_the_disk() && error.to_string().contains("a made-up fault"), "{error}");
+    assert!(note(&store, "k3").is_err(), "the journal could not be written again");
+    FAILS.store(false, Ordering::Relaxed);
+    assert!(write(&store, "k4").is_err(), "not tried again at once");
+    std::thread::sleep(Duration::from_millis(550));
+    write(&store, "k5").unwrap();
+    assert_eq!(keys(&copy(home.path()).path().join("harness.db")), 3, "the one in doubt, and no refused one");
+}
+
+#[test]
+fn a_journal_that_lost_a_page_is_not_mended() {
+    static FAILS: AtomicBool = AtomicBool::new(false);
+    fn flaky(file: &File) -> io::Result<()> {
+        if FAILS.load(Ordering::Relaxed) { Err(io::Error::other("a made-up fault")) } else { file.sync_data() }
+    }
+    use std::os::unix::fs::FileExt as _;
+    let (home, mut store) = store();
+    Arc::get_mut(&mut store.parts).unwrap().journal.sync_file = flaky;
+    write(&store, "k1").unwrap();
+    FAILS.store(true, Ordering::Relaxed);
+    write(&store, "k2").unwrap_err();
+    FAILS.store(false, Ordering::Relaxed);
+    let log = File::options().read(true).write(true).open(home.path().join("harness.db-wal")).unwrap();
+    let end = log.metadata().unwrap().len();
+    log.write_all_at(&[0; 512], end - 1000).unwrap();
+    assert!(matches!(write(&store, "k3"), Err(StoreError::JournalLost)));
+    drop(store);
+}
+
+#[test]
+fn the_journal_begins_anew_while_writers_go_on() {
+    let (home, store) = store();
+    for number in 0..800 {
+        let key = format!("k{number}");
+        let rows = |db: &Transaction<'_>| (0..20).try_for_each(|row| put(db, &format!("{key}.{row}")));
+        store.note(rows).unwrap();
+    }
+    write(&store, "k-last").unwrap();
+    let log = std::fs::metadata(home.path().join("harness.db-wal")).unwrap().len();
+    assert_eq!(keys(&home.path().join("harness.db")), 16_001);
+    assert!(log < 120 << 20, "the journal grew to {log} bytes");
+}
+
+/// Every offset is in the long test I11.
+#[test]
+fn a_journal_cut_or_changed_anywhere_gives_a_prefix_and_never_a_panic() {
+    let (home, store) = store();
+    // Everything so far is in the database file; then some commits that are in the journal only.
+    store.parts.writer().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    for number in 0..6 {
+        store
+            .write(|db| {
+                db.execute("INSERT INTO meta VALUES (?1, 'v')", [format!("k{number}")]).map_err(StoreError::from)
+            })
+            .unwrap();
+    }
+    let taken = copy(home.path());
+    let log = std::fs::read(taken.path().join("harness.db-wal")).unwrap();
+    let path = taken.path().join("harness.db");
+    let database = std::fs::read(&path).unwrap();
+    let prefix_of = |log: &[u8]| {
+        for ending in ["-shm", "-wal"] {
+            let _ = std::fs::remove_file(format!("{}{ending}", path.display()));
+        }
+        std::fs::write(&path, &database).unwrap();
+        std::fs::write(taken.path().join("harness.db-wal"), log).unwrap();
+        let db = Connection::open(&path).unwrap();
+        // It is thrown away: no need to sync what closing moves out of the journal.
+        db.pragma_update(None, "synchronous", "OFF").unwrap();
+        let mut statement = db.prepare("SELECT key FROM meta WHERE key LIKE 'k%' ORDER BY key").unwrap();
+        let keys: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+        assert_eq!(keys, (0..keys.len()).map(|number| format!("k{number}")).collect::<Vec<_>>());
+        keys.len()
+    };
+    assert_eq!(prefix_of(&log), 6);
+    let mut last = 0;
+    for length in (0..log.len()).step_by(97).chain([log.len()]) {
+        let kept = prefix_of(&log[..length]);
+        assert!(kept >= last, "a longer journal holds no less");
+        last = kept;
+    }
+    for at in (0..log.len()).step_by(97) {
+        let mut changed = log.clone();
+        changed[at] ^= 1 << (at % 8);
+        prefix_of(&changed);
+    }
+}
