@@ -2,6 +2,7 @@
 //! of `cargo xtask test --faults`.
 
 mod authentication;
+mod bombs;
 mod canary;
 pub(crate) mod cell;
 mod crash;

@@ -1,6 +1,6 @@
 //! Inputs made from others.
 
-use proptest::prelude::{Rng as _, RngCore as _};
+use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
 /// The longest input.
@@ -68,7 +68,7 @@ impl Mutator {
     }
 
     fn below(&mut self, most: usize) -> usize {
-        self.0.random_range(0..most.max(1))
+        (self.0.next_u64() % most.max(1) as u64) as usize
     }
 
     /// The next input: one of the seeds, changed in up to eight places; now and then nothing but noise.
