@@ -60,13 +60,6 @@ impl Mutator {
         Self(TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
     }
 
-    /// Bytes that mean nothing.
-    pub(super) fn noise(&mut self, length: usize) -> Vec<u8> {
-        let mut noise = vec![0; length];
-        self.0.fill_bytes(&mut noise);
-        noise
-    }
-
     fn below(&mut self, most: usize) -> usize {
         (self.0.next_u64() % most.max(1) as u64) as usize
     }
@@ -74,8 +67,9 @@ impl Mutator {
     /// The next input: one of the seeds, changed in up to eight places; now and then nothing but noise.
     pub(super) fn next(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
         if self.below(50) == 0 {
-            let length = self.below(256);
-            return self.noise(length);
+            let mut noise = vec![0; self.below(256)];
+            self.0.fill_bytes(&mut noise);
+            return noise;
         }
         let mut input = seeds[self.below(seeds.len())].clone();
         for _ in 0..=self.below(8) {
