@@ -90,7 +90,7 @@ fn s10_the_same_call_takes_the_same_steps_to_the_same_answer() {
         let network = Network::new().expect("TLS");
         let origin = format!("{}/", service.url());
         let access = with_token(network, vec![pinned(&origin)], true, "fake-token").with_recorder(recorder.clone());
-        let settings = json!({"site": service.url(), "base-url": origin, "deployment": "cloud"});
+        let settings = json!({"site": origin, "deployment": "cloud"});
         let call = call("repeating", &settings);
         let came = wait_for(plugin.invoke(&access, &call, card, &input.to_string(), None));
         (format!("{came:?}"), recorder.snapshot().fuel)
@@ -116,7 +116,7 @@ fn s10_the_same_call_takes_the_same_steps_to_the_same_answer() {
         "the sample of every action card, and `describe`, twice in the same circumstances",
         "same output and same fuel: 100 %",
         format!("{same} of {runs} the same ({done} of {} samples done){}", cards.len(), odd.join("; ")),
-        same == runs && done > 0 && runs > 1,
+        same == runs && 2 * done >= cards.len(),
     );
 }
 

@@ -151,8 +151,10 @@ fn stored_json(input: &[u8]) {
         let store = Store::open(&path).expect("a store");
         let other = rusqlite::Connection::open(&path).expect("the same database");
         other.pragma_update(None, "synchronous", "OFF").expect("a pragma");
-        let row = "INSERT INTO connection (id, name, component, connector, method, form, settings, origins, created_at)
-                   VALUES ('c', 'n', 'x.wasm', 'x', 'token', '{}', '{}', '[]', 0)";
+        let row =
+            "INSERT INTO connection (id, name, component, connector, method, form, settings, origins, allow_private,
+                       proven, created_at_ms, updated_at_ms)
+                   VALUES ('c', 'n', 'x.wasm', 'x', 'token', '{}', '{}', '[]', 0, 0, 0, 0)";
         other.execute(row, []).expect("a connection");
         (folder, store, std::sync::Mutex::new(other))
     });
