@@ -6,7 +6,7 @@
 //! (`commands`, `refusals`, `explained`), does the simulator answer as Atlassian's documents say (`openapi`), is
 //! the component what the reviewer was told (`imports`), does a person see how it stands and
 //! can they stop it (`operate`), and do host and connector hold against
-//! harm (`faults`, each under its number).
+//! harm (`faults`, each under its number) and against bytes that mean nothing (`fuzz`).
 
 mod built;
 mod figure;
@@ -23,6 +23,7 @@ mod cards;
 mod commands;
 mod explained;
 mod faults;
+mod fuzz;
 mod hosts;
 mod imports;
 mod main_job;

@@ -1,7 +1,7 @@
 //! Compiling a component that nobody has vouched for. Parsing, validating and compiling take a stranger's bytes through
 //! a lot of code that was written to be fast; a component made for it can keep that code busy for hours or make it take
-//! all memory. So a program that can start itself again does this in a process of its own, which has no secret, no
-//! home and no network use, and which the operating system stops at the limits below.
+//! all memory. So a program that can start itself again does this in a process of its own, which is given nothing but
+//! those bytes, and which the operating system stops at the limits below.
 
 use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
@@ -49,7 +49,8 @@ impl Compiler {
         if running.exists() {
             return Self::Child(running.to_owned());
         }
-        std::env::current_exe().map_or(Self::Here, Self::Child)
+        // Where it is not known what runs, the start fails and says so: compiling here instead would be no defence.
+        Self::Child(std::env::current_exe().unwrap_or_else(|_| running.to_owned()))
     }
 }
 

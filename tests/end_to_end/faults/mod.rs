@@ -2,12 +2,15 @@
 //! of `cargo xtask test --faults`.
 
 mod authentication;
+mod bombs;
 mod canary;
-mod cell;
+pub(crate) mod cell;
 mod crash;
+mod determinism;
 mod doc_traps;
 mod engine;
 mod guest_secrets;
+mod guest_values;
 mod intake;
 mod journal;
 mod network;

@@ -2,7 +2,7 @@
 //! the host allowed.
 
 use crate::contract::action::{Continuation, Progress, Step};
-use crate::contract::types::{Aside, Call, Error, Notice, Severity};
+use crate::contract::types::{Aside, Call, Error, Failure, FieldFailure, Notice, Severity};
 use crate::{failure, memory, refused, wire::Shot};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -28,6 +28,7 @@ pub(crate) const CARDS: &[(&str, bool, &str)] = &[
     ("huge-state", true, "Is not done, with a state of `bytes`."),
     ("huge-failure", true, "Fails with a sentence of `bytes` that has line ends and control characters."),
     ("bad-json", true, "Answers text that is no JSON `at` output, memo, state or extra."),
+    ("bad-text", true, "Answers `text`, which may be `hex:…` and no text at all, `at` any place of a result."),
     ("bad-output", true, "Answers JSON that its schema does not allow."),
     ("reserved-error", true, "Answers the error that is reserved for hosts."),
     ("endless", true, "Is never done, and wants `wait` milliseconds each time."),
@@ -114,6 +115,31 @@ pub(crate) fn run(call: &Call, card: &str, text: &str, state: Option<&str>) -> R
                 "memo" => aside.memo = Some(bad),
                 "extra" => aside.extra = bad,
                 "state" => return Ok((more(bad, 0), aside)),
+                _ => return Ok((Step::Done(bad), aside)),
+            }
+            json!({})
+        }
+        "bad-text" => {
+            let bad = memory::raw(&input.text);
+            let notice = |code: &str, message: &str| Notice {
+                severity: Severity::Info,
+                code: code.to_owned(),
+                message: message.to_owned(),
+            };
+            match input.at.as_str() {
+                "memo" => aside.memo = Some(bad),
+                "extra" => aside.extra = bad,
+                "notice-code" => aside.notices.push(notice(&bad, "said")),
+                "notice-message" => aside.notices.push(notice("said", &bad)),
+                "state" => return Ok((more(bad, 0), aside)),
+                "failure-message" => return Err(Error::Permanent(failure(&bad))),
+                "failure-code" => {
+                    return Err(Error::Permanent(Failure { code: bad, ..failure("said") }));
+                }
+                "failure-field" => {
+                    let fields = vec![FieldFailure { pointer: bad.clone(), name: bad.clone(), message: bad }];
+                    return Err(Error::Permanent(Failure { fields, ..failure("said") }));
+                }
                 _ => return Ok((Step::Done(bad), aside)),
             }
             json!({})

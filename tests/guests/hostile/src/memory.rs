@@ -35,6 +35,13 @@ fn read(address: usize) -> u8 {
     unsafe { read_volatile(with_exposed_provenance(address)) }
 }
 
+/// The text itself; of `hex:…` the bytes, whether or not they are text.
+pub(crate) fn raw(text: &str) -> String {
+    let Some(digits) = text.strip_prefix("hex:") else { return text.to_owned() };
+    // SAFETY: none. What is no UTF-8 only travels to the host, which has to refuse it.
+    unsafe { String::from_utf8_unchecked(unhex(digits)) }
+}
+
 fn unhex(digits: &str) -> Vec<u8> {
     let digits: Vec<_> = digits.chars().filter_map(|digit| digit.to_digit(16)).collect();
     digits.chunks_exact(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect()

@@ -1,12 +1,14 @@
 //! Requests that a connector should not send, sent as they were asked for.
 
+use crate::memory::raw;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use wasip2::http::outgoing_handler::{self, FutureIncomingResponse};
 use wasip2::http::types::{Fields, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme};
 use wasip2::io::streams::StreamError;
 
-/// A request in every detail. Nothing in it is checked or put right by the guest.
+/// A request in every detail. Nothing in it is checked or put right by the guest. Every text may be `hex:…`: bytes that
+/// need not be text.
 #[derive(Clone, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub(crate) struct Shot {
@@ -60,7 +62,7 @@ impl Shot {
         let append =
             |name: &str, value: &[u8]| headers.append(name, value).map_err(|error| ("header", error.to_string()));
         for (name, value) in &self.headers {
-            append(name, value.as_bytes())?;
+            append(&raw(name), raw(value).as_bytes())?;
         }
         for number in 0..self.flood_headers {
             append(&format!("x-flood-{number}"), b"flood")?;
@@ -70,16 +72,16 @@ impl Shot {
         }
 
         let request = OutgoingRequest::new(headers);
-        request.set_method(&method(&self.method)).map_err(unnamed("method"))?;
+        request.set_method(&method(&raw(&self.method))).map_err(unnamed("method"))?;
         let scheme = match self.scheme.as_deref().unwrap_or(base_scheme) {
             "http" => Scheme::Http,
             "https" => Scheme::Https,
-            other => Scheme::Other(other.to_owned()),
+            other => Scheme::Other(raw(other)),
         };
         request.set_scheme(Some(&scheme)).map_err(unnamed("scheme"))?;
         let authority = self.authority.as_deref().unwrap_or(base_authority);
-        request.set_authority(Some(authority)).map_err(unnamed("authority"))?;
-        let path = self.path + &"a".repeat(self.long_path);
+        request.set_authority(Some(&raw(authority))).map_err(unnamed("authority"))?;
+        let path = raw(&self.path) + &"a".repeat(self.long_path);
         request.set_path_with_query(Some(&path)).map_err(unnamed("path"))?;
         let sink = request.body().map_err(unnamed("body"))?;
         let answer = outgoing_handler::handle(request, None).map_err(|code| ("send", code.to_string()))?;

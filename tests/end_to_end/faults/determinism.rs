@@ -1,0 +1,126 @@
+//! S10: with a clock and randomness that repeat, and work counted instead of timed, a call repeats to the last step.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use host_harness::clock::{Clock, EpochMs};
+use host_harness::egress::{Network, Recorder};
+use host_harness::plugin::{CardKind, Limits, Plugin, Plugins};
+use serde_json::{Value, json};
+
+use super::cell::{call, pinned, with_token};
+use crate::built;
+use crate::figure::figure;
+use crate::http;
+use crate::runtime::{runtime, wait_for};
+use crate::service::{Reply, Request, Service};
+use crate::simulator::Jira;
+
+/// It is always the same moment, and every call draws the same numbers.
+#[derive(Default)]
+struct Repeating(AtomicU64);
+
+impl Clock for Repeating {
+    fn now_ms(&self) -> EpochMs {
+        1_700_000_000_000
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn sleep(&self, _: Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async {})
+    }
+
+    fn fill_random(&self, bytes: &mut [u8]) {
+        for byte in bytes {
+            // The state of a 64-bit linear congruential generator (Knuth, MMIX).
+            let next = |state: u64| Some(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+            let state =
+                self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).expect("there is always a next");
+            *byte = (state >> 33) as u8;
+        }
+    }
+}
+
+/// A service that answers what Jira once answered, and asks Jira where it does not know.
+fn replaying(jira: &Jira) -> Service {
+    let kept: Mutex<HashMap<(String, String, Vec<u8>), (u16, String)>> = Mutex::default();
+    let (url, authorization) = (jira.url().to_owned(), jira.authorization("admin"));
+    Service::start(move |request: &Request| {
+        let key = (request.method.clone(), request.target.clone(), request.body.clone());
+        let mut kept = kept.lock().expect("no answer panicked");
+        let (status, body) = kept
+            .entry(key)
+            .or_insert_with(|| {
+                let headers = [authorization.clone(), ("content-type".to_owned(), "application/json".to_owned())];
+                let answer = http::send(&request.method, &format!("{url}{}", request.target), &headers, &request.body);
+                (answer.status, answer.body)
+            })
+            .clone();
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        Reply { status, headers, body: body.into_bytes() }
+    })
+}
+
+/// What a call came to, and the fuel it took.
+type Came = (String, Option<u64>);
+
+#[test]
+fn s10_the_same_call_takes_the_same_steps_to_the_same_answer() {
+    let clock = Arc::new(Repeating::default());
+    let limits = Limits { fuel: Some(1 << 40), faults_until_quarantine: u32::MAX, ..Limits::default() };
+    let cache = tempfile::tempdir().expect("a temporary folder");
+    let plugins = {
+        let _entered = runtime().enter();
+        Plugins::new(cache.path(), limits, clock.clone()).expect("the engine starts")
+    };
+    let plugin = wait_for(plugins.load(&built::connector())).expect("the connector loads");
+    let jira = Jira::start();
+    let service = replaying(&jira);
+    let cards: Vec<_> = plugin.manifest().cards.iter().filter(|card| card.kind == CardKind::Action).cloned().collect();
+    let run = |card: &str, input: &Value| -> Came {
+        clock.0.store(1, Ordering::Relaxed);
+        let recorder = Recorder::default();
+        let network = Network::new().expect("TLS");
+        let origin = format!("{}/", service.url());
+        let access = with_token(network, vec![pinned(&origin)], true, "fake-token").with_recorder(recorder.clone());
+        let settings = json!({"site": origin, "deployment": "cloud"});
+        let call = call("repeating", &settings);
+        let came = wait_for(plugin.invoke(&access, &call, card, &input.to_string(), None));
+        (format!("{came:?}"), recorder.snapshot().fuel)
+    };
+    let (mut runs, mut same, mut done, mut odd) = (0, 0, 0, Vec::new());
+    for card in &cards {
+        // The first time Jira itself is asked, and changed.
+        run(&card.id, &card.sample["input"]);
+        let [first, second] = [(); 2].map(|()| run(&card.id, &card.sample["input"]));
+        runs += 1;
+        done += usize::from(first.0.starts_with("Ok("));
+        if first == second && first.1.is_some_and(|fuel| fuel > 0) {
+            same += 1;
+        } else {
+            odd.push(format!("{}: {:?} and {:?}", card.id, first, second));
+        }
+    }
+    let described = [(); 2].map(|()| describe(&plugin, &clock));
+    runs += 1;
+    same += usize::from(described[0] == described[1]);
+    figure(
+        "S10",
+        "the sample of every action card, and `describe`, twice in the same circumstances",
+        "same output and same fuel: 100 %",
+        format!("{same} of {runs} the same ({done} of {} samples done){}", cards.len(), odd.join("; ")),
+        same == runs && 2 * done >= cards.len(),
+    );
+}
+
+fn describe(plugin: &Plugin, clock: &Repeating) -> String {
+    clock.0.store(1, Ordering::Relaxed);
+    format!("{:?}", wait_for(plugin.describe(None)))
+}
