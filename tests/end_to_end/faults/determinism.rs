@@ -20,6 +20,11 @@ use crate::runtime::{runtime, wait_for};
 use crate::service::{Reply, Request, Service};
 use crate::simulator::Jira;
 
+/// A request: method, target, body.
+type Asked = (String, String, Vec<u8>);
+/// Its answer: status, body.
+type Answered = (u16, String);
+
 /// It is always the same moment, and every call draws the same numbers.
 #[derive(Default)]
 struct Repeating(AtomicU64);
@@ -50,7 +55,7 @@ impl Clock for Repeating {
 
 /// A service that answers what Jira once answered, and asks Jira where it does not know.
 fn replaying(jira: &Jira) -> Service {
-    let kept: Mutex<HashMap<(String, String, Vec<u8>), (u16, String)>> = Mutex::default();
+    let kept: Mutex<HashMap<Asked, Answered>> = Mutex::default();
     let (url, authorization) = (jira.url().to_owned(), jira.authorization("admin"));
     Service::start(move |request: &Request| {
         let key = (request.method.clone(), request.target.clone(), request.body.clone());
