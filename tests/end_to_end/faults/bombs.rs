@@ -20,17 +20,26 @@ fn connector_with(module: &[u8]) -> Vec<u8> {
         .map(|name| format!("(export \"workflow:connector/{name}@0.1.0\" (instance $empty))"))
         .concat();
     let shell = wat::parse_str(format!("(component (instance $empty) {exports})")).expect("a component");
-    let mut bytes = shell[..8].to_vec();
-    bytes.push(1);
-    let mut length = module.len();
+    [&shell[..8], &section(1, module), &shell[8..]].concat()
+}
+
+/// A section of a component: a core module (1) or a component (4).
+fn section(id: u8, content: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![id];
+    let mut length = content.len();
     while length >= 0x80 {
         bytes.push(length as u8 | 0x80);
         length >>= 7;
     }
     bytes.push(length as u8);
-    bytes.extend_from_slice(module);
-    bytes.extend_from_slice(&shell[8..]);
+    bytes.extend_from_slice(content);
     bytes
+}
+
+/// Components in components.
+fn deep(depth: u32) -> Vec<u8> {
+    const HEADER: &[u8] = b"\0asm\x0d\0\x01\0";
+    (0..depth).fold(HEADER.to_vec(), |inner, _| [HEADER, &section(4, &inner)].concat())
 }
 
 /// A module of functions that all have the same body and type: an i32 in, an i32 out.
@@ -135,7 +144,7 @@ fn bombs(size: u32) -> Vec<(&'static str, Vec<u8>)> {
             "ten thousand and one instances",
             text(&format!("(component (core module $m) {})", "(core instance (instantiate $m))".repeat(10_001))),
         ),
-        ("components nested a thousand deep", text(&format!("{}{}", "(component ".repeat(1_000), ")".repeat(1_000)))),
+        ("components nested a thousand deep", deep(1_000)),
         (
             "types that double a hundred times",
             text(&format!(
