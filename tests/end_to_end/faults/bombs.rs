@@ -78,7 +78,7 @@ fn nested(function: &mut Function, depth: u32, inner: &[Instruction<'_>]) {
 }
 
 /// What is made to be small to send and dear to take in.
-/// `size` 5 is what the compiler has to be stopped at, `size` 1 what a test can wait for.
+/// With `size` 50 the compiler has to be stopped at many of them, with 1 a test can wait for all.
 fn bombs(size: u32) -> Vec<(&'static str, Vec<u8>)> {
     use Instruction as I;
     let same = connector_with;
@@ -88,7 +88,7 @@ fn bombs(size: u32) -> Vec<(&'static str, Vec<u8>)> {
             "a body of additions",
             same(&module(1, 0, |f| {
                 f.instruction(&I::LocalGet(0));
-                put(f, 200_000 * size, &[I::I32Const(1), I::I32Add]);
+                put(f, 20_000 * size, &[I::I32Const(1), I::I32Add]);
             })),
         ),
         (
@@ -101,8 +101,8 @@ fn bombs(size: u32) -> Vec<(&'static str, Vec<u8>)> {
         (
             "results that are all alive at once",
             same(&module(1, 0, |f| {
-                put(f, 100_000 * size, &[I::LocalGet(0), I::Call(0)]);
-                put(f, 100_000 * size - 1, &[I::I32Xor]);
+                put(f, 500_000, &[I::LocalGet(0), I::Call(0)]);
+                put(f, 499_999, &[I::I32Xor]);
             })),
         ),
         (
@@ -314,7 +314,7 @@ fn s9_only_what_the_host_compiled_is_loaded_and_bombs_go_off_elsewhere() {
 #[ignore = "long: minutes of compiling"]
 fn larger_bombs_are_stopped_too() {
     let host = Harness::new();
-    for (name, bytes) in bombs(5) {
+    for (name, bytes) in bombs(50) {
         let blast = set_off(&host, name, &bytes);
         assert_eq!(blast.refused, Ok(()));
         assert!(blast.took <= MOST_TIME + Duration::from_secs(2), "{name}: {:?}", blast.took);

@@ -105,10 +105,10 @@ fn s10_the_same_call_takes_the_same_steps_to_the_same_answer() {
         run(&card.id, &card.sample["input"]);
         let came = [(); TIMES].map(|()| run(&card.id, &card.sample["input"]));
         done += usize::from(came[0].0.starts_with("Ok("));
-        // When an answer arrives is not in our hands: a guest that looks once too early looks once more.
-        let least = came.iter().filter_map(|(_, fuel)| *fuel).min();
-        let agree = came.iter().filter(|(_, fuel)| *fuel == least && least > Some(0)).count();
-        if came.iter().any(|(output, _)| *output != came[0].0) || agree < 2 {
+        // When an answer arrives is not in our hands: a guest that looks too early waits, which takes a few steps more.
+        let fuels: Vec<_> = came.iter().filter_map(|(_, fuel)| *fuel).collect();
+        let agree = fuels.iter().map(|one| fuels.iter().filter(|other| one == *other).count()).max();
+        if came.iter().any(|(output, _)| *output != came[0].0) || agree < Some(TIMES / 2 + 1) {
             odd.push(format!("{}: {came:?}", card.id));
         }
     }
@@ -130,7 +130,7 @@ fn s10_the_same_call_takes_the_same_steps_to_the_same_answer() {
         "the sample of every action card, deliveries and `describe`, again and again in the same circumstances",
         "same output and same fuel: 100 %",
         format!(
-            "{} action cards ({done} done), {TIMES} times each: same output, and the same least fuel but for waiting; \
+            "{} action cards ({done} done), {TIMES} times each: same output, most with the same fuel, the rest waited once; \
              {offline} calls without a request: same output and fuel; {} differ {}",
             cards.len(),
             odd.len(),
