@@ -15,7 +15,6 @@ use self::bindings::exports::workflow::connector::{action, catalog, connection, 
 use self::convert::{aside_out, call_in, choices_out, delivery_in, ensure_in, ensured_out, error_out, json_in};
 use self::convert::{health_out, invoked_out, occurrence_out, prepared_out, subscription_in};
 use self::wire::Wire;
-use serde_json::Value;
 
 struct Component;
 
@@ -26,7 +25,7 @@ impl catalog::Guest for Component {
         let connection = connection.map(convert::connection_in).transpose().map_err(error_out)?;
         let description = crate::catalog::describe(connection.as_ref());
         Ok(catalog::Description {
-            manifest: description.manifest.to_string(),
+            manifest: description.manifest.to_owned(),
             lacking: description
                 .lacking
                 .into_iter()
@@ -54,8 +53,8 @@ impl catalog::Guest for Component {
         let schema = crate::catalog::schema(&mut Wire::new(call.deadline_ms), &call, &card, &input);
         let schema = schema.map_err(error_out)?;
         Ok(catalog::CardSchema {
-            input: schema.input.to_string(),
-            output: schema.output.to_string(),
+            input: crate::json::text(&schema.input),
+            output: crate::json::text(&schema.output),
             aside: aside_out(schema.aside),
         })
     }
@@ -87,7 +86,6 @@ impl action::Guest for Component {
     ) -> Result<action::Invoked, types::Error> {
         let call = call_in(call).map_err(error_out)?;
         let input = json_in("input", &input).map_err(error_out)?;
-        let state: Option<Value> = state.map(|text| json_in("state", &text)).transpose().map_err(error_out)?;
         let mut wire = Wire::new(call.deadline_ms);
         crate::action::invoke(&mut wire, &call, &card, input, state).map(invoked_out).map_err(error_out)
     }

@@ -1,6 +1,6 @@
 //! A host whose answers are written down beforehand, and which keeps what it was asked.
 
-use crate::contract::{Call, Connection};
+use crate::contract::{Call, Connection, Step};
 use crate::host::{Host, Request, Response, SendError};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -57,6 +57,14 @@ impl Host for Script {
 }
 
 pub(crate) const SITE: &str = "https://demo.atlassian.net/";
+
+/// What a card gave, which has to be done.
+pub(crate) fn done(step: &Step) -> Value {
+    match step {
+        Step::Done(output) => serde_json::from_str(output).expect("an output is JSON"),
+        Step::More(_) => panic!("the card is not done"),
+    }
+}
 
 /// An answer with a JSON body.
 pub(crate) fn json_answer(status: u16, body: &Value) -> Scripted {

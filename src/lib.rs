@@ -15,6 +15,9 @@ pub mod host;
 pub mod jira;
 
 mod field;
+mod form;
+mod json;
+mod sorted;
 
 #[cfg(target_arch = "wasm32")]
 mod component;

@@ -3,19 +3,18 @@
 use super::{Action, Behaviour, Progress, operation};
 use crate::contract::{Error, Failure, FailureClass};
 use crate::document::RichText;
-use crate::jira::answer::named;
-use crate::jira::client::{Ask, Client, FieldPlace};
+use crate::form::{Form, Misfit, Read, lacks};
+use crate::jira::client::{Ask, Client, Places};
 use crate::jira::path;
+use crate::json::{Object, Write};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 
 /// The card.
 pub(crate) struct AddComment;
 
 /// What to say, and where.
-#[derive(Deserialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Input {
     /// The issue: its key (DEMO-1) or id.
@@ -29,8 +28,18 @@ pub(crate) struct Input {
     visibility: Option<Visibility>,
 }
 
+impl Read for Input {
+    fn read(form: &mut Form) -> Result<Self, Misfit> {
+        Ok(Self {
+            issue: form.text("issue")?,
+            body: form.rich_text("body")?,
+            visibility: form.optional_form("visibility")?,
+        })
+    }
+}
+
 /// A circle of readers.
-#[derive(Deserialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Visibility {
     /// Whether it is a role of the project or a group.
@@ -41,8 +50,15 @@ pub(crate) struct Visibility {
     name: String,
 }
 
+impl Read for Visibility {
+    fn read(form: &mut Form) -> Result<Self, Misfit> {
+        let circles = [("role", Circle::Role), ("group", Circle::Group)];
+        Ok(Self { kind: form.choice("type", &circles)?.ok_or_else(|| lacks("type"))?, name: form.text("name")? })
+    }
+}
+
 /// What kind of circle.
-#[derive(Deserialize, JsonSchema, Clone, Copy)]
+#[derive(JsonSchema, Clone, Copy)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Circle {
     /// A role of the project.
@@ -52,12 +68,21 @@ pub(crate) enum Circle {
 }
 
 /// The comment that was added.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 pub(crate) struct Output {
     /// The comment's id.
     id: String,
     /// The comment's place on the issue's page, for people.
     url: String,
+}
+
+impl Write for Output {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        object.string("id", &self.id);
+        object.string("url", &self.url);
+        object.text()
+    }
 }
 
 impl Action for AddComment {
@@ -67,7 +92,7 @@ impl Action for AddComment {
     const BEHAVIOUR: Behaviour =
         Behaviour { read_only: false, destructive: false, idempotent: false, idempotency_key: "recorded" };
     type Input = Input;
-    type Output = Output;
+    type Output<'t> = Output;
 
     fn sample() -> (Value, Value) {
         (
@@ -76,7 +101,7 @@ impl Action for AddComment {
         )
     }
 
-    fn run(client: &mut Client<'_>, input: Input, _: Option<Value>) -> Result<Progress<Output>, Error> {
+    fn run(client: &mut Client<'_>, input: Input, _: Option<String>) -> Result<Progress, Error> {
         let issue = path::issue(&input.issue, "/issue", "Issue")?;
         let mut body = json!({ "body": input.body.to_adf("/body", "Text")? });
         if let Some(visibility) = &input.visibility {
@@ -94,9 +119,9 @@ impl Action for AddComment {
             .fields(places())
             .body(body);
         let answer = client.send(&ask)?;
-        let id = named(&answer.body, "id").ok_or_else(|| unnamed(answer.status))?.to_owned();
+        let id = answer.members().named("id").ok_or_else(|| unnamed(answer.status))?.into_owned();
         let url = format!("{}?focusedCommentId={}", client.site.issue_page(issue), path::encode(&id));
-        Ok(Progress::Done(Output { id, url }))
+        Ok(Progress::done::<Self>(&Output { id, url }))
     }
 }
 
@@ -109,11 +134,12 @@ fn unnamed(status: u16) -> Error {
     failure.uncertain()
 }
 
-fn places() -> BTreeMap<String, FieldPlace> {
-    [("comment", "/body", "Text"), ("body", "/body", "Text"), ("commentLevel", "/visibility", "Visibility")]
-        .into_iter()
-        .map(|(id, pointer, name)| (id.to_owned(), FieldPlace { pointer: pointer.to_owned(), name: name.to_owned() }))
-        .collect()
+fn places() -> Places {
+    Places::of(&[
+        ("comment", "/body", "Text"),
+        ("body", "/body", "Text"),
+        ("commentLevel", "/visibility", "Visibility"),
+    ])
 }
 
 #[cfg(test)]

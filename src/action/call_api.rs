@@ -2,11 +2,12 @@
 
 use super::{Action, Behaviour, Progress};
 use crate::contract::{Error, Failure};
+use crate::form::{Form, Misfit, Read};
 use crate::jira::client::{Ask, Client};
 use crate::jira::path;
+use crate::json::{self, Object, Write};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// The card.
@@ -35,7 +36,7 @@ const SHOWN: &[&str] = &[
 ];
 
 /// What to call.
-#[derive(Deserialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Input {
     /// The method.
@@ -52,19 +53,35 @@ pub(crate) struct Input {
     /// Parameters. A list repeats its parameter.
     #[schemars(title = "Query")]
     #[serde(default)]
-    query: BTreeMap<String, Value>,
+    query: Map<String, Value>,
     /// Headers, where an endpoint wants one: X-ExperimentalApi, If-Match, Accept-Language.
-    #[schemars(title = "Headers")]
+    #[schemars(title = "Headers", with = "BTreeMap<String, String>")]
     #[serde(default)]
-    headers: BTreeMap<String, String>,
+    headers: Vec<(String, String)>,
     /// The body, sent as JSON; null sends none.
     #[schemars(title = "Body")]
     #[serde(default)]
     body: Value,
 }
 
+impl Read for Input {
+    fn read(form: &mut Form) -> Result<Self, Misfit> {
+        let methods =
+            [Method::Get, Method::Post, Method::Put, Method::Patch, Method::Delete, Method::Head, Method::Options];
+        let apis = [("platform", Api::Platform), ("agile", Api::Agile), ("service-desk", Api::ServiceDesk)];
+        Ok(Self {
+            method: form.choice("method", &methods.map(|method| (method.name(), method)))?.unwrap_or_default(),
+            api: form.choice("api", &apis)?.unwrap_or_default(),
+            path: form.text("path")?,
+            query: form.members("query")?,
+            headers: form.texts_by_name("headers")?,
+            body: form.value("body"),
+        })
+    }
+}
+
 /// HTTP methods.
-#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[derive(JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) enum Method {
     #[default]
@@ -78,7 +95,7 @@ pub(crate) enum Method {
 }
 
 /// Jira's APIs.
-#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[derive(JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Api {
     /// Jira itself: /rest/api/3/.
@@ -91,14 +108,26 @@ pub(crate) enum Api {
 }
 
 /// What Jira answered.
-#[derive(Serialize, JsonSchema)]
-pub(crate) struct Output {
+#[derive(JsonSchema)]
+pub(crate) struct Output<'t> {
     /// The HTTP status, 200 to 299: others are errors.
     status: u16,
     /// Some of the headers, names in lower case.
-    headers: BTreeMap<String, String>,
+    #[schemars(with = "BTreeMap<String, String>")]
+    headers: Map<String, Value>,
     /// The body; null where there was none.
-    body: Value,
+    #[schemars(with = "Value")]
+    body: &'t str,
+}
+
+impl Write for Output<'_> {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        object.raw("status", &self.status.to_string());
+        object.raw("headers", &json::text(&self.headers));
+        object.raw("body", self.body);
+        object.text()
+    }
 }
 
 impl Method {
@@ -122,7 +151,7 @@ impl Action for CallApi {
     const BEHAVIOUR: Behaviour =
         Behaviour { read_only: false, destructive: true, idempotent: false, idempotency_key: "ignored" };
     type Input = Input;
-    type Output = Output;
+    type Output<'t> = Output<'t>;
 
     fn sample() -> (Value, Value) {
         (
@@ -131,7 +160,7 @@ impl Action for CallApi {
         )
     }
 
-    fn run(client: &mut Client<'_>, input: Input, _: Option<Value>) -> Result<Progress<Output>, Error> {
+    fn run(client: &mut Client<'_>, input: Input, _: Option<String>) -> Result<Progress, Error> {
         let path = whole_path(&input)?;
         let mut ask = Ask::new(input.method.name(), path.clone(), &path);
         for (name, value) in &input.query {
@@ -151,8 +180,10 @@ impl Action for CallApi {
             ask = ask.body(input.body.clone());
         }
         let answer = client.send(&ask)?;
-        let headers = answer.headers.into_iter().filter(|(name, _)| SHOWN.contains(&name.as_str())).collect();
-        Ok(Progress::Done(Output { status: answer.status, headers, body: answer.body }))
+        let shown = answer.headers.iter().filter(|(name, _)| SHOWN.contains(&name.as_str()));
+        let headers = shown.map(|(name, value)| (name.clone(), json!(value))).collect();
+        let body = answer.raw();
+        Ok(Progress::done::<Self>(&Output { status: answer.status, headers, body }))
     }
 }
 

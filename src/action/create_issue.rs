@@ -5,18 +5,18 @@ use super::{Action, Behaviour, Page, Progress, operation};
 use crate::contract::{ChoiceQuery, Error, Failure};
 use crate::document::RichText;
 use crate::field::{self, meta};
-use crate::jira::client::{Ask, Client, FieldPlace};
+use crate::form::{Form, Misfit, Read};
+use crate::jira::client::{Ask, Client, Places};
 use crate::jira::path;
+use crate::json::{Object, Write};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 
 /// The card.
 pub(crate) struct CreateIssue;
 
 /// What to create.
-#[derive(Deserialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Input {
     /// The project: its key (DEMO) or id.
@@ -38,11 +38,24 @@ pub(crate) struct Input {
     /// option's name, a date, a list of labels, a user's e-mail address or "me"; objects in Jira's own shape are passed on.
     #[schemars(title = "Fields")]
     #[serde(default)]
-    fields: BTreeMap<String, Value>,
+    fields: Map<String, Value>,
+}
+
+impl Read for Input {
+    fn read(form: &mut Form) -> Result<Self, Misfit> {
+        Ok(Self {
+            project: form.text("project")?,
+            issue_type: form.text("issue-type")?,
+            summary: form.text("summary")?,
+            description: form.optional_rich_text("description"),
+            parent: form.optional_text("parent")?,
+            fields: form.members("fields")?,
+        })
+    }
 }
 
 /// What was created.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 pub(crate) struct Output {
     /// The issue's id, which never changes.
     id: String,
@@ -50,6 +63,16 @@ pub(crate) struct Output {
     key: String,
     /// The issue's page, for people.
     url: String,
+}
+
+impl Write for Output {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        object.string("id", &self.id);
+        object.string("key", &self.key);
+        object.string("url", &self.url);
+        object.text()
+    }
 }
 
 impl Action for CreateIssue {
@@ -61,7 +84,7 @@ impl Action for CreateIssue {
     const OPTIONS: &'static [&'static str] = &["/project", "/issue-type"];
     const DYNAMIC: &'static [&'static str] = &["/project", "/issue-type"];
     type Input = Input;
-    type Output = Output;
+    type Output<'t> = Output;
 
     fn sample() -> (Value, Value) {
         (
@@ -76,7 +99,7 @@ impl Action for CreateIssue {
         )
     }
 
-    fn run(client: &mut Client<'_>, input: Input, _: Option<Value>) -> Result<Progress<Output>, Error> {
+    fn run(client: &mut Client<'_>, input: Input, _: Option<String>) -> Result<Progress, Error> {
         let project = input.project.trim();
         let issue_type = input.issue_type.trim();
         for (text, pointer, name) in [
@@ -119,12 +142,15 @@ impl Action for CreateIssue {
             }
             field::named(error, known.as_deref().unwrap_or_default())
         })?;
-        let text = |name: &str| answer.body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let (id, key) = (text("id"), text("key"));
-        if id.is_empty() || key.is_empty() {
+        let made = answer.members();
+        let (Some(id), Some(key)) = (made.named("id"), made.named("key")) else {
             return Err(unnamed(answer.status));
-        }
-        Ok(Progress::Done(Output { url: client.site.issue_page(&key), id, key }))
+        };
+        Ok(Progress::done::<Self>(&Output {
+            url: client.site.issue_page(&key),
+            id: id.into_owned(),
+            key: key.into_owned(),
+        }))
     }
 
     fn options(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page, Error> {
@@ -151,8 +177,8 @@ fn unnamed(status: u16) -> Error {
 }
 
 /// Where the standard fields of an issue stand in the input.
-pub(super) fn standard_places() -> BTreeMap<String, FieldPlace> {
-    [
+pub(super) fn standard_places() -> Places {
+    Places::of(&[
         ("project", "/project", "Project"),
         ("pid", "/project", "Project"),
         ("issuetype", "/issue-type", "Issue type"),
@@ -160,10 +186,7 @@ pub(super) fn standard_places() -> BTreeMap<String, FieldPlace> {
         ("description", "/description", "Description"),
         ("parent", "/parent", "Parent"),
         ("parentId", "/parent", "Parent"),
-    ]
-    .into_iter()
-    .map(|(id, pointer, name)| (id.to_owned(), FieldPlace { pointer: pointer.to_owned(), name: name.to_owned() }))
-    .collect()
+    ])
 }
 
 fn all_digits(text: &str) -> bool {

@@ -1,21 +1,22 @@
 //! Get issue.
 
-use super::{Action, Behaviour, Progress, members};
+use super::{Action, Behaviour, Progress};
 use crate::contract::Error;
 use crate::document::to_markdown;
-use crate::jira::answer::named;
+use crate::form::{Form, Misfit, Read};
 use crate::jira::client::{Ask, Client};
 use crate::jira::path;
+use crate::json::{self, Members, Object, Write};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The card.
 pub(crate) struct GetIssue;
 
 /// Which issue, and what of it.
-#[derive(Deserialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Input {
     /// The issue: its key (DEMO-1) or id.
@@ -31,53 +32,86 @@ pub(crate) struct Input {
     expand: Vec<String>,
 }
 
+impl Read for Input {
+    fn read(form: &mut Form) -> Result<Self, Misfit> {
+        Ok(Self { issue: form.text("issue")?, fields: form.texts("fields")?, expand: form.texts("expand")? })
+    }
+}
+
 /// An issue.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Output {
+pub(crate) struct Output<'t> {
     /// The issue's id, which never changes.
-    id: String,
+    id: Cow<'t, str>,
     /// The issue's key.
-    key: String,
+    key: Cow<'t, str>,
     /// The issue's page, for people.
     url: String,
     /// The summary, where it was asked for.
-    summary: Option<String>,
+    summary: Option<Cow<'t, str>>,
     /// The name of the status, where it was asked for.
-    status: Option<String>,
+    status: Option<Cow<'t, str>>,
     /// The description as Markdown, where there is one and it was asked for.
     description_markdown: Option<String>,
     /// The fields as Jira sent them, by id.
-    fields: Map<String, Value>,
+    #[schemars(with = "Map<String, Value>")]
+    fields: &'t str,
     /// The names of the fields by id, where names were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    names: Option<BTreeMap<String, String>>,
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    names: Option<&'t str>,
     /// What else was asked for by `expand`, as Jira sent it.
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    expanded: Map<String, Value>,
+    #[serde(skip_serializing_if = "Members::is_empty")]
+    #[schemars(with = "Map<String, Value>")]
+    expanded: Members<'t>,
 }
 
-impl Output {
-    /// Reads an issue as Jira sends it.
-    pub(super) fn read(client: &Client<'_>, issue: &Value) -> Self {
-        let text = |name: &str| issue.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let field = |pointer: &str| issue.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-        let key = text("key");
-        let mut expanded = members(issue);
-        for own in ["id", "key", "self", "fields", "names", "expand"] {
-            expanded.remove(own);
-        }
-        Self {
-            id: text("id"),
+impl<'t> Output<'t> {
+    /// Reads an issue as Jira sends it; none where it lacks an id.
+    pub(super) fn read(client: &Client<'_>, issue: Members<'t>) -> Option<Self> {
+        let id = issue.named("id")?;
+        let key = issue.string("key").unwrap_or_default();
+        let sent = issue.object("fields");
+        let fields = if sent.is_some() { issue.get("fields") } else { None };
+        let sent = sent.unwrap_or_default();
+        let description = sent.get("description").filter(|text| text.starts_with('{'));
+        Some(Self {
             url: client.site.issue_page(&key),
+            summary: sent.string("summary"),
+            status: sent.object("status").and_then(|status| status.string("name")),
+            description_markdown: description.map(|text| to_markdown(&json::value(text))),
+            fields: fields.unwrap_or("{}"),
+            names: issue.get("names").filter(|names| are_names(names)),
+            expanded: issue.without(&["id", "key", "self", "fields", "names", "expand"]),
+            id,
             key,
-            summary: field("/fields/summary"),
-            status: field("/fields/status/name"),
-            description_markdown: issue.pointer("/fields/description").filter(|d| d.is_object()).map(to_markdown),
-            fields: issue.get("fields").map(members).unwrap_or_default(),
-            names: issue.get("names").and_then(|names| serde_json::from_value(names.clone()).ok()),
-            expanded,
+        })
+    }
+}
+
+/// What is passed on as names has to be what the schema says.
+fn are_names(names: &str) -> bool {
+    json::value(names).as_object().is_some_and(|names| names.values().all(Value::is_string))
+}
+
+impl Write for Output<'_> {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        object.string("id", &self.id);
+        object.string("key", &self.key);
+        object.string("url", &self.url);
+        object.optional("summary", self.summary.as_deref());
+        object.optional("status", self.status.as_deref());
+        object.optional("description-markdown", self.description_markdown.as_deref());
+        object.raw("fields", self.fields);
+        if let Some(names) = self.names {
+            object.raw("names", names);
         }
+        if !self.expanded.is_empty() {
+            object.raw("expanded", &self.expanded.text());
+        }
+        object.text()
     }
 }
 
@@ -88,7 +122,7 @@ impl Action for GetIssue {
     const BEHAVIOUR: Behaviour =
         Behaviour { read_only: true, destructive: false, idempotent: true, idempotency_key: "ignored" };
     type Input = Input;
-    type Output = Output;
+    type Output<'t> = Output<'t>;
 
     fn sample() -> (Value, Value) {
         (
@@ -105,7 +139,7 @@ impl Action for GetIssue {
         )
     }
 
-    fn run(client: &mut Client<'_>, input: Input, _: Option<Value>) -> Result<Progress<Output>, Error> {
+    fn run(client: &mut Client<'_>, input: Input, _: Option<String>) -> Result<Progress, Error> {
         let issue = path::issue(&input.issue, "/issue", "Issue")?;
         let mut ask = Ask::new("GET", format!("rest/api/3/issue/{issue}"), "issue/{issue}").object(issue);
         if !input.fields.is_empty() {
@@ -115,10 +149,9 @@ impl Action for GetIssue {
             ask = ask.query("expand", input.expand.join(","));
         }
         let answer = client.send(&ask)?;
-        if named(&answer.body, "id").is_none() || named(&answer.body, "key").is_none() {
-            return Err(answer.invalid("Jira's answer holds no issue."));
-        }
-        Ok(Progress::Done(Output::read(client, &answer.body)))
+        let issue = Output::read(client, answer.members()).filter(|issue| !issue.key.is_empty());
+        let issue = issue.ok_or_else(|| answer.invalid("Jira's answer holds no issue."))?;
+        Ok(Progress::done::<Self>(&issue))
     }
 }
 

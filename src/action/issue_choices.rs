@@ -6,6 +6,7 @@ use crate::contract::{Choice, ChoiceQuery, Error, Failure};
 use crate::field::meta;
 use crate::jira::answer::named;
 use crate::jira::client::{Ask, Client};
+use crate::sorted;
 use serde_json::{Value, json};
 
 /// How many projects stand on a page.
@@ -34,7 +35,7 @@ pub(crate) fn projects(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<P
         ask = ask.query("query", query.text.trim());
     }
     let answer = client.send(&ask)?;
-    let body = &answer.body;
+    let body = answer.value();
     let choice = |project: &Value| {
         let key = named(project, "key")?;
         let name = named(project, "name").unwrap_or(key);
@@ -65,7 +66,8 @@ fn types_of_project(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page
 /// Issue types of the whole site, for filters. Source: Cloud v3, `GET /rest/api/3/issuetype`.
 pub(crate) fn all_types(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page, Error> {
     let answer = client.send(&Ask::new("GET", "rest/api/3/issuetype", "issuetype"))?;
-    let types = answer.body.as_array().filter(|types| types.iter().all(meta::is_type));
+    let list = answer.value();
+    let types = list.as_array().filter(|types| types.iter().all(meta::is_type));
     let types = types.ok_or_else(|| answer.invalid("Jira's list of issue types is not what was due."))?;
     let mut items = choices(types, &query.text);
     // Team-managed projects each have types of the same names; a filter goes by the name.
@@ -75,17 +77,15 @@ pub(crate) fn all_types(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<
 
 fn choices(types: &[Value], text: &str) -> Vec<Choice> {
     let text = text.trim().to_lowercase();
-    let mut items: Vec<Choice> = types
+    let items = types
         .iter()
         .filter_map(|kind| {
             let name = kind.get("name")?.as_str()?;
             let detail = kind.get("description").and_then(Value::as_str).unwrap_or_default();
             Some(Choice { value: json!(name), label: name.to_owned(), detail: detail.to_owned() })
         })
-        .filter(|choice| choice.label.to_lowercase().contains(&text))
-        .collect();
-    items.sort_by(|one, other| one.label.cmp(&other.label));
-    items
+        .filter(|choice| choice.label.to_lowercase().contains(&text));
+    sorted::by(items, |one, other| one.label.cmp(&other.label))
 }
 
 #[cfg(test)]

@@ -9,16 +9,19 @@ mod update_issue;
 
 pub(crate) mod issue_choices;
 
-use crate::catalog::{no_options, shape, unknown_card};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::catalog::shape;
+use crate::catalog::{no_options, unknown_card};
 use crate::contract::{Call, Choice, ChoiceQuery, Continuation, Error, Failure, FailureClass, Invoked, Step};
+use crate::form::{self, Misfit, Read};
 use crate::host::Host;
 use crate::jira::client::Client;
+use crate::json;
 use schemars::JsonSchema;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// What a host may conclude about running a card; see `behaviour` in `wit/manifest.schema.json`.
+#[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "the component holds the manifest made of it"))]
 pub(crate) struct Behaviour {
     pub(crate) read_only: bool,
     pub(crate) destructive: bool,
@@ -27,15 +30,24 @@ pub(crate) struct Behaviour {
 }
 
 /// What one call of a card came to.
-pub(crate) enum Progress<T> {
-    Done(T),
+pub(crate) enum Progress {
+    /// The output, as JSON.
+    Done(String),
     More(Continuation),
+}
+
+impl Progress {
+    /// Done, with a card's own output and no other's.
+    pub(crate) fn done<A: Action>(output: &A::Output<'_>) -> Self {
+        Self::Done(json::Write::write(output))
+    }
 }
 
 /// A page of choices, and how to ask for the next.
 pub(crate) type Page = (Vec<Choice>, Option<String>);
 
 /// An action card: its input, its output, its sample and what it does.
+#[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "the component holds the manifest made of it"))]
 pub(crate) trait Action {
     const ID: &'static str;
     const TITLE: &'static str;
@@ -45,14 +57,14 @@ pub(crate) trait Action {
     const OPTIONS: &'static [&'static str] = &[];
     /// The fields that decide the schema, as JSON Pointers.
     const DYNAMIC: &'static [&'static str] = &[];
-    type Input: DeserializeOwned + JsonSchema;
-    type Output: Serialize + JsonSchema;
+    type Input: Read + JsonSchema;
+    type Output<'t>: json::Write + JsonSchema;
 
     /// An input and the output it may give.
     fn sample() -> (Value, Value);
 
     /// Runs the card, or goes on with it.
-    fn run(client: &mut Client<'_>, input: Self::Input, state: Option<Value>) -> Result<Progress<Self::Output>, Error>;
+    fn run(client: &mut Client<'_>, input: Self::Input, state: Option<String>) -> Result<Progress, Error>;
 
     /// What a field may hold.
     fn options(_: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page, Error> {
@@ -65,16 +77,19 @@ pub(crate) trait Action {
     }
 }
 
-/// Input and output schema once some inputs are known.
-type Narrow = fn(&mut Client<'_>, &Value) -> Result<(Value, Value), Error>;
-type Run = fn(&mut Client<'_>, Value, Option<Value>) -> Result<Step, Error>;
+/// The input's schema once some inputs are known.
+type Narrow = fn(&mut Client<'_>, &Value, Value) -> Result<Value, Error>;
+type Run = fn(&mut Client<'_>, Value, Option<String>) -> Result<Progress, Error>;
 
 /// A card as the catalog lists it.
 pub(crate) struct Card {
     pub(crate) id: &'static str,
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) entry: fn() -> Value,
+    #[cfg(test)]
+    pub(crate) read: fn(Value) -> Result<(), Misfit>,
     pub(crate) options: fn(&mut Client<'_>, &ChoiceQuery) -> Result<Page, Error>,
-    pub(crate) schema: Narrow,
+    pub(crate) narrow: Narrow,
     run: Run,
 }
 
@@ -98,25 +113,38 @@ pub fn invoke(
     call: &Call,
     card: &str,
     input: Value,
-    state: Option<Value>,
+    state: Option<String>,
 ) -> Result<Invoked, Error> {
     let card = find(card).ok_or_else(|| unknown_card(card))?;
     let mut client = Client::open(host, call)?;
-    let step = (card.run)(&mut client, input, state)?;
+    let step = match (card.run)(&mut client, input, state)? {
+        Progress::Done(output) => Step::Done(output),
+        Progress::More(more) => Step::More(more),
+    };
     Ok(Invoked { step, aside: client.into_aside() })
 }
 
 const fn card<A: Action>() -> Card {
-    Card { id: A::ID, entry: entry::<A>, options: A::options, schema: schema::<A>, run: run::<A> }
+    Card {
+        id: A::ID,
+        #[cfg(not(target_arch = "wasm32"))]
+        entry: entry::<A>,
+        #[cfg(test)]
+        read: |input| form::read::<A::Input>(input).map(|_| ()),
+        options: A::options,
+        narrow: A::narrow,
+        run: run::<A>,
+    }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 fn entry<A: Action>() -> Value {
     let head = (A::ID, A::TITLE, A::DESCRIPTION);
-    let schemas = (shape::of::<A::Input>(), shape::output::<A::Output>());
+    let schemas = (shape::of::<A::Input>(), shape::output::<A::Output<'_>>());
     entry_of(head, schemas, A::sample(), (A::OPTIONS, A::DYNAMIC), A::BEHAVIOUR)
 }
 
-/// Not generic, so that the component holds it once and not once per card.
+#[cfg(not(target_arch = "wasm32"))]
 fn entry_of(
     (id, title, description): (&str, &str, &str),
     (input, output): (Value, Value),
@@ -143,34 +171,19 @@ fn entry_of(
     })
 }
 
-fn schema<A: Action>(client: &mut Client<'_>, input: &Value) -> Result<(Value, Value), Error> {
-    Ok((A::narrow(client, input, shape::of::<A::Input>())?, shape::output::<A::Output>()))
+fn run<A: Action>(client: &mut Client<'_>, input: Value, state: Option<String>) -> Result<Progress, Error> {
+    A::run(client, form::read(input).map_err(input_invalid)?, state)
 }
 
-fn run<A: Action>(client: &mut Client<'_>, input: Value, state: Option<Value>) -> Result<Step, Error> {
-    let input: A::Input = serde_json::from_value(input).map_err(|fault| input_invalid(&fault.to_string()))?;
-    match A::run(client, input, state)? {
-        Progress::More(more) => Ok(Step::More(more)),
-        Progress::Done(output) => serde_json::to_value(output).map(Step::Done).map_err(|fault| {
-            let message = format!("The card's output could not be written: {fault}.");
-            Failure::new(
-                FailureClass::Protocol,
-                "output-invalid",
-                message,
-                "Report this to the connector's maintainer.",
-            )
-            .uncertain()
-        }),
-    }
-}
-
-/// An input that does not fit the card's schema. Serde names the member in back quotes.
-fn input_invalid(fault: &str) -> Error {
-    let member = fault.split('`').nth(1).filter(|_| fault.contains("field `"));
-    let message = format!("The input does not fit the card: {fault}.");
+/// An input that does not fit the card's schema.
+fn input_invalid(misfit: Misfit) -> Error {
+    let message = format!("The input does not fit the card: {}.", misfit.why);
     let remedy = "Give an input that obeys the card's input schema.";
-    match member {
-        Some(member) => Failure::input("input-invalid", &format!("/{member}"), member, message, remedy).permanent(),
+    match misfit.member {
+        Some(member) => {
+            let pointer = crate::field::pointer("", &member);
+            Failure::input("input-invalid", &pointer, &member, message, remedy).permanent()
+        }
         None => Failure::new(FailureClass::Input, "input-invalid", message, remedy).permanent(),
     }
 }
@@ -181,9 +194,4 @@ pub(crate) const OPERATION_PROPERTY: &str = "workflow-connector.op";
 /// The `properties` that record a call's idempotency key; none without a key.
 pub(crate) fn operation(call: &Call) -> Option<Value> {
     call.idempotency_key.as_ref().map(|key| json!([{ "key": OPERATION_PROPERTY, "value": { "id": key } }]))
-}
-
-/// Members of an object, or none.
-pub(crate) fn members(value: &Value) -> Map<String, Value> {
-    value.as_object().cloned().unwrap_or_default()
 }

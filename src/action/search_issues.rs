@@ -2,11 +2,13 @@
 
 use super::{Action, Behaviour, Progress, get_issue};
 use crate::contract::{Continuation, Error, Failure, FailureClass};
-use crate::jira::answer::named;
+use crate::form::{Form, Misfit, Read};
+use crate::jira::answer::Answer;
 use crate::jira::client::{Ask, Client, Effect};
+use crate::json::{self, Members, Object, Write};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 /// The card.
 pub(crate) struct SearchIssues;
@@ -20,7 +22,7 @@ const FIELDS: &[&str] =
     &["summary", "status", "issuetype", "project", "priority", "assignee", "reporter", "labels", "created", "updated"];
 
 /// What to look for.
-#[derive(Deserialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Input {
     /// The query in JQL. Jira wants it bounded by a condition: project = DEMO ORDER BY created.
@@ -42,23 +44,61 @@ pub(crate) struct Input {
     all: bool,
 }
 
+impl Read for Input {
+    fn read(form: &mut Form) -> Result<Self, Misfit> {
+        Ok(Self {
+            jql: form.text("jql")?,
+            fields: form.texts("fields")?,
+            max_results: form.count("max-results")?,
+            page_token: form.optional_text("page-token")?,
+            all: form.flag("all")?.unwrap_or_default(),
+        })
+    }
+}
+
 /// What was found.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Output {
+pub(crate) struct Output<'t> {
     /// The issues, in the order of the query. Jira's search lags behind changes by seconds to minutes.
-    issues: Vec<get_issue::Output>,
+    issues: Vec<get_issue::Output<'t>>,
     /// Where the next page begins; null where this is the last. Valid for seven days.
-    next_page_token: Option<String>,
+    next_page_token: Option<Cow<'t, str>>,
     /// Whether there are more issues than these.
     more: bool,
 }
 
+impl Write for Output<'_> {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        object.raw("issues", &json::list(self.issues.iter().map(Write::write)));
+        object.optional("next-page-token", self.next_page_token.as_deref());
+        object.raw("more", if self.more { "true" } else { "false" });
+        object.text()
+    }
+}
+
 /// What is kept between the pages of one run.
-#[derive(Serialize, Deserialize)]
-struct State {
-    token: String,
-    issues: Vec<Value>,
+struct State<'t> {
+    token: Cow<'t, str>,
+    issues: Vec<&'t str>,
+}
+
+impl Write for State<'_> {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        object.string("token", &self.token);
+        object.raw("issues", &json::list(&self.issues));
+        object.text()
+    }
+}
+
+impl<'t> State<'t> {
+    fn read(text: &'t str) -> Option<Self> {
+        json::check(text).ok()?;
+        let members = Members::of(text)?;
+        Some(Self { token: members.string("token")?, issues: json::items(members.get("issues")?)? })
+    }
 }
 
 impl Action for SearchIssues {
@@ -68,7 +108,7 @@ impl Action for SearchIssues {
     const BEHAVIOUR: Behaviour =
         Behaviour { read_only: true, destructive: false, idempotent: true, idempotency_key: "ignored" };
     type Input = Input;
-    type Output = Output;
+    type Output<'t> = Output<'t>;
 
     fn sample() -> (Value, Value) {
         let (_, issue) = get_issue::GetIssue::sample();
@@ -78,36 +118,37 @@ impl Action for SearchIssues {
         )
     }
 
-    fn run(client: &mut Client<'_>, input: Input, state: Option<Value>) -> Result<Progress<Output>, Error> {
-        let state: Option<State> = state.map(serde_json::from_value).transpose().map_err(|_| {
+    fn run(client: &mut Client<'_>, input: Input, state: Option<String>) -> Result<Progress, Error> {
+        let invalid = || {
             let message = "The state that was handed back is none of this card's.";
             Failure::new(FailureClass::Input, "state-invalid", message, "Begin anew.").permanent()
-        })?;
-        let (token, mut issues) = match state {
-            Some(state) => (Some(state.token), state.issues),
-            None => (input.page_token.clone(), Vec::new()),
         };
-        let (page, next) = page(client, &input, token.as_deref())?;
+        let (token, mut issues) = match &state {
+            Some(state) => State::read(state).map(|state| (Some(state.token), state.issues)).ok_or_else(invalid)?,
+            None => (input.page_token.as_deref().map(Cow::Borrowed), Vec::new()),
+        };
+        let answer = ask(client, &input, token.as_deref())?;
+        let (page, next) = read(&answer, token.as_deref())?;
         issues.extend(page);
         match next {
             Some(token) if input.all && issues.len() < MOST => {
                 let done = u64::try_from(issues.len()).unwrap_or(u64::MAX);
                 let message = format!("{done} issues found so far");
-                let state = json!({ "token": token, "issues": issues });
+                let state = State { token, issues }.write();
                 Ok(Progress::More(Continuation { state, after_ms: 0, done, total: None, message }))
             }
-            next => Ok(Progress::Done(Output {
-                issues: issues.iter().map(|issue| get_issue::Output::read(client, issue)).collect(),
-                more: next.is_some(),
-                next_page_token: next,
-            })),
+            next => {
+                let issue = |issue| get_issue::Output::read(client, Members::of(issue)?);
+                let found: Option<Vec<_>> = issues.into_iter().map(issue).collect();
+                let issues = found.ok_or_else(|| no_list(&answer))?;
+                Ok(Progress::done::<Self>(&Output { issues, more: next.is_some(), next_page_token: next }))
+            }
         }
     }
 }
 
-/// One page and where the next begins. Source: Cloud v3, `POST /rest/api/3/search/jql`: the last page has no token,
-/// whatever number of issues it has.
-fn page(client: &mut Client<'_>, input: &Input, token: Option<&str>) -> Result<(Vec<Value>, Option<String>), Error> {
+/// One page. Source: Cloud v3, `POST /rest/api/3/search/jql`.
+fn ask(client: &mut Client<'_>, input: &Input, token: Option<&str>) -> Result<Answer, Error> {
     let fields: Vec<&str> =
         if input.fields.is_empty() { FIELDS.to_vec() } else { input.fields.iter().map(String::as_str).collect() };
     let mut body = json!({
@@ -119,16 +160,22 @@ fn page(client: &mut Client<'_>, input: &Input, token: Option<&str>) -> Result<(
         body["nextPageToken"] = json!(token);
     }
     let ask = Ask::new("POST", "rest/api/3/search/jql", "search/jql").effect(Effect::Read).body(body);
-    let answer = client.send(&ask).map_err(|error| at_input(error, token.is_some()))?;
-    let body = &answer.body;
-    let issues = body.get("issues").and_then(Value::as_array);
-    let Some(issues) = issues.filter(|issues| issues.iter().all(|issue| named(issue, "id").is_some())) else {
-        return Err(answer.invalid("Jira's answer to the search holds no list of issues."));
-    };
-    let next =
-        body.get("nextPageToken").and_then(Value::as_str).filter(|next| !next.is_empty() && Some(*next) != token);
-    let last = body.get("isLast").and_then(Value::as_bool).unwrap_or(false);
-    Ok((issues.clone(), next.filter(|_| !last).map(str::to_owned)))
+    client.send(&ask).map_err(|error| at_input(error, token.is_some()))
+}
+
+/// The issues of a page and where the next begins: the last page has no token, whatever number of issues it has.
+fn read<'t>(answer: &'t Answer, token: Option<&str>) -> Result<(Vec<&'t str>, Option<Cow<'t, str>>), Error> {
+    let body = answer.members();
+    let issues = body.get("issues").and_then(json::items);
+    let named = |issue: &&str| Members::of(issue).is_some_and(|issue| issue.named("id").is_some());
+    let issues = issues.filter(|issues| issues.iter().all(named)).ok_or_else(|| no_list(answer))?;
+    let next = body.named("nextPageToken").filter(|next| Some(next.as_ref()) != token);
+    let last = body.get("isLast").is_some_and(|last| last == "true");
+    Ok((issues, next.filter(|_| !last)))
+}
+
+fn no_list(answer: &Answer) -> Error {
+    answer.invalid("Jira's answer to the search holds no list of issues.")
 }
 
 /// What Jira refuses of a search is the page token, where its words name one, and else the query.

@@ -5,18 +5,19 @@ use super::{Action, Behaviour, Progress};
 use crate::contract::{Error, Failure, FailureClass};
 use crate::document::RichText;
 use crate::field::{self, meta};
-use crate::jira::client::{Ask, Client, Effect, FieldPlace};
+use crate::form::{Form, Misfit, Read};
+use crate::jira::client::{Ask, Client, Effect, FieldPlace, Places};
 use crate::jira::path;
+use crate::json::{self, Object, Write};
+use crate::sorted;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 
 /// The card.
 pub(crate) struct UpdateIssue;
 
 /// What to change.
-#[derive(Deserialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct Input {
     /// The issue: its key (DEMO-1) or id.
@@ -34,15 +35,15 @@ pub(crate) struct Input {
     /// Fields to set, by id or by the name people see, with values as in create issue. Null empties a field.
     #[schemars(title = "Fields")]
     #[serde(default)]
-    fields: BTreeMap<String, Value>,
+    fields: Map<String, Value>,
     /// Values to add to fields that hold several, such as labels; what is there already stays.
     #[schemars(title = "Add")]
     #[serde(default)]
-    add: BTreeMap<String, Value>,
+    add: Map<String, Value>,
     /// Values to take away from fields that hold several.
     #[schemars(title = "Remove")]
     #[serde(default)]
-    remove: BTreeMap<String, Value>,
+    remove: Map<String, Value>,
     /// Fields to empty, by id or name.
     #[schemars(title = "Clear")]
     #[serde(default)]
@@ -53,12 +54,28 @@ pub(crate) struct Input {
     notify_users: bool,
 }
 
+impl Read for Input {
+    fn read(form: &mut Form) -> Result<Self, Misfit> {
+        Ok(Self {
+            issue: form.text("issue")?,
+            summary: form.optional_text("summary")?,
+            description: form.optional_rich_text("description"),
+            parent: form.optional_text("parent")?,
+            fields: form.members("fields")?,
+            add: form.members("add")?,
+            remove: form.members("remove")?,
+            clear: form.texts("clear")?,
+            notify_users: form.flag("notify-users")?.unwrap_or_else(yes),
+        })
+    }
+}
+
 fn yes() -> bool {
     true
 }
 
 /// What was changed.
-#[derive(Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Output {
     /// The issue as it was given: key or id.
@@ -69,6 +86,16 @@ pub(crate) struct Output {
     changed: Vec<String>,
 }
 
+impl Write for Output {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        object.string("issue", &self.issue);
+        object.string("url", &self.url);
+        object.raw("changed", &json::list(self.changed.iter().map(json::text)));
+        object.text()
+    }
+}
+
 impl Action for UpdateIssue {
     const ID: &'static str = "update-issue";
     const TITLE: &'static str = "Update issue";
@@ -76,7 +103,7 @@ impl Action for UpdateIssue {
     const BEHAVIOUR: Behaviour =
         Behaviour { read_only: false, destructive: true, idempotent: true, idempotency_key: "ignored" };
     type Input = Input;
-    type Output = Output;
+    type Output<'t> = Output;
 
     fn sample() -> (Value, Value) {
         (
@@ -85,7 +112,7 @@ impl Action for UpdateIssue {
         )
     }
 
-    fn run(client: &mut Client<'_>, input: Input, _: Option<Value>) -> Result<Progress<Output>, Error> {
+    fn run(client: &mut Client<'_>, input: Input, _: Option<String>) -> Result<Progress, Error> {
         let issue = path::issue(&input.issue, "/issue", "Issue")?;
         let parent = input.parent.as_deref().map(parent_reference).transpose()?;
         let mut known = match needs_meta(&input) {
@@ -127,8 +154,7 @@ impl Action for UpdateIssue {
                 }
             }
         }
-        let mut changed: Vec<String> = fields.keys().chain(update.keys()).cloned().collect();
-        changed.sort();
+        let changed = sorted::names(fields.keys().chain(update.keys()).cloned());
         if changed.is_empty() {
             let message = "The input changes nothing.";
             let remedy = "Give at least one of summary, description, parent, fields, add, remove or clear.";
@@ -148,7 +174,7 @@ impl Action for UpdateIssue {
             }
             field::named(error, known.as_deref().unwrap_or_default())
         })?;
-        Ok(Progress::Done(Output { url: client.site.issue_page(issue), issue: issue.to_owned(), changed }))
+        Ok(Progress::done::<Self>(&Output { url: client.site.issue_page(issue), issue: issue.to_owned(), changed }))
     }
 }
 
@@ -163,12 +189,7 @@ fn needs_meta(input: &Input) -> bool {
         || input.clear.iter().any(|name| !field::is_id(name) || name.starts_with("customfield_"))
 }
 
-fn set(
-    fields: &mut Map<String, Value>,
-    input: &Input,
-    parent: Option<Value>,
-    places: &BTreeMap<String, FieldPlace>,
-) -> Result<(), Error> {
+fn set(fields: &mut Map<String, Value>, input: &Input, parent: Option<Value>, places: &Places) -> Result<(), Error> {
     if let Some(summary) = &input.summary {
         field::set(fields, "summary", json!(summary), places)?;
     }

@@ -1,8 +1,14 @@
 //! The manifest, built from the auth methods and cards themselves, and what may be chosen in their forms.
+//!
+//! What is built is kept in `manifest.json`, and the component holds that text: to make it anew on every call would
+//! cost time, and the schemas of all types a fifth of the component. A test builds it from the types and compares;
+//! after a change of a card, `cargo xtask manifest` writes it again.
 
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod shape;
 
 use crate::action;
+#[cfg(not(target_arch = "wasm32"))]
 use crate::connection;
 use crate::contract::{
     Call, CardSchema, ChoiceQuery, Choices, Connection, Description, Error, Failure, FailureClass, Lack,
@@ -10,28 +16,45 @@ use crate::contract::{
 use crate::event;
 use crate::host::Host;
 use crate::jira::client::Client;
-use serde_json::{Value, json};
+use crate::json;
+use serde_json::Value;
+#[cfg(not(target_arch = "wasm32"))]
+use serde_json::json;
+
+/// One line for the connector and one for each auth method and card, so that a change of one is a change of one line.
+const MANIFEST: &str = include_str!("manifest.json");
 
 /// Says what the connector can do, and what the deployment of a connection lacks. Pure.
 pub fn describe(connection: Option<&Connection>) -> Description {
-    Description { manifest: manifest(), lacking: connection.map(lacking).unwrap_or_default() }
+    Description { manifest: MANIFEST, lacking: connection.map(lacking).unwrap_or_default() }
 }
 
-fn manifest() -> Value {
-    let cards: Vec<Value> =
-        action::CARDS.iter().map(|card| (card.entry)()).chain(event::CARDS.iter().map(|card| (card.entry)())).collect();
-    json!({
-        "contract": "0.1.0",
-        "connector": {
-            "id": "jira",
-            "name": "Jira",
-            "version": env!("CARGO_PKG_VERSION"),
-            "description": "Issues of Jira Cloud: actions, and events by webhook."
-        },
-        "auth-methods": connection::entries(),
-        "cards": cards,
-        "deliveries": event::deliveries()
-    })
+/// The text of `manifest.json`, made anew from the types.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn manifest() -> String {
+    let list = |entries: Vec<Value>| entries.iter().map(json::text).collect::<Vec<_>>().join(",\n");
+    let cards = action::CARDS.iter().map(|card| (card.entry)()).chain(event::CARDS.iter().map(|card| (card.entry)()));
+    let connector = json!({
+        "id": "jira",
+        "name": "Jira",
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": "Issues of Jira Cloud: actions, and events by webhook."
+    });
+    format!(
+        "{{\"contract\":\"0.1.0\",\n\"connector\":{connector},\n\"auth-methods\":[\n{}],\n\"cards\":[\n{}],\n\"deliveries\":{}}}\n",
+        list(connection::entries()),
+        list(cards.collect()),
+        event::deliveries()
+    )
+}
+
+/// What the manifest says of a card: its input, or filter, and its output.
+fn schemas(card: &str) -> Option<(Value, Value)> {
+    let mut manifest = json::value(MANIFEST);
+    let cards = manifest.get_mut("cards")?.as_array_mut()?;
+    let card = cards.iter_mut().find(|known| known["id"] == card)?;
+    let input = if card.get("filter").is_some() { "filter" } else { "input" };
+    Some((card[input].take(), card["output"].take()))
 }
 
 fn lacking(connection: &Connection) -> Vec<Lack> {
@@ -67,12 +90,11 @@ pub fn options(host: &mut dyn Host, call: &Call, query: &ChoiceQuery) -> Result<
 /// The schema of a card once some of its inputs are known.
 pub fn schema(host: &mut dyn Host, call: &Call, card: &str, input: &Value) -> Result<CardSchema, Error> {
     let mut client = Client::open(host, call)?;
-    let (input, output) = match (action::find(card), event::find(card)) {
-        (Some(card), _) => (card.schema)(&mut client, input)?,
-        (None, Some(card)) => ((card.filter)(), (card.output)()),
-        (None, None) => return Err(unknown_card(card)),
-    };
-    Ok(CardSchema { input, output, aside: client.into_aside() })
+    let (mut input_schema, output) = schemas(card).ok_or_else(|| unknown_card(card))?;
+    if let Some(card) = action::find(card) {
+        input_schema = (card.narrow)(&mut client, input, input_schema)?;
+    }
+    Ok(CardSchema { input: input_schema, output, aside: client.into_aside() })
 }
 
 /// The error for a card that does not exist.

@@ -2,11 +2,12 @@
 
 use super::bindings::exports::workflow::connector::{action, catalog, connection, event, types};
 use crate::contract::{self, Error, Failure, FailureClass, Outcome, Responsible, Scope, Severity, Step};
+use crate::json;
 use serde_json::Value;
 
 /// Parses a JSON text that came with a call.
 pub(super) fn json_in(what: &str, text: &str) -> Result<Value, Error> {
-    serde_json::from_str(text).map_err(|fault| {
+    json::parse(text).map_err(|fault| {
         Failure::new(
             FailureClass::Input,
             "json-invalid",
@@ -26,18 +27,13 @@ pub(super) fn connection_in(connection: types::Connection) -> Result<contract::C
 }
 
 pub(super) fn call_in(call: types::Call) -> Result<contract::Call, Error> {
-    let memo = call.memo.and_then(|memo| {
-        // A note that can't be read is as good as none: it is only ever a shortcut.
-        let data = serde_json::from_str(&memo.data).ok()?;
-        Some(contract::Memo { data, age_ms: memo.age_ms })
-    });
     Ok(contract::Call {
         connection: connection_in(call.connection)?,
         deadline_ms: call.deadline_ms,
         idempotency_key: call.idempotency_key,
         held: call.held.into_iter().map(|h| contract::Hold { scope: scope_in(h.scope), for_ms: h.for_ms }).collect(),
         granted_scopes: call.granted_scopes,
-        memo,
+        memo: call.memo.map(|memo| contract::Memo { data: memo.data, age_ms: memo.age_ms }),
     })
 }
 
@@ -86,7 +82,7 @@ fn failure_out(failure: Failure) -> types::Failure {
             .collect(),
         status: failure.status,
         request_id: failure.request_id,
-        extra: failure.extra.to_string(),
+        extra: json::text(&failure.extra),
     }
 }
 
@@ -127,7 +123,7 @@ pub(super) fn aside_out(aside: contract::Aside) -> types::Aside {
                 message: notice.message,
             })
             .collect(),
-        memo: aside.memo.map(|memo| memo.to_string()),
+        memo: aside.memo,
         extra: "{}".to_owned(),
     }
 }
@@ -137,7 +133,7 @@ pub(super) fn choices_out(choices: contract::Choices) -> catalog::Choices {
         items: choices
             .items
             .into_iter()
-            .map(|c| catalog::Choice { value: c.value.to_string(), label: c.label, detail: c.detail })
+            .map(|c| catalog::Choice { value: json::text(&c.value), label: c.label, detail: c.detail })
             .collect(),
         next: choices.next,
         aside: aside_out(choices.aside),
@@ -146,7 +142,7 @@ pub(super) fn choices_out(choices: contract::Choices) -> catalog::Choices {
 
 pub(super) fn prepared_out(prepared: contract::Prepared) -> connection::Prepared {
     connection::Prepared {
-        settings: prepared.settings.to_string(),
+        settings: json::text(&prepared.settings),
         origins: prepared
             .origins
             .into_iter()
@@ -181,7 +177,7 @@ pub(super) fn health_out(health: contract::Health) -> connection::Health {
             account: i.account,
             label: i.label,
         }),
-        settings: health.settings.to_string(),
+        settings: json::text(&health.settings),
         aside: aside_out(health.aside),
     }
 }
@@ -189,9 +185,9 @@ pub(super) fn health_out(health: contract::Health) -> connection::Health {
 pub(super) fn invoked_out(invoked: contract::Invoked) -> action::Invoked {
     action::Invoked {
         step: match invoked.step {
-            Step::Done(output) => action::Step::Done(output.to_string()),
+            Step::Done(output) => action::Step::Done(output),
             Step::More(more) => action::Step::More(action::Continuation {
-                state: more.state.to_string(),
+                state: more.state,
                 after_ms: more.after_ms,
                 progress: action::Progress { done: more.done, total: more.total, message: more.message },
             }),
@@ -264,7 +260,7 @@ pub(super) fn ensured_out(ensured: contract::event::Ensured) -> event::Ensured {
                 covers: registration.covers,
                 proof: proof(),
                 expires_at_ms: None,
-                state: registration.state.to_string(),
+                state: json::text(&registration.state),
                 extra: "{}".to_owned(),
             })
             .collect(),
@@ -317,7 +313,7 @@ pub(super) fn occurrence_out(occurrence: contract::event::Occurrence) -> event::
         card: occurrence.card,
         subscriptions: occurrence.subscriptions,
         time_ms: occurrence.time_ms,
-        payload: occurrence.payload.to_string(),
-        extra: "{}".to_owned(),
+        payload: occurrence.payload,
+        extra: occurrence.extra,
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 pub(super) const ID: &str = "api-token";
 
 /// The manifest's entry.
+#[cfg(not(target_arch = "wasm32"))]
 pub(super) fn entry() -> Value {
     json!({
         "id": ID,

@@ -16,7 +16,7 @@ pub(super) fn check(host: &mut dyn Host, call: &Call) -> Result<Health, Error> {
 
     // The identity first and alone: a refused credential must cost one failed login, not five.
     let account = match client.send(&Ask::new("GET", "rest/api/3/myself", "myself")) {
-        Ok(answer) => answer.body,
+        Ok(answer) => answer.value(),
         Err(error) => {
             report.refused(&client, &error);
             return Ok(report.done(client, None));
@@ -77,8 +77,8 @@ fn tenant_of(settings: &Value, asked: Result<Answer, Error>, client: &Client<'_>
     }
     match asked {
         Err(error @ Error::Transient(_)) => Err(error),
-        Ok(answer) => match answer.body.get("cloudId").and_then(Value::as_str) {
-            Some(id) => Ok(Tenant::CloudId(id.to_owned())),
+        Ok(answer) => match answer.members().string("cloudId") {
+            Some(id) => Ok(Tenant::CloudId(id.into_owned())),
             None => Ok(Tenant::Address(client.site.authority().to_owned())),
         },
         Err(_) => Ok(Tenant::Address(client.site.authority().to_owned())),
@@ -163,7 +163,7 @@ impl Report {
 
     fn deployment(&mut self, server: Result<Answer, Error>) {
         let info = match server {
-            Ok(answer) => answer.body,
+            Ok(answer) => answer.value(),
             Err(error) => {
                 return self.error(&error, Outcome::Unknown, "Deployment and version could not be found out: ");
             }
@@ -223,7 +223,7 @@ impl Report {
 
     fn administer(&mut self, permissions: Result<Answer, Error>) {
         let body = match permissions {
-            Ok(answer) => answer.body,
+            Ok(answer) => answer.value(),
             Err(error) => {
                 return self.error(&error, Outcome::Unknown, "Whether the account administers Jira is not known: ");
             }

@@ -10,14 +10,21 @@ use serde_json::Value;
 /// An auth method: one entry of the manifest, and how its form is understood.
 struct Method {
     id: &'static str,
+    #[cfg(not(target_arch = "wasm32"))]
     entry: fn() -> Value,
     prepare: fn(&Value) -> Result<Prepared, Error>,
 }
 
 /// Every auth method. Adding one adds a file and a line here.
-const METHODS: &[Method] = &[Method { id: api_token::ID, entry: api_token::entry, prepare: api_token::prepare }];
+const METHODS: &[Method] = &[Method {
+    id: api_token::ID,
+    #[cfg(not(target_arch = "wasm32"))]
+    entry: api_token::entry,
+    prepare: api_token::prepare,
+}];
 
 /// The manifest's `auth-methods`.
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn entries() -> Vec<Value> {
     METHODS.iter().map(|method| (method.entry)()).collect()
 }

@@ -90,7 +90,9 @@ pub struct Occurrence {
     pub card: String,
     pub subscriptions: Vec<String>,
     pub time_ms: Option<u64>,
-    pub payload: Value,
+    pub payload: String,
+    /// Who did it and to what, as the contract's `extra` of an occurrence names them.
+    pub extra: String,
 }
 
 #[derive(Clone, Debug)]

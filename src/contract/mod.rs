@@ -1,8 +1,8 @@
 //! The records of `workflow:connector`, as the core sees them.
 //!
 //! They mirror `wit/types.wit`, `wit/catalog.wit`, `wit/connection.wit` and `wit/action.wit`, where each item is
-//! documented, with one difference: a JSON text is a [`serde_json::Value`] here, so that only the component's glue
-//! parses and prints. `event` mirrors `wit/event.wit`.
+//! documented, with one difference: a JSON text that is looked into is a [`serde_json::Value`] here; one that is handed on,
+//! or that a call may not need, stays a text. `event` mirrors `wit/event.wit`.
 #![expect(missing_docs, reason = "each item is documented in wit/, where it is defined")]
 
 pub mod event;
@@ -39,7 +39,7 @@ pub struct Call {
 
 #[derive(Clone, Debug)]
 pub struct Memo {
-    pub data: Value,
+    pub data: String,
     pub age_ms: u64,
 }
 
@@ -197,12 +197,12 @@ pub struct Notice {
 #[derive(Clone, Debug, Default)]
 pub struct Aside {
     pub notices: Vec<Notice>,
-    pub memo: Option<Value>,
+    pub memo: Option<String>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Description {
-    pub manifest: Value,
+    pub manifest: &'static str,
     pub lacking: Vec<Lack>,
 }
 
@@ -291,13 +291,13 @@ pub struct Health {
 
 #[derive(Clone, Debug)]
 pub enum Step {
-    Done(Value),
+    Done(String),
     More(Continuation),
 }
 
 #[derive(Clone, Debug)]
 pub struct Continuation {
-    pub state: Value,
+    pub state: String,
     pub after_ms: u64,
     pub done: u64,
     pub total: Option<u64>,

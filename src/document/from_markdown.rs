@@ -7,7 +7,7 @@ mod nesting;
 
 use self::inline::{Marks, finished, is_break, push_text};
 use self::nesting::{as_task, fit, fit_item, plain_item};
-use super::doc;
+use super::{doc, leaf, node, with, words};
 use pulldown_cmark::{Alignment, CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use serde_json::{Value, json};
 
@@ -65,7 +65,7 @@ impl Frame {
     fn settle(&mut self) {
         let inline = finished(std::mem::take(&mut self.inline));
         if !inline.is_empty() {
-            self.blocks.push(json!({ "type": "paragraph", "content": inline }));
+            self.blocks.push(node("paragraph", inline));
         }
     }
 
@@ -107,18 +107,18 @@ impl Builder {
             Event::Text(text) => self.text(&text),
             Event::Code(code) => self.code(&code),
             // People write lines, and expect lines.
-            Event::SoftBreak | Event::HardBreak => self.top().inline.push(json!({ "type": "hardBreak" })),
-            Event::InlineHtml(html) if is_break(&html) => self.top().inline.push(json!({ "type": "hardBreak" })),
+            Event::SoftBreak | Event::HardBreak => self.top().inline.push(leaf("hardBreak")),
+            Event::InlineHtml(html) if is_break(&html) => self.top().inline.push(leaf("hardBreak")),
             Event::Html(html) | Event::InlineHtml(html) => {
                 let words = html.trim_end_matches('\n');
                 self.text(words);
                 if words.len() < html.len() {
-                    self.top().inline.push(json!({ "type": "hardBreak" }));
+                    self.top().inline.push(leaf("hardBreak"));
                 }
             }
             Event::Rule => {
                 self.top().settle();
-                self.top().blocks.push(json!({ "type": "rule" }));
+                self.top().blocks.push(leaf("rule"));
             }
             Event::TaskListMarker(done) => {
                 let item = self.frames.iter_mut().rev().find(|frame| frame.kind == Kind::Item);
@@ -209,24 +209,26 @@ impl Builder {
             Kind::Paragraph => {
                 let inline = finished(frame.inline);
                 if !inline.is_empty() {
-                    self.top().blocks.push(json!({ "type": "paragraph", "content": inline }));
+                    self.top().blocks.push(node("paragraph", inline));
                 }
             }
             Kind::Heading(level) => {
                 let inline = finished(frame.inline);
-                self.top().blocks.push(json!({ "type": "heading", "attrs": { "level": level }, "content": inline }));
+                self.top().blocks.push(with("level", json!(level), node("heading", inline)));
             }
             Kind::Quote => {
                 let content = fit(frame.into_blocks());
                 if !content.is_empty() {
-                    self.top().blocks.push(json!({ "type": "blockquote", "content": content }));
+                    self.top().blocks.push(node("blockquote", content));
                 }
             }
             Kind::Item => {
                 let task = frame.task;
                 let content = fit_item(frame.into_blocks());
                 if inside_list {
-                    self.top().blocks.push(json!({ "type": "listItem", "content": content, "task": task }));
+                    let mut item = node("listItem", content);
+                    item["task"] = json!(task);
+                    self.top().blocks.push(item);
                 } else {
                     self.top().blocks.extend(content);
                 }
@@ -240,27 +242,28 @@ impl Builder {
             Kind::Code(language) => {
                 let text: String = frame.inline.iter().filter_map(Value::as_str).collect();
                 let text = text.strip_suffix('\n').unwrap_or(&text);
-                let mut block = json!({ "type": "codeBlock" });
+                let mut block = leaf("codeBlock");
                 if !language.is_empty() && language.len() <= LONGEST_LANGUAGE {
-                    block["attrs"] = json!({ "language": language });
+                    block = with("language", json!(language), block);
                 }
-                block["content"] = if text.is_empty() { json!([]) } else { json!([{ "type": "text", "text": text }]) };
+                let content = if text.is_empty() { Vec::new() } else { vec![words(text)] };
+                block["content"] = Value::Array(content);
                 self.top().blocks.push(block);
             }
             Kind::Table => {
                 if !frame.blocks.is_empty() {
-                    self.top().blocks.push(json!({ "type": "table", "content": frame.blocks }));
+                    self.top().blocks.push(node("table", frame.blocks));
                 }
             }
             Kind::Row => {
                 if !frame.blocks.is_empty() {
-                    self.top().blocks.push(json!({ "type": "tableRow", "content": frame.blocks }));
+                    self.top().blocks.push(node("tableRow", frame.blocks));
                 }
             }
             Kind::Cell { header } => {
                 let kind = if header { "tableHeader" } else { "tableCell" };
-                let paragraph = json!({ "type": "paragraph", "content": finished(frame.inline) });
-                self.top().blocks.push(json!({ "type": kind, "content": [paragraph] }));
+                let paragraph = node("paragraph", finished(frame.inline));
+                self.top().blocks.push(node(kind, vec![paragraph]));
             }
             Kind::Root | Kind::Flat => {
                 let blocks = frame.into_blocks();
@@ -279,9 +282,9 @@ impl Builder {
         }
         let content: Vec<Value> = items.into_iter().map(plain_item).collect();
         Some(match start {
-            Some(1) => json!({ "type": "orderedList", "content": content }),
-            Some(order) => json!({ "type": "orderedList", "attrs": { "order": order }, "content": content }),
-            None => json!({ "type": "bulletList", "content": content }),
+            Some(1) => node("orderedList", content),
+            Some(order) => with("order", json!(order), node("orderedList", content)),
+            None => node("bulletList", content),
         })
     }
 
@@ -297,10 +300,10 @@ impl Builder {
             let Some((inline, nested)) = as_task(item) else { continue };
             let state = if item["task"] == true { "DONE" } else { "TODO" };
             let id = self.local_id();
-            content.push(json!({ "type": "taskItem", "attrs": { "localId": id, "state": state }, "content": inline }));
+            content.push(with("state", json!(state), with("localId", json!(id), node("taskItem", inline))));
             content.extend(nested);
         }
-        json!({ "type": "taskList", "attrs": { "localId": list_id }, "content": content })
+        with("localId", json!(list_id), node("taskList", content))
     }
 }
 

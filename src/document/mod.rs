@@ -10,7 +10,6 @@ pub use to_markdown::to_markdown;
 
 use crate::contract::{Error, Failure};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
@@ -20,7 +19,7 @@ pub const DEEPEST: usize = 40;
 const LONGEST: usize = 32_767;
 
 /// A text for people: a string is Markdown; an object names its format, or is a document in ADF.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct RichText(Value);
 
 impl JsonSchema for RichText {
@@ -62,6 +61,11 @@ impl JsonSchema for RichText {
 }
 
 impl RichText {
+    /// What a person wrote. Whether it is a text is found out when it is used.
+    pub(crate) fn of(value: Value) -> Self {
+        Self(value)
+    }
+
     /// Whether an object is a text rather than a value of another kind.
     pub(crate) fn is_formatted(members: &Map<String, Value>) -> bool {
         (members.contains_key("format") && members.contains_key("content"))
@@ -117,22 +121,49 @@ pub fn from_plain(text: &str) -> Value {
             let mut inline = Vec::new();
             for (at, line) in paragraph.split('\n').enumerate() {
                 if at > 0 {
-                    inline.push(json!({ "type": "hardBreak" }));
+                    inline.push(leaf("hardBreak"));
                 }
                 if !line.is_empty() {
-                    inline.push(json!({ "type": "text", "text": line }));
+                    inline.push(words(line));
                 }
             }
-            json!({ "type": "paragraph", "content": inline })
+            node("paragraph", inline)
         })
         .collect();
     doc(content)
 }
 
+/// A node without content or attributes, and any mark.
+fn leaf(kind: &str) -> Value {
+    let mut members = Map::new();
+    members.insert("type".to_owned(), Value::String(kind.to_owned()));
+    Value::Object(members)
+}
+
+/// A node with content.
+fn node(kind: &str, content: Vec<Value>) -> Value {
+    let mut node = leaf(kind);
+    node["content"] = Value::Array(content);
+    node
+}
+
+/// A node with attributes.
+fn with(attribute: &str, value: Value, mut node: Value) -> Value {
+    node["attrs"][attribute] = value;
+    node
+}
+
+/// Words without marks.
+fn words(text: &str) -> Value {
+    let mut words = leaf("text");
+    words["text"] = Value::String(text.to_owned());
+    words
+}
+
 /// A whole document; an empty one has an empty paragraph, as Jira's editor writes it.
 fn doc(mut content: Vec<Value>) -> Value {
     if content.is_empty() {
-        content.push(json!({ "type": "paragraph", "content": [] }));
+        content.push(node("paragraph", Vec::new()));
     }
     json!({ "type": "doc", "version": 1, "content": content })
 }

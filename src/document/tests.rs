@@ -17,7 +17,7 @@ fn read(folder: &std::path::Path, name: &str) -> Option<String> {
 }
 
 fn rich(value: Value) -> Result<Value, crate::contract::Error> {
-    serde_json::from_value::<RichText>(value).expect("any JSON").to_adf("/description", "Description")
+    RichText::of(value).to_adf("/description", "Description")
 }
 
 const WIDE: &str = "# Title\n\nWords **bold** *slant* ~~gone~~ `code` [link](https://example.test) ![a picture](https://example.test/p.png)\\\nbroken.\n\n\

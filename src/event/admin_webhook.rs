@@ -8,8 +8,8 @@ use crate::contract::event::ForeignRegistration;
 use crate::contract::{Error, Failure, FailureClass, Responsible};
 use crate::jira::answer::Answer;
 use crate::jira::client::Ask;
+use crate::sorted;
 use serde_json::Value;
-use std::collections::BTreeSet;
 
 /// Where they are listed and made.
 pub(super) const PATH: &str = "rest/webhooks/1.0/webhook";
@@ -26,7 +26,8 @@ pub(super) struct Hook {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) url: String,
-    pub(super) events: BTreeSet<String>,
+    /// In order, each once.
+    pub(super) events: Vec<String>,
     pub(super) enabled: bool,
     pub(super) exclude_body: bool,
     pub(super) filtered: bool,
@@ -44,19 +45,13 @@ impl Hook {
         } else {
             id
         };
+        let events = value.get("events").and_then(Value::as_array).into_iter().flatten();
         let filters = value.get("filters").and_then(Value::as_object);
         (!id.is_empty()).then(|| Self {
             id,
             name: text("name"),
             url: text("url"),
-            events: value
-                .get("events")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect(),
+            events: sorted::names(events.filter_map(Value::as_str).map(str::to_owned)),
             enabled: value.get("enabled").and_then(Value::as_bool).unwrap_or(true),
             exclude_body: value.get("excludeBody").and_then(Value::as_bool).unwrap_or(false),
             filtered: filters.is_some_and(|filters| {
@@ -116,7 +111,7 @@ pub(super) fn read(answer: Result<Answer, Error>) -> Result<Vec<Hook>, Error> {
         other => other,
     })?;
     // One that cannot be read cannot be counted, and a count that leaves it out would be too low.
-    let hooks = answer.body.as_array().and_then(|hooks| hooks.iter().map(Hook::read).collect());
+    let hooks = answer.value().as_array().and_then(|hooks| hooks.iter().map(Hook::read).collect());
     hooks.ok_or_else(|| {
         let message = "Jira's list of webhooks is not what was due.";
         let remedy = "Try again; if it stays so, report it to the connector's maintainer.";

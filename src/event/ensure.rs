@@ -3,13 +3,15 @@
 use super::admin_webhook::{self, Hook, LIMIT, PATH, WARN_FROM};
 use super::find;
 use crate::catalog::unknown_card;
-use crate::contract::event::{Allowance, Change, EnsureRequest, Ensured, PlannedChange, Registration};
+use crate::contract::event::{
+    Allowance, Change, EnsureRequest, Ensured, ForeignRegistration, PlannedChange, Registration,
+};
 use crate::contract::{Call, Error, Failure, FailureClass, Responsible, Severity};
 use crate::host::Host;
 use crate::jira::client::{Ask, Client};
 use crate::jira::path;
+use crate::sorted;
 use serde_json::json;
-use std::collections::BTreeSet;
 
 /// What the limit is called.
 const ALLOWANCE: &str = "active admin webhooks of the site";
@@ -63,9 +65,10 @@ pub fn ensure(host: &mut dyn Host, call: &Call, request: &EnsureRequest) -> Resu
     Ok(Ensured { registrations, changes, foreign, allowances: vec![allowance], aside: client.into_aside() })
 }
 
-fn wanted_events(request: &EnsureRequest) -> Result<BTreeSet<String>, Error> {
+fn wanted_events(request: &EnsureRequest) -> Result<Vec<String>, Error> {
     let webhook = |card: &String| find(card).map(|card| card.webhook.to_owned()).ok_or_else(|| unknown_card(card));
-    request.wanted.iter().map(|subscription| webhook(&subscription.card)).collect()
+    let events: Vec<String> = request.wanted.iter().map(|wanted| webhook(&wanted.card)).collect::<Result<_, _>>()?;
+    Ok(sorted::names(events))
 }
 
 /// The name by which our own hooks are known again.
@@ -89,7 +92,7 @@ fn host_of(url: &str) -> &str {
 
 /// What is done with our hooks.
 struct Plan<'h> {
-    events: BTreeSet<String>,
+    events: Vec<String>,
     keep: Option<Keep<'h>>,
     remove: Vec<&'h Hook>,
 }
@@ -101,13 +104,12 @@ struct Keep<'h> {
 }
 
 impl<'h> Plan<'h> {
-    fn make(request: &EnsureRequest, events: BTreeSet<String>, hooks: &'h [Hook]) -> Self {
-        let mut ours: Vec<&Hook> = hooks.iter().filter(|hook| is_ours(hook, request)).collect();
+    fn make(request: &EnsureRequest, events: Vec<String>, hooks: &'h [Hook]) -> Self {
         // An active one first, for no other is sure of its place at the limit; then the one we know of, then one that
         // already leads here.
-        ours.sort_by_key(|hook| {
-            (!hook.enabled, !is_known(hook, request), hook.url != request.callback, hook.id.clone())
-        });
+        let rank = |hook: &Hook| (!hook.enabled, !is_known(hook, request), hook.url != request.callback);
+        let ours = hooks.iter().filter(|hook| is_ours(hook, request));
+        let mut ours = sorted::by(ours, |one, other| rank(one).cmp(&rank(other)).then_with(|| one.id.cmp(&other.id)));
         if events.is_empty() || ours.is_empty() {
             return Self { events, keep: None, remove: ours };
         }
@@ -187,7 +189,7 @@ impl<'h> Plan<'h> {
         });
         let Some(keep) = &self.keep else {
             let answer = client.send(&Ask::new("POST", PATH, "webhook").body(body))?;
-            let hook = Hook::read(&answer.body).ok_or_else(|| unnamed(answer.status))?;
+            let hook = Hook::read(&answer.value()).ok_or_else(|| unnamed(answer.status))?;
             return Ok(Some(hook.id));
         };
         if keep.change != Change::Kept {
@@ -216,7 +218,7 @@ impl<'h> Plan<'h> {
 }
 
 /// In what a hook we know of differs from what it should be.
-fn drift(hook: &Hook, request: &EnsureRequest, events: &BTreeSet<String>) -> Option<&'static str> {
+fn drift(hook: &Hook, request: &EnsureRequest, events: &[String]) -> Option<&'static str> {
     if !hook.enabled {
         Some("Somebody disabled it.")
     } else if hook.url != request.callback {
@@ -271,15 +273,17 @@ fn uncounted(client: Client<'_>, request: &EnsureRequest, error: &Error) -> Ensu
     }
 }
 
-fn full(used: u32, foreign: &[crate::contract::event::ForeignRegistration]) -> Error {
+fn full(used: u32, foreign: &[ForeignRegistration]) -> Error {
     let hinted: Vec<String> = foreign
         .iter()
         .filter(|hook| hook.active && !hook.hint.is_empty())
         .take(5)
         .map(|hook| format!("{} ({}): {}", hook.name, hook.id, hook.hint))
         .collect();
-    let mut by_age: Vec<_> = foreign.iter().filter(|hook| hook.active).collect();
-    by_age.sort_by_key(|hook| (hook.updated_at_ms.unwrap_or(u64::MAX), hook.id.clone()));
+    let age = |hook: &ForeignRegistration| hook.updated_at_ms.unwrap_or(u64::MAX);
+    let by_age = sorted::by(foreign.iter().filter(|hook| hook.active), |one, other| {
+        age(one).cmp(&age(other)).then_with(|| one.id.cmp(&other.id))
+    });
     let candidates: Vec<String> = if hinted.is_empty() {
         by_age.iter().take(5).map(|hook| format!("{} ({}) at {}", hook.name, hook.id, hook.host)).collect()
     } else {

@@ -5,6 +5,7 @@ use super::issue::{self, IssueEvent, IssueFilter};
 use crate::action::Page;
 use crate::contract::{ChoiceQuery, Error};
 use crate::jira::client::Client;
+use crate::json::Members;
 use serde_json::{Value, json};
 
 /// The card.
@@ -16,7 +17,7 @@ impl Event for IssueCreated {
     const DESCRIPTION: &'static str = "An issue was created.";
     const WEBHOOK: &'static str = "jira:issue_created";
     type Filter = IssueFilter;
-    type Payload = IssueEvent;
+    type Payload<'t> = IssueEvent<'t>;
 
     fn sample() -> Value {
         json!({
@@ -28,16 +29,16 @@ impl Event for IssueCreated {
         })
     }
 
-    fn read(body: &Value) -> Option<IssueEvent> {
+    fn read<'t>(body: &Members<'t>) -> Option<IssueEvent<'t>> {
         issue::read(body, "created")
     }
 
-    fn id(payload: &IssueEvent) -> String {
-        payload.id.clone()
+    fn id<'p>(payload: &'p IssueEvent<'_>) -> &'p str {
+        &payload.id
     }
 
-    fn passes(filter: &IssueFilter, payload: &IssueEvent) -> bool {
-        issue::passes(filter, payload)
+    fn passes(filter: &IssueFilter, payload: &IssueEvent<'_>) -> bool {
+        issue::passes(&filter.projects, &filter.issue_types, payload)
     }
 
     fn options(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page, Error> {

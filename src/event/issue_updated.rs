@@ -1,20 +1,22 @@
 //! Issue updated, with what changed.
 
 use super::Event;
-use super::issue::{self, IssueEvent, IssueFilter};
+use super::issue::{self, IssueEvent};
 use crate::action::Page;
 use crate::contract::{ChoiceQuery, Error};
+use crate::form::{Form, Misfit, Read};
 use crate::jira::client::Client;
+use crate::json::{self, Members, Object, Write};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 
 /// The card.
 pub(crate) struct IssueUpdated;
 
 /// Which updates are meant. Each list left out, or empty, means all.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct Filter {
     /// Projects by key (DEMO) or id.
@@ -28,40 +30,79 @@ pub(crate) struct Filter {
     changed_fields: Vec<String>,
 }
 
+impl Read for Filter {
+    fn read(form: &mut Form) -> Result<Self, Misfit> {
+        Ok(Self {
+            projects: form.texts("projects")?,
+            issue_types: form.texts("issue-types")?,
+            changed_fields: form.texts("changed-fields")?,
+        })
+    }
+}
+
 /// What happened to an issue, and what changed.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-pub(crate) struct Payload {
+#[derive(JsonSchema)]
+pub(crate) struct Payload<'t> {
     #[serde(flatten)]
-    event: IssueEvent,
+    event: IssueEvent<'t>,
     /// Each field that changed. Empty where Jira reports none, as for a comment on a server.
-    changes: Vec<Change>,
+    changes: Vec<Change<'t>>,
 }
 
 /// The change of one field.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct Change {
+struct Change<'t> {
     /// The field's name.
-    field: String,
+    field: Cow<'t, str>,
     /// The field's id; the name where Jira does not say.
-    field_id: String,
+    field_id: Cow<'t, str>,
     /// What it was.
-    from: Side,
+    from: Side<'t>,
     /// What it became.
-    to: Side,
+    to: Side<'t>,
 }
 
 /// One side of a change.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
-struct Side {
+#[derive(JsonSchema)]
+struct Side<'t> {
     /// The id or raw value; null where there was none.
-    value: Option<String>,
+    value: Option<Cow<'t, str>>,
     /// What people read; null where there was none.
-    text: Option<String>,
+    text: Option<Cow<'t, str>>,
 }
 
-impl Change {
-    fn read(item: &Value) -> Self {
+impl Write for Payload<'_> {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        self.event.write_into(&mut object);
+        object.raw("changes", &json::list(self.changes.iter().map(Write::write)));
+        object.text()
+    }
+}
+
+impl Write for Change<'_> {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        object.string("field", &self.field);
+        object.string("field-id", &self.field_id);
+        object.raw("from", &self.from.write());
+        object.raw("to", &self.to.write());
+        object.text()
+    }
+}
+
+impl Write for Side<'_> {
+    fn write(&self) -> String {
+        let mut object = Object::new();
+        object.optional("value", self.value.as_deref());
+        object.optional("text", self.text.as_deref());
+        object.text()
+    }
+}
+
+impl<'t> Change<'t> {
+    fn read(item: &Members<'t>) -> Self {
         let text = |name: &str| issue::text(item.get(name));
         let field = text("field").unwrap_or_default();
         Self {
@@ -79,7 +120,7 @@ impl Event for IssueUpdated {
     const DESCRIPTION: &'static str = "An issue was changed: any field, or those you name.";
     const WEBHOOK: &'static str = "jira:issue_updated";
     type Filter = Filter;
-    type Payload = Payload;
+    type Payload<'t> = Payload<'t>;
 
     fn sample() -> Value {
         json!({
@@ -97,31 +138,30 @@ impl Event for IssueUpdated {
         })
     }
 
-    fn read(body: &Value) -> Option<Payload> {
-        let changelog = body.get("changelog");
-        let items: Vec<&Value> = changelog.and_then(|log| log.get("items")?.as_array()).into_iter().flatten().collect();
-        let suffix = match issue::text(changelog.and_then(|log| log.get("id"))) {
+    fn read<'t>(body: &Members<'t>) -> Option<Payload<'t>> {
+        let changelog = body.object("changelog").unwrap_or_default();
+        let items = changelog.get("items").and_then(json::items).unwrap_or_default();
+        let suffix = match issue::text(changelog.get("id")) {
             Some(id) => format!("changelog:{id}"),
             None => format!("change:{}", digest(body)),
         };
-        let changes = items.into_iter().filter(|item| item.is_object()).map(Change::read).collect();
+        let changes = items.into_iter().filter_map(|item| Some(Change::read(&Members::of(item)?))).collect();
         Some(Payload { event: issue::read(body, &suffix)?, changes })
     }
 
-    fn id(payload: &Payload) -> String {
-        payload.event.id.clone()
+    fn id<'p>(payload: &'p Payload<'_>) -> &'p str {
+        &payload.event.id
     }
 
-    fn passes(filter: &Filter, payload: &Payload) -> bool {
-        let issue = IssueFilter { projects: filter.projects.clone(), issue_types: filter.issue_types.clone() };
+    fn passes(filter: &Filter, payload: &Payload<'_>) -> bool {
         let changed = |wanted: &String| {
             let wanted = wanted.trim();
-            let same = |change: &Change| {
+            let same = |change: &Change<'_>| {
                 change.field.eq_ignore_ascii_case(wanted) || change.field_id.eq_ignore_ascii_case(wanted)
             };
             payload.changes.iter().any(same)
         };
-        issue::passes(&issue, &payload.event)
+        issue::passes(&filter.projects, &filter.issue_types, &payload.event)
             && (filter.changed_fields.is_empty() || filter.changed_fields.iter().any(changed))
     }
 
@@ -131,9 +171,11 @@ impl Event for IssueUpdated {
 }
 
 /// Tells a change without a changelog id from others: by its time, what changed, and the comment that came with it.
-fn digest(body: &Value) -> String {
-    let part = |name: &str| body.get(name).map(Value::to_string).unwrap_or_default();
-    let comment = issue::text(body.get("comment").and_then(|comment| comment.get("id"))).unwrap_or_default();
+/// Values and not their texts are told apart: a blank more or less is no other change.
+fn digest(body: &Members<'_>) -> String {
+    let part = |name: &str| body.get(name).map(|part| json::text(&json::value(part))).unwrap_or_default();
+    let comment = body.object("comment");
+    let comment = comment.as_ref().and_then(|comment| issue::text(comment.get("id"))).unwrap_or_default();
     let text = format!("{}\n{}\n{comment}", part("timestamp"), part("changelog"));
     Sha256::digest(text.as_bytes()).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

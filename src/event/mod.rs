@@ -13,14 +13,17 @@ pub(crate) use admin_webhook::usage as webhook_usage;
 pub use ensure::ensure;
 
 use crate::action::Page;
+#[cfg(not(target_arch = "wasm32"))]
 use crate::catalog::shape;
 use crate::contract::event::{Delivery, Occurrence, Received, Subscription};
 use crate::contract::{Aside, ChoiceQuery, Error, Failure, FailureClass, Notice, Severity};
+use crate::form::{self, Read};
 use crate::jira::client::Client;
+use crate::json::{self, Members};
 use schemars::JsonSchema;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
+#[cfg(not(target_arch = "wasm32"))]
+use serde_json::json;
 
 /// The header that proves a delivery. Source: Atlassian, "Webhooks", section "Secure admin webhooks".
 pub const PROOF_HEADER: &str = "x-hub-signature";
@@ -30,38 +33,40 @@ pub const PROOF_PREFIX: &str = "sha256=";
 pub const NO_AUTHENTICATE: &str = "Jira's deliveries are proved by their signature; this connector proves none itself.";
 
 /// An event card: its filter, its payload, its sample and how a webhook becomes one.
+#[cfg_attr(target_arch = "wasm32", expect(dead_code, reason = "the component holds the manifest made of it"))]
 pub(crate) trait Event {
     const ID: &'static str;
     const TITLE: &'static str;
     const DESCRIPTION: &'static str;
     /// The name that Jira has for it.
     const WEBHOOK: &'static str;
-    type Filter: DeserializeOwned + JsonSchema + Default;
-    type Payload: Serialize + JsonSchema;
+    type Filter: Read + JsonSchema + Default;
+    type Payload<'t>: json::Write + JsonSchema;
 
     /// A payload as it may arrive.
     fn sample() -> Value;
     /// Reads a webhook body whose `webhookEvent` is [`Event::WEBHOOK`]; none where it names no issue.
-    fn read(body: &Value) -> Option<Self::Payload>;
+    fn read<'t>(body: &Members<'t>) -> Option<Self::Payload<'t>>;
     /// The event's lasting id.
-    fn id(payload: &Self::Payload) -> String;
+    fn id<'p>(payload: &'p Self::Payload<'_>) -> &'p str;
     /// Whether a filter lets it through.
-    fn passes(filter: &Self::Filter, payload: &Self::Payload) -> bool;
+    fn passes(filter: &Self::Filter, payload: &Self::Payload<'_>) -> bool;
     /// What a field of the filter may hold.
     fn options(client: &mut Client<'_>, query: &ChoiceQuery) -> Result<Page, Error>;
 }
 
-type Read = fn(&Value, &[Subscription], &mut Aside) -> Result<Option<Occurrence>, Error>;
+type Decode = fn(&Members<'_>, &[Subscription], &mut Aside) -> Result<Option<Occurrence>, Error>;
 
 /// A card as the catalog lists it.
 pub(crate) struct Card {
     pub(crate) id: &'static str,
     pub(crate) webhook: &'static str,
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) entry: fn() -> Value,
+    #[cfg(test)]
+    pub(crate) read: fn(Value) -> Result<(), form::Misfit>,
     pub(crate) options: fn(&mut Client<'_>, &ChoiceQuery) -> Result<Page, Error>,
-    pub(crate) filter: fn() -> Value,
-    pub(crate) output: fn() -> Value,
-    read: Read,
+    decode: Decode,
 }
 
 /// Every event card.
@@ -79,20 +84,22 @@ const fn card<E: Event>() -> Card {
     Card {
         id: E::ID,
         webhook: E::WEBHOOK,
+        #[cfg(not(target_arch = "wasm32"))]
         entry: entry::<E>,
+        #[cfg(test)]
+        read: |filter| form::read::<E::Filter>(filter).map(|_| ()),
         options: E::options,
-        filter: shape::of::<E::Filter>,
-        output: shape::output::<E::Payload>,
-        read: read::<E>,
+        decode: decode::<E>,
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 fn entry<E: Event>() -> Value {
-    let schemas = (shape::of::<E::Filter>(), shape::output::<E::Payload>());
+    let schemas = (shape::of::<E::Filter>(), shape::output::<E::Payload<'_>>());
     entry_of((E::ID, E::TITLE, E::DESCRIPTION), schemas, E::sample())
 }
 
-/// Not generic, so that the component holds it once and not once per card.
+#[cfg(not(target_arch = "wasm32"))]
 fn entry_of((id, title, description): (&str, &str, &str), (filter, output): (Value, Value), sample: Value) -> Value {
     json!({
         "id": id,
@@ -108,6 +115,7 @@ fn entry_of((id, title, description): (&str, &str, &str), (filter, output): (Val
 }
 
 /// The manifest's `deliveries`. Source: Atlassian, "Webhooks": headers and retries.
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn deliveries() -> Value {
     json!({
         "proofs": ["mac"],
@@ -120,8 +128,8 @@ pub(crate) fn deliveries() -> Value {
     })
 }
 
-fn read<E: Event>(
-    body: &Value,
+fn decode<E: Event>(
+    body: &Members<'_>,
     subscriptions: &[Subscription],
     aside: &mut Aside,
 ) -> Result<Option<Occurrence>, Error> {
@@ -142,18 +150,23 @@ fn read<E: Event>(
     if matching.is_empty() && !subscriptions.is_empty() {
         return Ok(None);
     }
-    let id = E::id(&payload);
-    let payload = serde_json::to_value(payload).unwrap_or_default();
-    let time_ms = issue::time_ms(body);
-    Ok(Some(Occurrence { id, card: E::ID.to_owned(), subscriptions: matching, time_ms, payload }))
+    Ok(Some(Occurrence {
+        id: E::id(&payload).to_owned(),
+        card: E::ID.to_owned(),
+        subscriptions: matching,
+        time_ms: issue::time_ms(body),
+        payload: json::Write::write(&payload),
+        extra: issue::origin(body),
+    }))
 }
 
 fn filter_of<E: Event>(subscription: &Subscription) -> Result<E::Filter, Error> {
     if subscription.filter.is_null() {
         return Ok(E::Filter::default());
     }
-    serde_json::from_value(subscription.filter.clone()).map_err(|fault| {
-        let message = format!("The filter of the subscription {} does not fit the card: {fault}.", subscription.id);
+    form::read(subscription.filter.clone()).map_err(|misfit| {
+        let message =
+            format!("The filter of the subscription {} does not fit the card: {}.", subscription.id, misfit.why);
         let remedy = "Give a filter that obeys the card's filter schema.";
         Failure::new(FailureClass::Input, "filter-invalid", message, remedy).permanent()
     })
@@ -162,18 +175,23 @@ fn filter_of<E: Event>(subscription: &Subscription) -> Result<E::Filter, Error> 
 /// Reads one proved delivery. With subscriptions, only what one of them wants becomes an occurrence; with none, the
 /// delivery is only looked at, and everything it holds is shown.
 pub fn receive(delivery: &Delivery, subscriptions: &[Subscription]) -> Result<Received, Error> {
-    let body: Value = serde_json::from_slice(&delivery.body).map_err(|fault| {
-        let message = format!("The delivery is not well-formed JSON: {fault}.");
-        let remedy = "Look at the stored delivery; Jira sends JSON unless something between changed it.";
-        Failure::new(FailureClass::Protocol, "delivery-invalid", message, remedy).permanent()
-    })?;
+    let text = std::str::from_utf8(&delivery.body).map_err(|fault| invalid(&fault))?;
+    json::check(text).map_err(|fault| invalid(&fault))?;
+    // What is JSON and no object is no event.
+    let body = Members::of(text).unwrap_or_default();
     let mut aside = Aside::default();
-    let name = body.get("webhookEvent").and_then(Value::as_str).unwrap_or_default();
+    let name = body.string("webhookEvent").unwrap_or_default();
     let occurrence = match CARDS.iter().find(|card| card.webhook == name) {
-        Some(card) => (card.read)(&body, subscriptions, &mut aside)?,
+        Some(card) => (card.decode)(&body, subscriptions, &mut aside)?,
         None => None,
     };
     Ok(Received { occurrences: occurrence.into_iter().collect(), aside })
+}
+
+fn invalid(fault: &dyn std::fmt::Display) -> Error {
+    let message = format!("The delivery is not well-formed JSON: {fault}.");
+    let remedy = "Look at the stored delivery; Jira sends JSON unless something between changed it.";
+    Failure::new(FailureClass::Protocol, "delivery-invalid", message, remedy).permanent()
 }
 
 /// The answer to every poll: the cards name deliveries as their only source.

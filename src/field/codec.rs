@@ -5,6 +5,7 @@ use super::user;
 use crate::contract::{Error, Failure};
 use crate::document::RichText;
 use crate::jira::client::Client;
+use crate::json;
 use serde_json::{Value, json};
 
 /// Encodes a value as a person writes it. What is already an object of Jira's shape is passed on.
@@ -13,9 +14,7 @@ pub(super) fn encode(client: &mut Client<'_>, field: &Field, value: &Value, poin
         return Ok(Value::Null);
     }
     if is_rich(field) {
-        let text = serde_json::from_value::<RichText>(value.clone())
-            .map_err(|_| wrong(field, pointer, "is text: a string, or a document"))?;
-        return text.to_adf(pointer, &field.name);
+        return RichText::of(value.clone()).to_adf(pointer, &field.name);
     }
     if field.kind == "array" {
         return list(client, field, value, pointer);
@@ -75,10 +74,7 @@ fn number(field: &Field, value: &Value, pointer: &str) -> Result<Value, Error> {
         Value::Number(_) => return Ok(value.clone()),
         Value::String(text) => {
             let text = text.trim();
-            text.parse::<i64>()
-                .map(Value::from)
-                .ok()
-                .or_else(|| text.parse::<f64>().ok().filter(|n| n.is_finite()).map(Value::from))
+            text.parse::<i64>().map(Value::from).ok().or_else(|| Some(json::value(text)).filter(Value::is_number))
         }
         _ => None,
     };

@@ -4,7 +4,7 @@ use crate::contract::{Error, Failure};
 use crate::jira::answer::named;
 use crate::jira::client::{Ask, Client};
 use crate::jira::path;
-use serde::{Deserialize, Serialize};
+use crate::json::{self, Members};
 use serde_json::{Map, Value, json};
 
 /// How long noted metadata is used.
@@ -17,27 +17,21 @@ const PAGE: usize = 200;
 const MOST: usize = 2000;
 
 /// One field.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Field {
     pub(crate) id: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key: Option<String>,
     pub(crate) name: String,
-    #[serde(default)]
     pub(crate) required: bool,
     /// Jira fills it in where it is left out.
-    #[serde(default)]
     pub(crate) has_default: bool,
     /// `schema.type`: string, number, option, array, user …
     pub(crate) kind: String,
     /// `schema.items`, for arrays.
-    #[serde(default)]
     pub(crate) items: String,
     /// The part of `schema.custom` behind the colon: `textarea`, `select`, `gh-sprint` …
-    #[serde(default)]
     pub(crate) custom: String,
     /// The values it may hold, cut to what tells them apart.
-    #[serde(default)]
     pub(crate) allowed: Vec<Value>,
 }
 
@@ -56,6 +50,44 @@ impl Field {
             items: text("/schema/items").unwrap_or_default().to_owned(),
             custom: custom.rsplit(':').next().unwrap_or_default().to_owned(),
             allowed: value.get("allowedValues").and_then(Value::as_array).into_iter().flatten().map(trim).collect(),
+        })
+    }
+}
+
+impl Field {
+    /// As a note keeps it: what is empty or false is left out.
+    fn note(&self) -> Value {
+        let mut note = json!({ "id": self.id, "name": self.name, "kind": self.kind });
+        let texts =
+            [("key", self.key.as_deref().unwrap_or_default()), ("items", &self.items), ("custom", &self.custom)];
+        for (name, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
+            note[name] = json!(text);
+        }
+        for (name, flag) in [("required", self.required), ("has-default", self.has_default)] {
+            if flag {
+                note[name] = json!(true);
+            }
+        }
+        if !self.allowed.is_empty() {
+            note["allowed"] = Value::Array(self.allowed.clone());
+        }
+        note
+    }
+
+    /// Reads what [`Self::note`] wrote.
+    fn noted(note: &Value) -> Option<Self> {
+        let text = |name: &str| note.get(name).and_then(Value::as_str).map(str::to_owned);
+        let flag = |name: &str| note.get(name) == Some(&Value::Bool(true));
+        Some(Self {
+            id: text("id")?,
+            key: text("key"),
+            name: text("name")?,
+            required: flag("required"),
+            has_default: flag("has-default"),
+            kind: text("kind")?,
+            items: text("items").unwrap_or_default(),
+            custom: text("custom").unwrap_or_default(),
+            allowed: note.get("allowed").and_then(Value::as_array).cloned().unwrap_or_default(),
         })
     }
 }
@@ -100,7 +132,8 @@ pub(crate) fn for_create(client: &mut Client<'_>, project: &str, issue_type: &st
 pub(crate) fn for_edit(client: &mut Client<'_>, issue: &str) -> Result<Vec<Field>, Error> {
     let answer =
         client.send(&Ask::new("GET", format!("rest/api/3/issue/{issue}/editmeta"), "issue/{issue}/editmeta"))?;
-    let fields = answer.body.get("fields").and_then(Value::as_object);
+    let body = answer.value();
+    let fields = body.get("fields").and_then(Value::as_object);
     let fields = fields.filter(|fields| fields.values().all(Value::is_object));
     let fields = fields.ok_or_else(|| answer.invalid("Jira's list of the issue's fields is not what was due."))?;
     Ok(fields.iter().filter_map(|(id, field)| Field::read(Some(id), field)).collect())
@@ -169,7 +202,7 @@ fn pages(
     loop {
         let ask = Ask::new("GET", path, route).query("startAt", all.len()).query("maxResults", PAGE);
         let answer = client.send(&ask)?;
-        let body = &answer.body;
+        let body = answer.value();
         let page = names.iter().find_map(|name| body.get(*name)?.as_array());
         let Some(page) = page.filter(|page| page.iter().all(fits)) else {
             return Err(answer.invalid("Jira's list of fields or issue types is not what was due."));
@@ -186,14 +219,17 @@ fn pages(
 
 fn noted(client: &Client<'_>, name: &str) -> Option<Vec<Field>> {
     let memo = client.call.memo.as_ref().filter(|memo| memo.age_ms < FRESH_MS)?;
-    let entry = memo.data.get("create")?.get(name)?;
-    serde_json::from_value(entry.clone()).ok()
+    // A note that can't be read is as good as none: it is only ever a shortcut.
+    json::check(&memo.data).ok()?;
+    let members = Members::of(&memo.data)?.object("create")?;
+    json::items(members.get(name)?)?.into_iter().map(|field| Field::noted(&json::value(field))).collect()
 }
 
 /// Leaves the metadata of the last project and type: with one entry, the note's age is the entry's.
 fn note(client: &mut Client<'_>, name: &str, fields: &[Field]) {
-    let memo = json!({ "create": { name: fields } });
-    if memo.to_string().len() <= NOTE_LIMIT {
+    let fields: Vec<Value> = fields.iter().map(Field::note).collect();
+    let memo = json::text(&json!({ "create": { name: fields } }));
+    if memo.len() <= NOTE_LIMIT {
         client.remember(memo);
     }
 }

@@ -7,11 +7,10 @@ mod user;
 
 use crate::contract::{Error, Failure};
 use crate::document::RichText;
-use crate::jira::client::{Client, FieldPlace};
+use crate::jira::client::{Client, FieldPlace, Places};
 use crate::jira::refusal;
 use meta::Field;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 
 /// Whether a field's metadata has to be fetched before its value can be sent. A field given by its id with a value
 /// that is already of Jira's shape needs none, nor do the system fields whose shape never varies.
@@ -54,9 +53,9 @@ fn plain(name: &str, value: &Value) -> Option<Value> {
 /// where in the input each stands, so that a refusal can say so.
 pub(crate) fn encode_all(
     client: &mut Client<'_>,
-    given: &BTreeMap<String, Value>,
+    given: &Map<String, Value>,
     known: Option<&[Field]>,
-    places: &mut BTreeMap<String, FieldPlace>,
+    places: &mut Places,
 ) -> Result<Map<String, Value>, Error> {
     let mut encoded = Map::new();
     for (name, value) in given {
@@ -124,12 +123,7 @@ pub(crate) fn named(mut error: Error, known: &[Field]) -> Error {
 }
 
 /// Adds a field that has an input of its own, and refuses it where `fields` holds it too.
-pub(crate) fn set(
-    fields: &mut Map<String, Value>,
-    id: &str,
-    value: Value,
-    places: &BTreeMap<String, FieldPlace>,
-) -> Result<(), Error> {
+pub(crate) fn set(fields: &mut Map<String, Value>, id: &str, value: Value, places: &Places) -> Result<(), Error> {
     if fields.insert(id.to_owned(), value).is_none() {
         return Ok(());
     }

@@ -14,7 +14,7 @@ pub(super) fn reference(client: &mut Client<'_>, text: &str, pointer: &str, name
         return Ok(json!({ "accountId": text }));
     }
     let ask = Ask::new("GET", "rest/api/3/user/search", "user/search").query("query", text).query("maxResults", 10);
-    let found = client.send(&ask)?.body;
+    let found = client.send(&ask)?.value();
     let people: Vec<&Value> = found.as_array().into_iter().flatten().collect();
     let mail = |person: &&&Value| {
         person.get("emailAddress").and_then(Value::as_str).is_some_and(|mail| mail.eq_ignore_ascii_case(text))
@@ -42,6 +42,6 @@ fn myself(client: &mut Client<'_>) -> Result<String, Error> {
     if let Some(id) = client.call.connection.settings.get("account-id").and_then(Value::as_str) {
         return Ok(id.to_owned());
     }
-    let body = client.send(&Ask::new("GET", "rest/api/3/myself", "myself"))?.body;
+    let body = client.send(&Ask::new("GET", "rest/api/3/myself", "myself"))?.value();
     Ok(body.get("accountId").and_then(Value::as_str).unwrap_or_default().to_owned())
 }

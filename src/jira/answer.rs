@@ -4,6 +4,7 @@ use super::client::{Ask, Effect};
 use super::{refusal, wait};
 use crate::contract::{Error, Failure, FailureClass, Responsible, Scope};
 use crate::host::{Response, SendError};
+use crate::json::{self, Members};
 use serde_json::Value;
 
 /// A request that did what was asked.
@@ -13,11 +14,26 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// The headers.
     pub(crate) headers: Vec<(String, String)>,
-    /// The body; null where it was empty.
-    pub(crate) body: Value,
+    /// The body, which is JSON; empty where there was none.
+    pub(crate) body: String,
 }
 
 impl Answer {
+    /// The body taken apart; null where there was none.
+    pub(crate) fn value(&self) -> Value {
+        json::value(&self.body)
+    }
+
+    /// The body as it came; null where there was none.
+    pub(crate) fn raw(&self) -> &str {
+        if self.body.is_empty() { "null" } else { &self.body }
+    }
+
+    /// The members of the body; none where it is no object.
+    pub(crate) fn members(&self) -> Members<'_> {
+        Members::of(&self.body).unwrap_or_default()
+    }
+
     /// An answer to a read that says it is one and holds not what was due: never an empty result. `message` says what
     /// lacks.
     pub(crate) fn invalid(&self, message: &str) -> Error {
@@ -104,33 +120,35 @@ fn login_refused(response: &Response) -> Option<Failure> {
 fn read_body(ask: &Ask, response: Response) -> Result<Answer, Error> {
     let Response { status: code, headers, body } = response;
     if body.is_empty() {
-        return Ok(Answer { status: code, headers, body: Value::Null });
+        return Ok(Answer { status: code, headers, body: String::new() });
     }
-    match serde_json::from_slice(&body) {
-        Ok(body) => Ok(Answer { status: code, headers, body }),
-        Err(fault) => {
-            let response = Response { status: code, headers, body };
-            let html = refusal::is_html(&response);
-            let (class, name, message) = if html {
-                (FailureClass::Protocol, "html-answer", "Jira answered with a web page where JSON was due.")
-            } else if fault.is_eof() {
-                (FailureClass::Unavailable, "answer-truncated", "Jira's answer broke off in the middle.")
-            } else {
-                (FailureClass::Protocol, "answer-invalid", "Jira's answer is not the JSON that was due.")
-            };
-            let remedy = if html {
-                "Check that the site's address leads to Jira itself and not to a login page or a proxy."
-            } else {
-                "Try again; if it stays so, look at what stands between the host and Jira."
-            };
-            let failure = status(&response, class, name, message, remedy).by(Responsible::Operator);
-            Err(match (ask.effect, class) {
-                (Effect::Read, FailureClass::Unavailable) => failure.transient(wait::DEFAULT_MS, endpoint(ask)),
-                (Effect::Read, _) => failure.permanent(),
-                _ => unsure(ask, failure),
-            })
-        }
-    }
+    let (body, cut) = match String::from_utf8(body) {
+        Ok(body) => match json::check(&body) {
+            Ok(()) => return Ok(Answer { status: code, headers, body }),
+            Err(fault) => (body.into_bytes(), fault.is_eof()),
+        },
+        Err(fault) => (fault.into_bytes(), false),
+    };
+    let response = Response { status: code, headers, body };
+    let html = refusal::is_html(&response);
+    let (class, name, message) = if html {
+        (FailureClass::Protocol, "html-answer", "Jira answered with a web page where JSON was due.")
+    } else if cut {
+        (FailureClass::Unavailable, "answer-truncated", "Jira's answer broke off in the middle.")
+    } else {
+        (FailureClass::Protocol, "answer-invalid", "Jira's answer is not the JSON that was due.")
+    };
+    let remedy = if html {
+        "Check that the site's address leads to Jira itself and not to a login page or a proxy."
+    } else {
+        "Try again; if it stays so, look at what stands between the host and Jira."
+    };
+    let failure = status(&response, class, name, message, remedy).by(Responsible::Operator);
+    Err(match (ask.effect, class) {
+        (Effect::Read, FailureClass::Unavailable) => failure.transient(wait::DEFAULT_MS, endpoint(ask)),
+        (Effect::Read, _) => failure.permanent(),
+        _ => unsure(ask, failure),
+    })
 }
 
 fn redirected(response: &Response) -> Error {

@@ -5,8 +5,8 @@ use super::path;
 use super::site::Site;
 use crate::contract::{Aside, Call, Error, Failure, FailureClass, Notice, Scope, Severity};
 use crate::host::{Host, Request};
+use crate::json;
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 /// How much of an answer is read unless a request says otherwise.
 pub(crate) const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
@@ -31,6 +31,32 @@ pub(crate) struct FieldPlace {
     pub(crate) name: String,
 }
 
+/// Where fields are in the input, by the service's field id.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Places(Vec<(String, FieldPlace)>);
+
+impl Places {
+    /// Places by id, JSON Pointer and name.
+    pub(crate) fn of(places: &[(&str, &str, &str)]) -> Self {
+        let place = |(id, pointer, name): &(&str, &str, &str)| {
+            ((*id).to_owned(), FieldPlace { pointer: (*pointer).to_owned(), name: (*name).to_owned() })
+        };
+        Self(places.iter().map(place).collect())
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Option<&FieldPlace> {
+        self.0.iter().find(|(known, _)| known == id).map(|(_, place)| place)
+    }
+
+    /// Notes a place; of one field the last one counts.
+    pub(crate) fn insert(&mut self, id: String, place: FieldPlace) {
+        match self.0.iter_mut().find(|(known, _)| *known == id) {
+            Some((_, known)) => *known = place,
+            None => self.0.push((id, place)),
+        }
+    }
+}
+
 /// One request to the API.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
@@ -46,7 +72,7 @@ pub(crate) struct Ask {
     /// The issue it writes to, where it does.
     pub(crate) object: Option<String>,
     /// Where refused fields are in the input, by the service's field id.
-    pub(crate) fields: BTreeMap<String, FieldPlace>,
+    pub(crate) fields: Places,
 }
 
 impl Ask {
@@ -66,7 +92,7 @@ impl Ask {
             effect,
             endpoint: format!("{method} {route}"),
             object: None,
-            fields: BTreeMap::new(),
+            fields: Places::default(),
         }
     }
 
@@ -90,7 +116,7 @@ impl Ask {
         self
     }
 
-    pub(crate) fn fields(mut self, fields: BTreeMap<String, FieldPlace>) -> Self {
+    pub(crate) fn fields(mut self, fields: Places) -> Self {
         self.fields = fields;
         self
     }
@@ -134,7 +160,7 @@ impl<'a> Client<'a> {
     }
 
     /// Leaves a note for later calls; the last one counts.
-    pub(crate) fn remember(&mut self, memo: Value) {
+    pub(crate) fn remember(&mut self, memo: String) {
         self.aside.memo = Some(memo);
     }
 
@@ -163,7 +189,7 @@ impl<'a> Client<'a> {
             method: ask.method.clone(),
             url: format!("{}{}{}", self.site.base(), ask.path, path::query(&ask.query)),
             headers,
-            body: ask.body.as_ref().map(|body| body.to_string().into_bytes()),
+            body: ask.body.as_ref().map(|body| json::text(body).into_bytes()),
             limit: ANSWER_LIMIT,
         }
     }

@@ -3,6 +3,7 @@
 use super::client::{Ask, FieldPlace};
 use crate::contract::{Failure, FailureClass, FieldFailure, Responsible};
 use crate::host::Response;
+use crate::json;
 use serde_json::Value;
 
 /// How much of a server's text is passed on.
@@ -17,7 +18,7 @@ pub(crate) fn is_html(response: &Response) -> bool {
 
 /// Reads an answer with a 4xx status other than 408, 425 and 429.
 pub(crate) fn read(ask: &Ask, response: &Response) -> Failure {
-    let body: Value = serde_json::from_slice(&response.body).unwrap_or(Value::Null);
+    let body = std::str::from_utf8(&response.body).map(json::value).unwrap_or_default();
     let said = said(&body);
     let mut failure = by_status(response, &body, &said);
     failure.status = Some(response.status);

@@ -1,7 +1,7 @@
 //! A second connector, for a service that is not Jira, through the whole host: a connection, action
 //! cards in one call and in many, webhooks with another proof and a handshake, and polling.
 
-mod service;
+pub(crate) mod service;
 
 use std::time::Duration;
 
@@ -187,4 +187,9 @@ fn a_poll_finds_what_no_webhook_brings() {
     eventually("two more polls", || Some(()).filter(|()| polls() > seen + 1));
     let notes = harbour.beacon.beacons().iter().filter(|beacon| beacon["name"] == "in memory of b9").count();
     assert_eq!(notes, 1, "the cursor moved on");
+
+    let polled = harbour.host.run(&["events", "list"]).list().into_iter().find(|event| event["delivery"].is_null());
+    let polled = harbour.host.run(&["events", "show", &text(&polled.expect("the polled event")["id"])]).expect(0);
+    let run = harbour.host.run(&["runs", "show", &text(&polled["runs"][0]["id"])]).expect(0);
+    assert_eq!((text(&polled["trace"]).len(), &polled["trace"]), (32, &run["trace"]), "{polled:#}");
 }

@@ -9,7 +9,7 @@ use crate::simulator::{eventually, text};
 use crate::stage::Stage;
 
 /// Every command there is.
-const COMMANDS: [&[&str]; 24] = [
+const COMMANDS: [&[&str]; 37] = [
     &["inspect"],
     &["connection"],
     &["connection", "add"],
@@ -19,6 +19,7 @@ const COMMANDS: [&[&str]; 24] = [
     &["connection", "remove"],
     &["card", "list"],
     &["card", "show"],
+    &["card", "reference"],
     &["options"],
     &["schema"],
     &["run"],
@@ -31,6 +32,18 @@ const COMMANDS: [&[&str]; 24] = [
     &["runs"],
     &["runs", "list"],
     &["runs", "show"],
+    &["runs", "retry"],
+    &["runs", "cancel"],
+    &["dead-letters"],
+    &["dead-letters", "list"],
+    &["dead-letters", "show"],
+    &["dead-letters", "retry"],
+    &["flow"],
+    &["flow", "check"],
+    &["flow", "test"],
+    &["holds"],
+    &["holds", "list"],
+    &["holds", "lift"],
     &["events"],
     &["events", "list"],
     &["events", "show"],
@@ -107,6 +120,32 @@ fn a_connection_is_added_listed_shown_checked_and_removed() {
     assert!(stage.host.run(&["connection", "list"]).list().is_empty());
     assert_eq!(stage.host.run(&["connection", "check", "demo"]).code, 2, "there is no such connection");
     assert_eq!(stage.host.run(&["connection", "show", "demo"]).code, 2);
+}
+
+#[test]
+fn a_connection_whose_webhook_cannot_be_removed_is_kept_until_a_person_says_otherwise() {
+    let stage = Stage::connected();
+    let url = "http://127.0.0.1:9";
+    stage.host.run(&["subscribe", "issue-created", "--connection", "demo", "--public-url", url]).expect(0);
+    stage.jira.fault(&json!({"match": {"path": "/rest/webhooks"}, "times": 0, "status": 403, "body": ""}));
+
+    let refused = stage.host.run(&["connection", "remove", "demo"]);
+    assert_eq!(refused.code, 3, "{refused:#?}");
+    let error = refused.json()["error"].clone();
+    assert!(text(&error["message"]).contains("`demo` is kept"), "{error:#}");
+    assert!(text(&error["remedy"]).contains("--leave-registrations"), "{error:#}");
+    assert_eq!(stage.host.run(&["connection", "list"]).list().len(), 1, "its credential is what removes the webhook");
+
+    stage.jira.clear_faults();
+    assert_eq!(stage.host.run(&["connection", "remove", "demo"]).code, 0);
+    assert!(webhooks(&stage).is_empty(), "the second try removed it");
+
+    stage.connect("demo", "admin", &[]).expect(0);
+    stage.host.run(&["subscribe", "issue-created", "--connection", "demo", "--public-url", url]).expect(0);
+    stage.jira.fault(&json!({"match": {"path": "/rest/webhooks"}, "times": 0, "status": 403, "body": ""}));
+    let left = stage.host.run(&["connection", "remove", "demo", "--leave-registrations"]).expect(0);
+    assert_eq!(left["left-over"].as_array().map(Vec::len), Some(1), "{left:#}");
+    assert!(stage.host.run(&["connection", "list"]).list().is_empty());
 }
 
 #[test]
@@ -192,7 +231,13 @@ fn cards_are_listed_and_shown_for_a_connection_and_for_a_component() {
     for field in ["project", "issue-type", "summary", "description", "fields"] {
         assert!(card["input"]["properties"].get(field).is_some(), "no {field} in {:#}", card["input"]);
     }
-    assert_eq!(stage.host.run(&["card", "show", "create-issue", "--connection", "demo"]).code, 0);
+    let told = stage.host.run_plain(&["card", "show", "create-issue", "--connection", "demo"], "");
+    assert_eq!(told.code, 0, "{told:#?}");
+    assert!(
+        told.stdout.contains("FIELD") && !told.stdout.contains("\"properties\""),
+        "a table, not a schema: {told:#?}"
+    );
+    assert!(told.stdout.contains("harness run create-issue --connection demo --input '{"), "{told:#?}");
 }
 
 #[test]

@@ -6,11 +6,13 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::built;
+use crate::http::{self, Answer};
 
 /// How a command ended.
 #[derive(Debug)]
@@ -64,6 +66,8 @@ pub(crate) struct Harness {
     program: PathBuf,
     /// What `HARNESS_LOG` is set to.
     log: Option<&'static str>,
+    /// What else the environment of every command holds.
+    environment: Vec<(String, String)>,
     /// Everything every command printed, for tests that search it.
     said: Arc<Mutex<String>>,
 }
@@ -80,13 +84,18 @@ impl Harness {
     /// An empty home.
     pub(crate) fn fresh() -> Self {
         let folder = tempfile::Builder::new().prefix("harness-").tempdir().expect("a temporary folder");
-        Self { folder, program: built::program("harness"), log: None, said: Arc::default() }
+        Self { folder, program: built::program("harness"), log: None, environment: Vec::new(), said: Arc::default() }
     }
 
     /// The same, telling all it can tell on stderr.
     pub(crate) fn loud(mut self) -> Self {
         self.log = Some("trace");
         self
+    }
+
+    /// Sets a variable for every command from now on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Where the host keeps its data.
@@ -108,6 +117,7 @@ impl Harness {
         for name in ["HARNESS_HOME", "HARNESS_KEY_FILE", "HARNESS_LOG", "RUST_LOG", "HTTP_PROXY", "http_proxy"] {
             command.env_remove(name);
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(level) = self.log {
             command.env("HARNESS_LOG", level);
         }
@@ -253,9 +263,38 @@ impl Serving {
         &self.ready
     }
 
+    /// The process id, for looking at what others see of it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where it listens: `http://127.0.0.1:PORT`.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Asks the operator's listener; serve was started with `--admin 127.0.0.1:0`.
+    pub(crate) fn admin(&self, path: &str) -> Answer {
+        let address = self.ready["admin"].as_str().expect("serve said where its --admin is");
+        http::send("GET", &format!("http://{address}{path}"), &[], b"")
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "SIGTERM can be sent");
+    }
+
+    /// Waits until it has ended; its exit code.
+    pub(crate) fn ended(&mut self) -> i32 {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the process can be waited for") {
+                return status.code().expect("it ended by itself");
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "serve did not end within a minute");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 

@@ -3,8 +3,9 @@
 //! The programs and components come from `target/`; a missing or stale one fails with the command
 //! to run. `stage` sets up what a test needs, every other file is a reader's question: does the
 //! main job work (`main_job`), is every card used (`cards`), do the commands keep their word
-//! (`commands`, `refusals`), does the simulator answer as Atlassian's documents say (`openapi`), is
-//! the component what the reviewer was told (`imports`), and do host and connector hold against
+//! (`commands`, `refusals`, `explained`), does the simulator answer as Atlassian's documents say (`openapi`), is
+//! the component what the reviewer was told (`imports`), does a person see how it stands and
+//! can they stop it (`operate`), and do host and connector hold against
 //! harm (`faults`, each under its number) and against bytes that mean nothing (`fuzz`).
 
 mod built;
@@ -16,9 +17,11 @@ mod service;
 mod simulator;
 mod stage;
 
+mod backup;
 mod beacon;
 mod cards;
 mod commands;
+mod explained;
 mod faults;
 mod fuzz;
 mod hosts;
@@ -26,4 +29,6 @@ mod imports;
 mod main_job;
 mod neutral_host;
 mod openapi;
+mod operate;
 mod refusals;
+mod runs;

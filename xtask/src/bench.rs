@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use std::process::{ExitCode, Stdio};
 
+use crate::test::Packages;
 use crate::workspace::Workspace;
 use crate::{build, native};
 
@@ -11,6 +12,7 @@ use crate::{build, native};
 #[command(after_help = "Examples:
   cargo xtask bench                        all of them; a table at the end
   cargo xtask bench create-issue intake    those whose names begin so
+  cargo xtask bench --peers peers          other people's clients on the same work, and nothing else
   cargo xtask bench --json | jq 'select(.met == false)'
   cargo xtask bench --list                 what there is
 
@@ -22,6 +24,9 @@ pub(crate) struct BenchArguments {
     /// Print one JSON line for each figure instead of a table
     #[arg(long)]
     json: bool,
+    /// Compare with other people's clients too: npm's jira.js and PyPI's jira (`peers` as the only name: nothing else)
+    #[arg(long)]
+    peers: bool,
     /// End with exit code 1 where a figure misses its goal
     #[arg(long)]
     check: bool,
@@ -32,13 +37,16 @@ pub(crate) struct BenchArguments {
 
 pub(crate) fn run(workspace: &Workspace, arguments: &BenchArguments) -> Result<ExitCode> {
     build::components(workspace)?;
-    native::build(workspace)?;
+    native::build_with_benches(workspace)?;
     let mut bench = native::command(workspace, "bench");
     bench.arg("--target").arg(workspace.target());
     for (flag, given) in [("--json", arguments.json), ("--check", arguments.check), ("--list", arguments.list)] {
         if given {
             bench.arg(flag);
         }
+    }
+    if arguments.peers {
+        bench.arg("--peers").arg(Packages::provide(workspace)?.folder());
     }
     let status = bench.args(&arguments.names).stdin(Stdio::null()).status().context("cannot start the benches")?;
     // What it found goes out as it is: 1 is a goal that was missed, 2 a bench that could not run.

@@ -17,10 +17,22 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
              first time takes a few minutes; later it takes seconds."
         );
     }
-    run_visibly(
-        workspace.cargo().args(["build", "--release", "--workspace", "--bins"]),
-        "the compilation of the host and the simulator",
-    )
+    compile(workspace, &["harness", "jira-simulator"], "the compilation of the host and the simulator")
+}
+
+/// Compiles the same, and the benches.
+pub(crate) fn build_with_benches(workspace: &Workspace) -> Result<()> {
+    build(workspace)?;
+    compile(workspace, &["bench"], "the compilation of the benches")
+}
+
+fn compile(workspace: &Workspace, programs: &[&str], what: &str) -> Result<()> {
+    let mut cargo = workspace.cargo();
+    cargo.args(["build", "--release", "--workspace"]);
+    for program in programs {
+        cargo.args(["--bin", program]);
+    }
+    run_visibly(&mut cargo, what)
 }
 
 /// Where a compiled program lies.

@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 pub(crate) struct Workspace {
     root: PathBuf,
     target: PathBuf,
+    /// What its toolchain sees other than we do.
+    environment: Vec<(OsString, OsString)>,
 }
 
 impl Workspace {
@@ -26,7 +28,12 @@ impl Workspace {
             Some(target) => root.join(target),
             None => root.join("target"),
         };
-        Ok(Self { root, target })
+        Ok(Self { root, target, environment: Vec::new() })
+    }
+
+    /// Another clone, whose toolchain runs in other surroundings.
+    pub(crate) fn elsewhere(root: PathBuf, environment: Vec<(OsString, OsString)>) -> Self {
+        Self { target: root.join("target"), root, environment }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -58,6 +65,7 @@ impl Workspace {
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(ours)) {
             command.env_remove(name);
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 }

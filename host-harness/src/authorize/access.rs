@@ -1,10 +1,10 @@
 //! What one connection's calls may use.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::credential::Credential;
 use super::scheme::Rejection;
-use crate::egress::{Network, Policy, Recorder};
+use crate::egress::{Network, Policy, Pool, Recorder};
 use crate::vault::{LockoutGuard, Secret};
 
 /// What the calls of one connection may use of the network: where to, with which credential, under
@@ -15,7 +15,9 @@ pub struct Access {
     pub(crate) policy: Arc<Policy>,
     pub(crate) authority: Option<Arc<Authority>>,
     pub(crate) recorder: Option<Recorder>,
-    pub(crate) connection: String,
+    pub(crate) connection: Arc<str>,
+    /// The pools for requests with the credential and without.
+    pools: Arc<[OnceLock<Pool>; 2]>,
 }
 
 /// The credential, and what belongs to it.
@@ -29,8 +31,21 @@ pub(crate) struct Authority {
 
 impl Access {
     /// Access for the connection of this id, without a credential.
-    pub fn new(network: Network, policy: Policy, connection: impl Into<String>) -> Self {
-        Self { network, policy: Arc::new(policy), authority: None, recorder: None, connection: connection.into() }
+    pub fn new(network: Network, policy: Policy, connection: impl Into<Arc<str>>) -> Self {
+        Self {
+            network,
+            policy: Arc::new(policy),
+            authority: None,
+            recorder: None,
+            connection: connection.into(),
+            pools: Arc::default(),
+        }
+    }
+
+    /// The pool for a request with the credential, or without.
+    pub(crate) fn pool(&self, credential: Option<&Credential>) -> &Pool {
+        let fingerprint = credential.map_or("", Credential::fingerprint);
+        self.pools[usize::from(credential.is_some())].get_or_init(|| self.network.pool(&self.policy, fingerprint))
     }
 
     /// Attaches a credential to what goes to origins that take one. `account` is the key by which
@@ -43,6 +58,7 @@ impl Access {
         guard: LockoutGuard,
         account: impl Into<String>,
     ) -> Self {
+        self.pools = Arc::default();
         self.authority = Some(Arc::new(Authority { credential, rejections, guard, account: account.into() }));
         self
     }

@@ -68,7 +68,7 @@ fn field_table(fields: &[Field]) -> String {
         lines.push(format!("  {line:<width$}  {meaning}").trim_end().to_owned());
     }
     let head = left.lines().next().unwrap_or_default();
-    std::iter::once(format!("  {head}")).chain(lines).collect::<Vec<_>>().join("\n")
+    std::iter::once(format!("  {head:<width$}  WHAT IT IS")).chain(lines).collect::<Vec<_>>().join("\n")
 }
 
 /// What a host may conclude about running a card, as a sentence.

@@ -1,12 +1,11 @@
-//! `harness runs` and `harness events`.
+//! `harness events`.
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Done;
-use super::output::{Output, cut, failure_text, table, time};
+use super::output::{Output, table, time};
 use crate::host::{Host, HostError};
-use crate::store::{StoredRun, StoredStep};
 
 /// How many are listed where nothing is said.
 const USUAL: u32 = 50;
@@ -22,129 +21,6 @@ struct Listing {
 struct Id {
     /// Its id
     id: String,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  harness runs list
-  harness runs show ID")]
-pub(super) struct Runs {
-    #[command(subcommand)]
-    command: RunsCommand,
-}
-
-#[derive(Debug, Subcommand)]
-enum RunsCommand {
-    /// List runs, newest first
-    #[command(after_help = "Examples:
-  harness runs list
-  harness runs list --limit 500 --json | jq '.[] | select(.state == \"failed\")'")]
-    List(Listing),
-    /// Show a run: its steps, inputs, outputs and failures
-    #[command(after_help = "Examples:
-  harness runs show ID
-  harness runs show ID --json | jq .steps")]
-    Show(Id),
-}
-
-impl Runs {
-    pub(super) fn run(self, host: &Host, output: &Output) -> Done {
-        match self.command {
-            RunsCommand::List(Listing { limit }) => {
-                let runs = host.store().runs(limit)?;
-                let json: Vec<Value> = runs.iter().map(run_json).collect();
-                output.result(&Value::Array(json), || {
-                    if runs.is_empty() {
-                        return "no runs yet".into();
-                    }
-                    let row = |run: &StoredRun| {
-                        let why = run.failure.as_ref().and_then(|it| it["message"].as_str()).unwrap_or_default();
-                        vec![
-                            run.id.clone(),
-                            run.flow.clone(),
-                            run.state.clone(),
-                            time(Some(run.created_at_ms)),
-                            cut(why, 60),
-                        ]
-                    };
-                    table(&["ID", "FLOW", "STATE", "STARTED", ""], &runs.iter().map(row).collect::<Vec<_>>())
-                });
-                Ok(0)
-            }
-            RunsCommand::Show(Id { id }) => {
-                let run = host.store().run(&id)?.ok_or_else(|| {
-                    let message = format!("there is no run `{id}`");
-                    HostError::bad_input("run-unknown", message, "`harness runs list` lists them.")
-                })?;
-                let steps = host.store().steps(&id)?;
-                let mut json = run_json(&run);
-                json["trace"] = host.trace_of_run(&run)?.to_string().into();
-                json["steps"] = steps.iter().map(step_json).collect();
-                json["definition"] = serde_json::from_str(&run.definition).unwrap_or_default();
-                output.result(&json, || run_text(&run, &steps));
-                Ok(0)
-            }
-        }
-    }
-}
-
-fn run_json(run: &StoredRun) -> Value {
-    json!({
-        "id": run.id,
-        "flow": run.flow,
-        "state": run.state,
-        "event": run.event,
-        "event-id": run.event_id,
-        "failure": run.failure,
-        "started-at-ms": run.created_at_ms,
-        "ended-at-ms": run.ended_at_ms,
-        "due-at-ms": (run.state == "waiting").then_some(run.due_at_ms),
-    })
-}
-
-fn step_json(step: &StoredStep) -> Value {
-    json!({
-        "id": step.id,
-        "action": step.card,
-        "connection": step.connection,
-        "state": step.state,
-        "attempts": step.attempts,
-        "input": step.input,
-        "output": step.output,
-        "failure": step.failure,
-        "began-at-ms": step.began_at_ms,
-        "ended-at-ms": step.ended_at_ms,
-    })
-}
-
-fn run_text(run: &StoredRun, steps: &[StoredStep]) -> String {
-    let mut lines = vec![
-        format!("run {} of `{}`: {}", run.id, run.flow, run.state),
-        format!("  event    {} ({})", run.event, run.event_id),
-        format!("  started  {}", time(Some(run.created_at_ms))),
-        format!("  ended    {}", time(run.ended_at_ms)),
-    ];
-    if run.state == "waiting" {
-        lines.push(format!("  goes on  {}", time(Some(run.due_at_ms))));
-    }
-    for step in steps {
-        lines.push(format!(
-            "step {}  {} on {}: {} ({} attempts)",
-            step.id, step.card, step.connection, step.state, step.attempts
-        ));
-        for (name, value) in [("input", &step.input), ("output", &step.output)] {
-            if let Some(value) = value {
-                lines.push(format!("  {name:<6} {value}"));
-            }
-        }
-        if let Some(failure) = &step.failure {
-            lines.push(failure_text(failure));
-        }
-    }
-    if let (Some(failure), true) = (&run.failure, steps.iter().all(|step| step.failure.is_none())) {
-        lines.push(failure_text(failure));
-    }
-    lines.join("\n")
 }
 
 #[derive(Debug, Args)]

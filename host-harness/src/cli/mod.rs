@@ -3,16 +3,22 @@
 //! Exit codes: 0 done, 2 bad input, 3 permanent failure, 4 transient (come back later), 5 uncertain (a write whose
 //! answer was lost), 1 anything else. `quota` has its own: 0 fine, 1 near the limit, 2 full, 3 cannot tell.
 
+mod alarms;
+mod backup;
 mod card_fields;
 mod card_reference;
 mod cards;
 mod connection;
+mod dead_letters;
 mod deliveries;
+mod flow;
 mod history;
+mod holds;
 mod input;
 mod inspect;
 mod output;
 mod progress;
+mod runs;
 mod serve;
 mod shield;
 
@@ -28,7 +34,7 @@ use serde_json::json;
 use crate::clock::SystemClock;
 use crate::host::{Home, Host, HostError};
 use crate::observe::{LogFormat, Logging};
-use crate::plugin::{Compiler, compile_if_asked};
+use crate::plugin::{Compiler, Limits, compile_if_asked};
 use output::Output;
 
 /// A workflow host: connections, event cards, action cards and flows, for connectors that are WebAssembly components.
@@ -47,6 +53,9 @@ struct Cli {
     /// How log lines are written to stderr
     #[arg(long, global = true, env = "HARNESS_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
+    /// Export traces to the collector at this URL, as OTLP over HTTP
+    #[arg(long, global = true, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true, value_name = "URL")]
+    otlp_endpoint: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -88,8 +97,20 @@ enum Command {
     Event(deliveries::Events),
     /// Take in deliveries and run flows, until stopped
     Serve(serve::Serve),
-    /// List and show runs of flows
-    Runs(history::Runs),
+    /// Copy the home's data into a file, also while it is served
+    Backup(backup::Backup),
+    /// Put a backup in the place of a home's data
+    Restore(backup::Restore),
+    /// List what somebody should look at
+    Alarms(alarms::Alarms),
+    /// Check flows, and go through one with a sample event
+    Flow(flow::Flows),
+    /// List, show, retry and cancel runs of flows
+    Runs(runs::Runs),
+    /// List what failed or is uncertain and waits for a person: runs and deliveries
+    DeadLetters(dead_letters::DeadLetters),
+    /// List and lift what is left alone because a service asked for it
+    Holds(holds::Holds),
     /// List and show events, those without a flow too
     Events(history::Events),
 }
@@ -118,11 +139,24 @@ pub fn main() -> ExitCode {
         Err(error) => return refuse_arguments(&error, json, quota),
     };
     let usual = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
-    Logging { format: cli.log_format, usual }.start();
+    let logging = Logging { format: cli.log_format, usual, otlp_endpoint: cli.otlp_endpoint.clone() };
     let output = Output::new(cli.json);
     let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
-            let outcome = runtime.block_on(run(cli, &output));
+            let outcome = match logging.start(&SystemClock::shared(), runtime.handle()) {
+                Ok(exporting) => runtime.block_on(async {
+                    let outcome = run(cli, &output).await;
+                    if let Some(exporting) = exporting {
+                        exporting.finish().await;
+                    }
+                    outcome
+                }),
+                Err(reason) => Err(HostError::bad_input(
+                    "otlp-endpoint",
+                    format!("traces cannot be exported: {reason}"),
+                    "Name the base of a collector, such as http://127.0.0.1:4318, or leave --otlp-endpoint out.",
+                )),
+            };
             // What was cut off must not hold up the end.
             runtime.shutdown_timeout(LAST_WORK);
             outcome
@@ -147,7 +181,12 @@ async fn run(cli: Cli, output: &Output) -> Done {
         HostError::bad_input("home", "it is not known where the data shall live", "Name a folder with --home DIR.")
     })?;
     let home = Home::new(folder, cli.key_file);
-    let host = Arc::new(Host::open_with(home, SystemClock::shared(), Compiler::this_program())?);
+    match &cli.command {
+        Command::Backup(command) => return command.run(&home, output),
+        Command::Restore(command) => return command.run(&home, output),
+        _ => {}
+    }
+    let host = Arc::new(Host::open_with(home, SystemClock::shared(), Compiler::this_program(), Limits::default())?);
     if let Command::Serve(serve) = cli.command {
         return serve.run(host, output).await;
     }
@@ -164,11 +203,17 @@ async fn run(cli: Cli, output: &Output) -> Done {
             Command::Subscriptions(_) => deliveries::list_subscriptions(&host, output).await,
             Command::Unsubscribe(command) => command.run(&host, output).await,
             Command::Event(command) => command.run(&host, output).await,
+            Command::Alarms(command) => command.run(&host, output),
+            Command::Flow(command) => command.run(&host, output).await,
             Command::Runs(command) => command.run(&host, output),
+            Command::DeadLetters(command) => command.run(&host, output),
+            Command::Holds(command) => command.run(&host, output),
             Command::Events(command) => command.run(&host, output),
             // Taken care of above: one needs no home, the other runs until it is stopped and shows no progress.
             Command::Inspect(command) => command.run(Some(host.home().path()), output).await,
             Command::Serve(command) => command.run(Arc::clone(&host), output).await,
+            Command::Backup(command) => command.run(host.home(), output),
+            Command::Restore(command) => command.run(host.home(), output),
         }
     };
     progress::shown(|| watched.activity(), work).await
@@ -192,7 +237,7 @@ fn is_quota(arguments: &[OsString]) -> bool {
     let mut rest = arguments.iter().skip(1);
     while let Some(one) = rest.next() {
         match one.to_str() {
-            Some("--home" | "--key-file" | "--log-format") => drop(rest.next()),
+            Some("--home" | "--key-file" | "--log-format" | "--otlp-endpoint") => drop(rest.next()),
             Some(flag) if flag.starts_with('-') => {}
             other => return other == Some("quota"),
         }

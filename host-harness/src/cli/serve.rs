@@ -12,6 +12,7 @@ use super::Done;
 use super::output::Output;
 use crate::engine::{self, Ready, Serving};
 use crate::host::{Host, HostError};
+use crate::store::{IDS_AT_LEAST, Keeping};
 
 /// The exit code where what had begun was cut off.
 const CUT_OFF: u8 = 4;
@@ -49,6 +50,15 @@ pub(super) struct Serve {
     /// How long what has begun may take to end after SIGTERM
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     stop_within: std::time::Duration,
+    /// For how long deliveries that were read are kept, with their bodies
+    #[arg(long, value_name = "TIME", default_value = "7days", value_parser = humantime::parse_duration)]
+    keep_deliveries: std::time::Duration,
+    /// For how long runs that did not fail, and events, are kept. What waits, failed or is uncertain always is
+    #[arg(long, value_name = "TIME", default_value = "30days", value_parser = humantime::parse_duration)]
+    keep_history: std::time::Duration,
+    /// For how long ids are kept, so that what comes again starts nothing twice; alarms too. At least 90 days
+    #[arg(long, value_name = "TIME", default_value = "90days", value_parser = humantime::parse_duration)]
+    keep_ids: std::time::Duration,
 }
 
 impl Serve {
@@ -60,6 +70,18 @@ impl Serve {
                 "Use a loopback address such as 127.0.0.1:9090; or add --admin-anywhere if only trusted machines reach it.",
             ));
         }
+        if self.keep_ids < IDS_AT_LEAST {
+            return Err(HostError::bad_input(
+                "keep-ids",
+                "--keep-ids is shorter than 90 days: a delivery that a service sends again could start a flow twice",
+                "Give at least 90days, or leave it out.",
+            ));
+        }
+        host.store().keep_for(Keeping {
+            deliveries: self.keep_deliveries,
+            history: self.keep_history,
+            ids: self.keep_ids,
+        });
         let serving = Serving {
             public_url: self.public_url,
             flows: self.flows.as_deref(),

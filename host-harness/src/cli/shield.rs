@@ -2,6 +2,8 @@
 
 /// Switches core dumps off and keeps what a panic says out of the logs: both would show memory.
 pub(super) fn raise() {
+    // A process that is closed to inspection cannot look at its own pages any more, unless it has begun to.
+    let _ = crate::plugin::finds_dirty_pages();
     no_core_dumps();
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);

@@ -53,7 +53,8 @@ impl<B: Body<Data = Bytes, Error = HttpError> + Unpin> Body for Bounded<B> {
 struct Timed<B> {
     inner: B,
     between: Duration,
-    timer: Pin<Box<Sleep>>,
+    /// Runs while a piece is waited for.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B: Body<Data = Bytes, Error = HttpError> + Unpin> Body for Timed<B> {
@@ -66,14 +67,14 @@ impl<B: Body<Data = Bytes, Error = HttpError> + Unpin> Body for Timed<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         match Pin::new(&mut self.inner).poll_frame(context) {
             Poll::Ready(ready) => {
-                let next = Instant::now() + self.between;
-                self.timer.as_mut().reset(next);
+                self.timer = None;
                 Poll::Ready(ready)
             }
-            Poll::Pending => match self.timer.as_mut().poll(context) {
-                Poll::Ready(()) => Poll::Ready(Some(Err(HttpError::ConnectionReadTimeout))),
-                Poll::Pending => Poll::Pending,
-            },
+            Poll::Pending => {
+                let between = self.between;
+                let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + between)));
+                timer.as_mut().poll(context).map(|()| Some(Err(HttpError::ConnectionReadTimeout)))
+            }
         }
     }
 
@@ -89,7 +90,7 @@ impl<B: Body<Data = Bytes, Error = HttpError> + Unpin> Body for Timed<B> {
 /// The body of an answer: at most `most` bytes, at most `between` from piece to piece.
 pub(crate) fn incoming(body: hyper::body::Incoming, most: u64, between: Duration) -> WasiBody {
     let inner = body.map_err(|error| of_hyper(&error));
-    let timed = Timed { inner, between, timer: Box::pin(sleep_until(Instant::now() + between)) };
+    let timed = Timed { inner, between, timer: None };
     Bounded { inner: timed, left: most, too_large: || HttpError::HttpResponseBodySize(None) }.boxed_unsync()
 }
 

@@ -15,7 +15,9 @@ mod sender;
 mod tls;
 
 pub use address::reserved;
+pub(crate) use network::Pool;
 pub use network::{Network, NetworkError, Policy};
+pub(crate) use network::{OperatorsClient, operators_client};
 pub use origin::{Mismatch, Origin, OriginError, PinnedOrigin};
 pub use record::{CallRecord, Outcome, Recorder, RequestRecord};
 pub use resolve::{Resolver, SystemResolver};

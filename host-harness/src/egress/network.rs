@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Full;
 use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use wasmtime_wasi_http::WasiBody;
@@ -16,7 +18,9 @@ use super::resolve::{Resolver, SystemResolver};
 use super::tls::Tls;
 
 /// How many pools are kept at most; when there are more, all are dropped and made anew on demand.
-const MOST_POOLS: usize = 256;
+const MOST_POOLS: usize = 2048;
+/// How many idle connections a pool keeps: as many as there are calls at once, so that none is opened for each of them.
+const MOST_IDLE: usize = 64;
 
 /// What one connection's requests may do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -57,7 +61,7 @@ impl Policy {
         client
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(20))
-            .pool_max_idle_per_host(16)
+            .pool_max_idle_per_host(MOST_IDLE)
             .http1_max_headers(self.max_response_headers)
             .http1_max_buf_size(self.max_response_header_bytes.max(16 << 10));
         client
@@ -113,6 +117,16 @@ impl Network {
         pools.insert(key, pool.clone());
         pool
     }
+}
+
+/// The way to what the operator names, such as a collector of traces. No connector's request goes by it.
+pub(crate) type OperatorsClient = Client<Connector, Full<Bytes>>;
+
+/// A client for what the operator names, private addresses included.
+pub(crate) fn operators_client(connect_within: Duration) -> Result<OperatorsClient, NetworkError> {
+    let tcp = CheckedTcp { resolver: Arc::new(SystemResolver), allow_private: true };
+    let connector = Connector::new(tcp, Arc::new(Tls::new()?), connect_within);
+    Ok(Client::builder(TokioExecutor::new()).build(connector))
 }
 
 impl fmt::Debug for Network {

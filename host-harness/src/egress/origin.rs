@@ -125,11 +125,7 @@ impl Origin {
     /// spelling: what is sent names the pinned host, never what the guest wrote.
     pub fn admit(&self, uri: &Uri) -> Result<Uri, Mismatch> {
         let scheme = if self.secure { "https" } else { "http" };
-        let authority = uri.authority().map(|a| a.as_str().to_ascii_lowercase()).unwrap_or_default();
-        // The whole authority is compared, so that user information, odd ports, trailing dots and
-        // other spellings of an address have no chance to mean something else further on.
-        let explicit = format!("{}:{}", self.host, self.port);
-        if uri.scheme_str() != Some(scheme) || (authority != explicit && authority != self.authority()) {
+        if uri.scheme_str() != Some(scheme) || !self.is_at(uri.authority().map_or("", |authority| authority.as_str())) {
             return Err(Mismatch::Elsewhere);
         }
         let path = uri.path();
@@ -141,7 +137,18 @@ impl Origin {
         }
         let rest = uri.path_and_query().map_or("/", |p| p.as_str());
         let rebuilt = format!("{scheme}://{}{rest}", self.authority());
-        rebuilt.parse().map_err(|_| Mismatch::AmbiguousPath)
+        Uri::from_maybe_shared(bytes::Bytes::from(rebuilt)).map_err(|_| Mismatch::AmbiguousPath)
+    }
+
+    /// Whether this is how its authority may be written. The whole authority is compared, so that user information,
+    /// odd ports, trailing dots and other spellings of an address have no chance to mean something else further on.
+    fn is_at(&self, authority: &str) -> bool {
+        let Some((host, port)) = authority.split_at_checked(self.host.len()) else { return false };
+        host.eq_ignore_ascii_case(&self.host)
+            && match port.strip_prefix(':') {
+                Some(port) => port == self.port.to_string(),
+                None => port.is_empty() && self.port == self.default_port(),
+            }
     }
 }
 
@@ -168,6 +175,10 @@ impl TryFrom<String> for Origin {
 /// Whether any reading of the path that a server is known to do (decoding once or again, `\` for
 /// `/`, parameters after `;` dropped) has a segment `.` or `..`, or a byte outside ASCII.
 fn is_ambiguous(path: &str) -> bool {
+    // What is written plainly has one reading.
+    if path.is_ascii() && !path.contains(['%', '\\', '\0']) && !path.contains("/.") {
+        return false;
+    }
     let mut reading = path.as_bytes().to_vec();
     for _ in 0..4 {
         let dotted = reading.split(|b| matches!(b, b'/' | b'\\')).any(|segment| {

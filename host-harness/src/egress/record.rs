@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use http::{Method, Uri};
 use serde::Serialize;
 
 /// How many requests of one call are kept; later ones are only counted.
@@ -81,6 +82,11 @@ impl Recorder {
         self.lock().clone()
     }
 
+    /// What was taken down, which is forgotten here.
+    pub(crate) fn take(&self) -> CallRecord {
+        std::mem::take(&mut *self.lock())
+    }
+
     /// Adds what another recorder took down.
     pub(crate) fn absorb(&self, other: &CallRecord) {
         let mut record = self.lock();
@@ -95,16 +101,18 @@ impl Recorder {
     }
 
     /// Takes down a request that begins; answers with its place.
-    pub(crate) fn begin(&self, method: &str, origin: String, path: &str) -> Option<usize> {
+    pub(crate) fn begin(&self, method: &Method, uri: &Uri) -> Option<usize> {
         let mut record = self.lock();
         if record.requests.len() >= MOST_KEPT {
             record.more += 1;
             return None;
         }
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let place = authority.rsplit('@').next().unwrap_or_default();
         record.requests.push(RequestRecord {
-            method: method.to_owned(),
-            origin,
-            path: path.to_owned(),
+            method: method.to_string(),
+            origin: [uri.scheme_str().unwrap_or_default(), "://", place].concat(),
+            path: uri.path().to_owned(),
             outcome: Outcome::Pending,
             duration_ms: 0,
         });

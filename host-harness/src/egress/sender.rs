@@ -1,7 +1,7 @@
 //! One call's way out: every request of a guest goes through `Sender::send`.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,7 +22,7 @@ use super::origin::Mismatch;
 use super::record::{Outcome, Recorder};
 use crate::authorize::{Access, SigningSecret, is_stray, refusal, substitute};
 use crate::observe::metrics;
-use crate::vault::{Admission, NotAdmitted};
+use crate::vault::{Admission, NotAdmitted, Refused};
 
 /// How many requests of one call may be under way at once.
 const MOST_AT_ONCE: usize = 64;
@@ -56,35 +56,55 @@ pub(crate) struct Substitution {
     pub(crate) done: AtomicBool,
 }
 
-/// What one call may send, and where that is taken down.
+/// What one call may send, and where that is taken down. Clones share it.
 #[derive(Clone)]
-pub(crate) struct Sender {
-    pub(crate) access: Option<Access>,
-    pub(crate) recorder: Recorder,
-    pub(crate) substitution: Option<Arc<Substitution>>,
-    pub(crate) deadline: Instant,
+pub(crate) struct Sender(Arc<Call>);
+
+struct Call {
+    access: Option<Access>,
+    recorder: Recorder,
+    substitution: Option<Substitution>,
+    deadline: Instant,
     /// The call that the requests are part of.
-    pub(crate) span: tracing::Span,
+    span: tracing::Span,
     begun: Instant,
-    at_once: Arc<Semaphore>,
+    at_once: Semaphore,
+    /// The refusals of the credential that this call met.
+    refused: Mutex<Vec<Refused>>,
 }
 
 impl Sender {
     pub(crate) fn new(access: Option<Access>, substitution: Option<Substitution>, deadline: Instant) -> Self {
-        Self {
+        Self(Arc::new(Call {
             access,
             recorder: Recorder::default(),
-            substitution: substitution.map(Arc::new),
+            substitution,
             deadline,
             span: tracing::Span::current(),
             begun: Instant::now(),
-            at_once: Arc::new(Semaphore::new(MOST_AT_ONCE)),
-        }
+            at_once: Semaphore::new(MOST_AT_ONCE),
+            refused: Mutex::default(),
+        }))
+    }
+
+    /// The call that the requests are part of.
+    pub(crate) fn span(&self) -> &tracing::Span {
+        &self.0.span
+    }
+
+    /// What was taken down so far.
+    pub(crate) fn recorder(&self) -> &Recorder {
+        &self.0.recorder
+    }
+
+    /// The refusals of the credential so far, to be settled.
+    pub(crate) fn refused(&self) -> Vec<Refused> {
+        std::mem::take(&mut *self.0.refused.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether a guest may neither set nor see this header.
     pub(crate) fn is_forbidden(&self, name: &HeaderName) -> bool {
-        let credential = self.access.as_ref().and_then(|access| access.authority.as_ref());
+        let credential = self.0.access.as_ref().and_then(|access| access.authority.as_ref());
         FORBIDDEN.contains(name)
             || FORBIDDEN_NAMES.contains(&name.as_str())
             || credential.is_some_and(|authority| authority.credential.header_name() == Some(name))
@@ -98,12 +118,7 @@ impl Sender {
     ) -> Result<Response<WasiBody>, HttpError> {
         let begun = Instant::now();
         let uri = request.uri();
-        let asked = format!(
-            "{}://{}",
-            uri.scheme_str().unwrap_or_default(),
-            uri.authority().map(|a| a.as_str().rsplit('@').next().unwrap_or_default()).unwrap_or_default()
-        );
-        let place = self.recorder.begin(request.method().as_str(), asked, uri.path());
+        let place = self.0.recorder.begin(request.method(), uri);
         let result = self.checked(request, options).await;
         let (outcome, result) = match result {
             Ok(response) => (Outcome::Status(response.status().as_u16()), Ok(response)),
@@ -113,7 +128,7 @@ impl Sender {
         };
         metrics().requested(&outcome, begun.elapsed());
         let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.recorder.end(place, outcome, took);
+        self.0.recorder.end(place, outcome, took);
         result
     }
 
@@ -122,13 +137,13 @@ impl Sender {
         request: Request<WasiBody>,
         options: RequestOptions,
     ) -> Result<Response<WasiBody>, Refusal> {
-        let Some(access) = &self.access else {
+        let Some(access) = &self.0.access else {
             return Err(Refusal::Denied("this function of a connector may not reach the network".into()));
         };
-        let _turn = self
-            .at_once
-            .try_acquire()
-            .map_err(|_| Refusal::Unreached("too many requests at once".into(), HttpError::ConnectionLimitReached))?;
+        let _turn =
+            self.0.at_once.try_acquire().map_err(|_| {
+                Refusal::Unreached("too many requests at once".into(), HttpError::ConnectionLimitReached)
+            })?;
         let (mut parts, body) = request.into_parts();
         let (uri, credentialed) = permit(&access.policy, &parts.method, &parts.uri)?;
         parts.uri = uri;
@@ -136,24 +151,22 @@ impl Sender {
         if parts.headers.keys().any(|name| self.is_forbidden(name) || name == TRAILER) {
             return Err(Refusal::Denied("it sets a header that only the host may set".into()));
         }
-        if self.substitution.is_some() {
+        if self.0.substitution.is_some() {
             parts.headers.remove(ACCEPT_ENCODING);
         }
         let authority = access.authority.as_ref().filter(|_| credentialed);
         self.refuse_stray_head(&parts)?;
         let body = self.body(&mut parts.headers, body, credentialed, access.policy.max_request_bytes).await?;
         let mut admission = None;
-        let mut fingerprint = "";
         if let Some(authority) = authority {
             admission = Some(self.admit(authority, &parts.method).await?);
-            fingerprint = authority.credential.fingerprint();
             authority
                 .credential
                 .attach(&mut parts.uri, &mut parts.headers)
                 .map_err(|_| Refusal::Denied("the credential cannot be attached to it".into()))?;
-            self.recorder.mark(|record| record.credential_sent = true);
+            self.0.recorder.mark(|record| record.credential_sent = true);
         }
-        let pool = access.network.pool(&access.policy, fingerprint);
+        let pool = access.pool(authority.map(|authority| &authority.credential));
         let response = self.exchange(pool, Request::from_parts(parts, body), options).await?;
         if let (Some(authority), Some(admission)) = (authority, admission) {
             self.judge(&authority.rejections, admission, &response)?;
@@ -163,7 +176,7 @@ impl Sender {
         let between = options.between_bytes_timeout.unwrap_or(Duration::MAX).min(self.left()).min(YEAR);
         let most = access.policy.max_response_bytes;
         let mut body = body::incoming(body, most, between);
-        if let Some(substitution) = &self.substitution {
+        if let Some(substitution) = &self.0.substitution {
             body = self.without_secret(&substitution.secret, &mut parts.headers, body, most).await?;
         }
         Ok(Response::from_parts(parts, body))
@@ -189,7 +202,7 @@ impl Sender {
 
     /// Refuses a request that shows the placeholder in its address or its headers.
     fn refuse_stray_head(&self, parts: &http::request::Parts) -> Result<(), Refusal> {
-        let Some(substitution) = &self.substitution else { return Ok(()) };
+        let Some(substitution) = &self.0.substitution else { return Ok(()) };
         let placeholder = &substitution.secret.placeholder;
         let address = parts.uri.to_string();
         let plain = percent_encoding::percent_decode_str(&address);
@@ -208,7 +221,7 @@ impl Sender {
         credentialed: bool,
         most: u64,
     ) -> Result<WasiBody, Refusal> {
-        let Some(substitution) = &self.substitution else { return Ok(body::outgoing(body, most)) };
+        let Some(substitution) = &self.0.substitution else { return Ok(body::outgoing(body, most)) };
         let too_large = |error| Refusal::Unreached("its body was not whole or too large".into(), error);
         let collecting = body::collect(body, MOST_SUBSTITUTED.min(most));
         let whole = tokio::time::timeout(self.left(), collecting).await;
@@ -233,14 +246,14 @@ impl Sender {
     /// The guard's leave. What may change something waits for half of the call's time at most: sent
     /// later, it could be cut off before its answer came, and then nobody would know.
     async fn admit(&self, authority: &crate::authorize::Authority, method: &Method) -> Result<Admission, Refusal> {
-        let longest = self.deadline.saturating_duration_since(self.begun);
-        let last = if is_unsafe(method) { self.begun + longest / 2 } else { self.deadline - longest / 8 };
+        let longest = self.0.deadline.saturating_duration_since(self.0.begun);
+        let last = if is_unsafe(method) { self.0.begun + longest / 2 } else { self.0.deadline - longest / 8 };
         let patience = last.saturating_duration_since(Instant::now());
         let fingerprint = authority.credential.fingerprint();
         let admitted = authority.guard.admit(&authority.account, fingerprint, patience, longest).await;
         admitted.map_err(|error| match &error {
             NotAdmitted::Held { .. } => {
-                self.recorder.mark(|record| record.account_held = true);
+                self.0.recorder.mark(|record| record.account_held = true);
                 Refusal::Denied(error.to_string())
             }
             // A fault that every guest knows as one of a request that never left.
@@ -253,7 +266,7 @@ impl Sender {
 
     async fn exchange(
         &self,
-        pool: super::network::Pool,
+        pool: &super::network::Pool,
         request: Request<WasiBody>,
         options: RequestOptions,
     ) -> Result<Response<hyper::body::Incoming>, Refusal> {
@@ -261,14 +274,14 @@ impl Sender {
         let within = self.left().saturating_sub(LAST_WORDS).min(options.first_byte_timeout.unwrap_or(YEAR));
         if unsafe_method {
             // Before it is sent: if the call ends in the middle, it may have left.
-            self.recorder.mark(|record| record.unsafe_requests_sent += 1);
+            self.0.recorder.mark(|record| record.unsafe_requests_sent += 1);
         }
         match tokio::time::timeout(within, pool.request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(match SendFault::from_client(&error) {
                 SendFault::Unreached(fault) => {
                     if unsafe_method {
-                        self.recorder.mark(|record| record.unsafe_requests_sent -= 1);
+                        self.0.recorder.mark(|record| record.unsafe_requests_sent -= 1);
                     }
                     match fault {
                         super::fault::ConnectFault::Prohibited { .. } => Refusal::Denied(fault.to_string()),
@@ -289,8 +302,10 @@ impl Sender {
         response: &Response<B>,
     ) -> Result<(), Refusal> {
         let told = if let Some(reason) = refusal(rejections, response.status(), response.headers()) {
-            self.recorder.mark(|record| record.refusals += 1);
-            admission.refused(&reason)
+            self.0.recorder.mark(|record| record.refusals += 1);
+            admission.refused(&reason).map(|refused| {
+                self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).push(refused);
+            })
         } else if response.status().is_success() {
             admission.accepted()
         } else {
@@ -302,7 +317,7 @@ impl Sender {
     }
 
     fn left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+        self.0.deadline.saturating_duration_since(Instant::now())
     }
 }
 

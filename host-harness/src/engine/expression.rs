@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue};
 use cel::objects::{Key, Map};
 use cel::{Context, Env, IdedExpr, Program, Value as Cel, extensions};
 use serde_json::Value;
 
+/// CEL's name of `a[b]`.
+const INDEX: &str = "_[_]";
 /// The longest expression. It also bounds how deep the parser and the evaluation recurse.
 const MOST_BYTES: usize = 1000;
 /// How deep brackets may stand in one another.
@@ -89,7 +91,8 @@ impl Scope {
     }
 }
 
-fn environment() -> Env {
+/// Made once: every expression is read and evaluated in the same one.
+static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut env = Env::stdlib();
     // An extension only fails to load when another one declares the same functions; these do not.
     for extension in [extensions::strings, extensions::lists, extensions::math] {
@@ -97,8 +100,8 @@ fn environment() -> Env {
             tracing::warn!(%error, "a CEL extension is missing");
         }
     }
-    env
-}
+    Arc::new(env)
+});
 
 impl Expression {
     /// Reads an expression.
@@ -107,7 +110,7 @@ impl Expression {
         let too_large = |reason| ExpressionError::TooLarge { source_text: shortened(text), reason };
         // Before parsing: the parser recurses too.
         check_text(text).map_err(too_large)?;
-        let program = environment().compile(text).map_err(|errors| {
+        let program = ENVIRONMENT.compile(text).map_err(|errors| {
             let reason = errors.errors.first().map(|error| format!("{} (column {})", error.msg, error.pos.1));
             ExpressionError::Syntax { source_text: text.into(), reason: reason.unwrap_or_default() }
         })?;
@@ -142,13 +145,32 @@ impl Expression {
     /// Its value.
     pub fn evaluate(&self, scope: &Scope) -> Result<Value, ExpressionError> {
         let failed = |reason: String| ExpressionError::Evaluation { source_text: self.text.clone(), reason };
-        let mut context = Context::with_env(Arc::new(environment()));
+        let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         for (name, value) in &scope.values {
             context.add_variable_from_value(*name, value.clone());
         }
         let value = self.program.execute(&context).map_err(|error| failed(error.to_string()))?;
         let value = value.json().map_err(|_| failed("it cannot be written as JSON".into()))?;
         if fits(&value) { Ok(value) } else { Err(too_much(&self.text)) }
+    }
+
+    /// As it is written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Every member that it reads: the names on the way to it, from a variable on. Those that it first asks for with
+    /// `has` are left out.
+    pub fn paths(&self) -> Vec<Vec<String>> {
+        let (mut asked, mut read) = (Vec::new(), Vec::new());
+        paths_in(self.program.expression(), &mut asked, &mut read);
+        read.retain(|path| !asked.iter().any(|asked| path.starts_with(asked)));
+        read
+    }
+
+    /// The member that it is and nothing else.
+    pub fn as_path(&self) -> Option<Vec<String>> {
+        path_of(self.program.expression())
     }
 
     /// Its value as a condition.
@@ -311,6 +333,40 @@ fn steps_named(expression: &IdedExpr) -> BTreeSet<String> {
     names
 }
 
+/// The names on the way to a member: `event.issue["key"]`.
+fn path_of(expression: &IdedExpr) -> Option<Vec<String>> {
+    let (operand, name) = match &expression.expr {
+        Expr::Ident(name) => return Some(vec![name.clone()]),
+        Expr::Select(select) if !select.test => (&*select.operand, select.field.clone()),
+        Expr::Call(call) if call.func_name == INDEX => match (call.args.first(), call.args.get(1)) {
+            (Some(operand), Some(IdedExpr { expr: Expr::Literal(LiteralValue::String(name)), .. })) => {
+                (operand, name.inner().to_owned())
+            }
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let mut path = path_of(operand)?;
+    path.push(name);
+    Some(path)
+}
+
+fn paths_in(expression: &IdedExpr, asked: &mut Vec<Vec<String>>, read: &mut Vec<Vec<String>>) {
+    if let Some(path) = path_of(expression) {
+        read.push(path);
+        return;
+    }
+    if let Expr::Select(select) = &expression.expr
+        && select.test
+        && let Some(mut path) = path_of(&select.operand)
+    {
+        path.push(select.field.clone());
+        asked.push(path);
+        return;
+    }
+    children(expression).into_iter().for_each(|child| paths_in(child, asked, read));
+}
+
 fn bound_names(expression: &IdedExpr) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     walk(expression, &mut |one| {
@@ -369,17 +425,35 @@ pub enum Piece {
 impl Template {
     /// Reads a template.
     pub fn parse(value: &Value) -> Result<Self, ExpressionError> {
-        Ok(match value {
-            Value::String(text) => Self::parse_text(text)?,
-            Value::Array(items) => Self::List(items.iter().map(Self::parse).collect::<Result<_, _>>()?),
+        let mut first = None;
+        let template = Self::parse_all(value, "", &mut |_, error| {
+            first.get_or_insert(error);
+        });
+        first.map_or(Ok(template), Err)
+    }
+
+    /// Reads a template and tells of everything in it that cannot be read, with its JSON Pointer.
+    pub fn parse_all(value: &Value, pointer: &str, wrong: &mut dyn FnMut(&str, ExpressionError)) -> Self {
+        match value {
+            Value::String(text) => Self::parse_text(text).unwrap_or_else(|error| {
+                wrong(pointer, error);
+                Self::Plain(Value::Null)
+            }),
+            Value::Array(items) => Self::List(
+                items
+                    .iter()
+                    .enumerate()
+                    .map(|(at, item)| Self::parse_all(item, &format!("{pointer}/{at}"), wrong))
+                    .collect(),
+            ),
             Value::Object(members) => Self::Object(
                 members
                     .iter()
-                    .map(|(key, value)| Ok((key.clone(), Self::parse(value)?)))
-                    .collect::<Result<_, ExpressionError>>()?,
+                    .map(|(key, value)| (key.clone(), Self::parse_all(value, &below(pointer, key), wrong)))
+                    .collect(),
             ),
             other => Self::Plain(other.clone()),
-        })
+        }
     }
 
     fn parse_text(text: &str) -> Result<Self, ExpressionError> {
@@ -418,20 +492,19 @@ impl Template {
         Ok(Self::Text(pieces))
     }
 
-    /// Every expression in it.
-    pub fn expressions(&self) -> Vec<&Expression> {
+    /// Shows every expression in it, with the JSON Pointer of the text that it stands in.
+    pub fn visit<'a>(&'a self, pointer: &str, visit: &mut dyn FnMut(&str, &'a Expression)) {
         match self {
-            Self::Plain(_) => vec![],
-            Self::Whole(expression) => vec![expression],
-            Self::Text(pieces) => pieces
-                .iter()
-                .filter_map(|piece| match piece {
-                    Piece::Literal(_) => None,
-                    Piece::Value(expression) => Some(expression),
-                })
-                .collect(),
-            Self::List(items) => items.iter().flat_map(Self::expressions).collect(),
-            Self::Object(members) => members.iter().flat_map(|(_, value)| value.expressions()).collect(),
+            Self::Plain(_) => {}
+            Self::Whole(expression) => visit(pointer, expression),
+            Self::Text(pieces) => pieces.iter().for_each(|piece| match piece {
+                Piece::Literal(_) => {}
+                Piece::Value(expression) => visit(pointer, expression),
+            }),
+            Self::List(items) => {
+                items.iter().enumerate().for_each(|(at, item)| item.visit(&format!("{pointer}/{at}"), visit));
+            }
+            Self::Object(members) => members.iter().for_each(|(key, value)| value.visit(&below(pointer, key), visit)),
         }
     }
 
@@ -473,6 +546,11 @@ impl Template {
             ),
         })
     }
+}
+
+/// The JSON Pointer of a member.
+fn below(pointer: &str, member: &str) -> String {
+    format!("{pointer}/{}", member.replace('~', "~0").replace('/', "~1"))
 }
 
 /// Where the `}}` stands that closes an expression: not one inside quotes or braces.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::expression::{Expression, ExpressionError, Template};
+use super::expression::{Expression, ExpressionError, Scope, Template};
 
 /// A flow as it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +40,34 @@ pub struct Trigger {
     /// A condition over `event`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
+    /// Which runs go one after another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
+}
+
+/// Which runs go one after another, in the order in which their events happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Order {
+    /// An expression over `event`: runs for which it has the same value go one after another.
+    pub key: String,
+    /// The flows of one group on one connection share their keys; without one, a flow has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// What becomes of a run whose event comes when the run of a later one is done.
+    #[serde(default)]
+    pub late: Late,
+}
+
+/// What becomes of a run that comes too late for its turn.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Late {
+    /// It runs all the same.
+    #[default]
+    Run,
+    /// It is skipped: what a later event made of the thing stays.
+    Skip,
 }
 
 /// One action.
@@ -136,7 +164,7 @@ pub enum FlowError {
     Content {
         /// The file.
         path: PathBuf,
-        /// Where: `steps.label.when`.
+        /// Where: `steps.label.when`, `steps.label.input/summary`.
         place: String,
         /// What is wrong.
         reason: String,
@@ -150,6 +178,8 @@ pub struct CompiledFlow {
     pub flow: Flow,
     /// The trigger's condition.
     pub when: Option<Expression>,
+    /// What its runs are put in order by.
+    pub key: Option<Expression>,
     /// The steps' conditions and inputs, in their order.
     pub steps: Vec<CompiledStep>,
 }
@@ -166,53 +196,77 @@ pub struct CompiledStep {
 impl CompiledFlow {
     /// Parses the expressions of a flow and checks its names. The error says where and what.
     pub fn compile(flow: Flow) -> Result<Self, (String, String)> {
-        let at = |place: &str| {
-            let place = place.to_owned();
-            move |error: ExpressionError| (place, error.to_string())
-        };
+        Self::compile_all(flow).map_err(|mut problems| problems.swap_remove(0))
+    }
+
+    /// The same, with everything that is wrong: places and reasons, at least one.
+    pub fn compile_all(flow: Flow) -> Result<Self, Vec<(String, String)>> {
+        let mut problems: Vec<(String, String)> = Vec::new();
+        let mut wrong = |place: &str, reason: String| problems.push((place.to_owned(), reason));
         if !is_name(&flow.name) {
-            let reason = format!("`{}` is no name: use letters, digits, `-` and `_`, at most 64", flow.name);
-            return Err(("name".into(), reason));
+            wrong("name", format!("`{}` is no name: use letters, digits, `-` and `_`, at most 64", flow.name));
         }
         if flow.steps.is_empty() {
-            return Err((
-                "steps".into(),
-                "there is no step: add one with `id`, `action`, `connection` and `input`".into(),
-            ));
+            wrong("steps", "there is no step: add one with `id`, `action`, `connection` and `input`".into());
         }
-        let condition = |text: &Option<String>, variables: &[&str], steps: &[&str], place: &str| {
+        let condition = |text: Option<&String>, variables: &[&str], steps: &[&str]| {
             let Some(text) = text else { return Ok(None) };
-            let expression = Expression::parse(text).map_err(at(place))?;
-            expression.check_names(variables, steps).map_err(at(place))?;
-            Ok::<_, (String, String)>(Some(expression))
+            let expression = Expression::parse(text)?;
+            expression.check_names(variables, steps)?;
+            Ok::<_, ExpressionError>(Some(expression))
         };
-        let when = condition(&flow.on.when, &["event"], &[], "on.when")?;
+        let order = flow.on.order.as_ref();
+        let when = taken(&mut wrong, "on.when", condition(flow.on.when.as_ref(), &["event"], &[]));
+        let key = taken(&mut wrong, "on.order.key", condition(order.map(|order| &order.key), &["event"], &[]));
+        if let Some(group) = order.and_then(|order| order.group.as_ref()).filter(|group| !is_name(group)) {
+            wrong("on.order.group", format!("`{group}` is no name: use letters, digits, `-` and `_`, at most 64"));
+        }
         if !flow.on.filter.is_object() {
-            return Err(("on.filter".into(), "it must be an object".into()));
+            wrong("on.filter", "it must be an object".into());
         }
         let mut steps = Vec::new();
         let mut before: Vec<&str> = Vec::new();
         for step in &flow.steps {
             let place = |what: &str| format!("steps.{}{what}", step.id);
             if !is_name(&step.id) {
-                let reason = format!("`{}` is no id: use letters, digits, `-` and `_`, at most 64", step.id);
-                return Err(("steps".into(), reason));
+                wrong("steps", format!("`{}` is no id: use letters, digits, `-` and `_`, at most 64", step.id));
             }
             if before.contains(&step.id.as_str()) {
-                return Err((place(""), "another step has the same id".into()));
+                wrong(&place(""), "another step has the same id".into());
             }
-            check_retry(step.retry.as_ref()).map_err(|reason| (place(".retry"), reason))?;
+            if let Err(reason) = check_retry(step.retry.as_ref()) {
+                wrong(&place(".retry"), reason);
+            }
             let variables = ["event", "steps", "run"];
-            let when = condition(&step.when, &variables, &before, &place(".when"))?;
-            let input = Template::parse(&step.input).map_err(at(&place(".input")))?;
-            for expression in input.expressions() {
-                expression.check_names(&variables, &before).map_err(at(&place(".input")))?;
-            }
+            let when = taken(&mut wrong, &place(".when"), condition(step.when.as_ref(), &variables, &before));
+            let input = Template::parse_all(&step.input, "", &mut |pointer, error| {
+                wrong(&place(&format!(".input{pointer}")), error.to_string());
+            });
+            input.visit("", &mut |pointer, expression| {
+                if let Err(error) = expression.check_names(&variables, &before) {
+                    wrong(&place(&format!(".input{pointer}")), error.to_string());
+                }
+            });
             before.push(&step.id);
             steps.push(CompiledStep { when, input });
         }
-        check_retry(flow.retry.as_ref()).map_err(|reason| ("retry".to_owned(), reason))?;
-        Ok(Self { when, steps, flow })
+        if let Err(reason) = check_retry(flow.retry.as_ref()) {
+            wrong("retry", reason);
+        }
+        if problems.is_empty() { Ok(Self { when, key, steps, flow }) } else { Err(problems) }
+    }
+
+    /// What its run for an event is put in order by, and whether it is skipped where it comes too late.
+    pub(crate) fn order_of(&self, event: &Value) -> Result<Option<(String, bool)>, ExpressionError> {
+        let (Some(key), Some(order)) = (&self.key, &self.flow.on.order) else { return Ok(None) };
+        let mut scope = Scope::default();
+        scope.set("event", event);
+        let group = match &order.group {
+            Some(group) => format!("group {group}"),
+            None => format!("flow {}", self.flow.name),
+        };
+        let key = key.evaluate(&scope)?;
+        Ok(Some((format!("{group} / {} / {key}", self.flow.on.connection), order.late == Late::Skip)))
     }
 
     /// How a step is tried again.
@@ -220,6 +274,18 @@ impl CompiledFlow {
         let own = self.flow.steps.get(position).and_then(|step| step.retry.clone());
         own.or_else(|| self.flow.retry.clone()).unwrap_or_default()
     }
+}
+
+/// The expression, or a note of what is wrong with it.
+fn taken(
+    wrong: &mut dyn FnMut(&str, String),
+    place: &str,
+    parsed: Result<Option<Expression>, ExpressionError>,
+) -> Option<Expression> {
+    parsed.unwrap_or_else(|error| {
+        wrong(place, error.to_string());
+        None
+    })
 }
 
 fn check_retry(retry: Option<&Retry>) -> Result<(), String> {
@@ -237,10 +303,14 @@ fn is_name(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
+/// Reads a flow as it is written; its expressions are not looked at.
+pub fn read(path: &Path, text: &str) -> Result<Flow, FlowError> {
+    serde_saphyr::from_str(text).map_err(|error| FlowError::Shape { path: path.into(), reason: error.to_string() })
+}
+
 /// Reads one flow from a text, YAML or JSON. `path` is for the errors.
 pub fn parse(path: &Path, text: &str) -> Result<CompiledFlow, FlowError> {
-    let flow: Flow = serde_saphyr::from_str(text)
-        .map_err(|error| FlowError::Shape { path: path.into(), reason: error.to_string() })?;
+    let flow = read(path, text)?;
     CompiledFlow::compile(flow).map_err(|(place, reason)| FlowError::Content { path: path.into(), place, reason })
 }
 

@@ -15,6 +15,8 @@ use crate::store::StoreError;
 pub(super) const PACE: Pace = Pace { at_once: 8, look: Duration::from_secs(15) };
 /// How often it is checked whether what is registered is still as wanted.
 const DRIFT: Duration = Duration::from_secs(600);
+/// How often it is looked whether a held account was released.
+const HELD: Duration = Duration::from_secs(60);
 /// After how long a registration that failed in passing is tried again, at the soonest.
 const SOONEST: Duration = Duration::from_secs(10);
 
@@ -87,6 +89,11 @@ impl Registering {
                 let trouble = trouble(name, &error);
                 let remedy = &trouble.remedy;
                 tracing::error!(connection = name, %error, remedy, "deliveries could not be registered; tried again later");
+                if error.is_held_account() {
+                    // The guard tells of it for as long as it lasts; nothing is sent meanwhile.
+                    self.service.troubles_with(name, vec![]);
+                    return Ok(HELD);
+                }
                 self.service.troubles_with(name, vec![trouble]);
                 let asked = Duration::from_millis(error.retry_after_ms());
                 Ok(if error.kind() == "transient" { asked.max(SOONEST).min(DRIFT) } else { DRIFT })

@@ -2,7 +2,6 @@
 //! all of it begins and ends.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use tokio::task::JoinSet;
 
 use super::polling::{self, Polling};
 use super::registering::{self, Registering};
+use super::retention::forget_old;
 use super::{Flows, flow, rounds, run_flows};
 use crate::host::{Host, HostError, NewSubscription, card_of_kind, check_filter, check_members, off_thread};
 use crate::observe::{self, Service, Trouble};
@@ -87,7 +87,7 @@ pub async fn serve(
     ready: impl FnOnce(&Ready),
     stop: impl Future<Output = ()>,
 ) -> Result<Ended, HostError> {
-    let _alone = lock(&host)?;
+    let _alone = host.home().lock_for_serving()?;
     let flows = match serving.flows {
         Some(folder) => flow::read_folder(folder).map_err(|error| {
             HostError::bad_input("flow", error.to_string(), "Put the flow right, then start again.")
@@ -130,6 +130,7 @@ pub async fn serve(
     service.receives(true);
     tasks.spawn(webhook::process(Arc::clone(&host), Arc::clone(&flows), stored, Arc::clone(&started), stopped.clone()));
     tasks.spawn(run_flows(Arc::clone(&host), Arc::clone(&started), stopped.clone()));
+    tasks.spawn(forget_old(Arc::clone(&host), stopped.clone()));
 
     let work = async {
         subscribe_flows(&host, &flows).await?;
@@ -193,24 +194,6 @@ fn ended(host: &Host, clean: bool) -> Ended {
         );
     }
     ended
-}
-
-/// Two servers on one home would each process everything.
-fn lock(host: &Host) -> Result<File, HostError> {
-    let path = host.home().serve_lock();
-    let trouble = |error: std::io::Error| {
-        HostError::other("serve-lock", format!("{}: {error}", path.display()), "Check the rights of the home folder.")
-    };
-    let file = File::options().create(true).append(true).open(&path).map_err(trouble)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(HostError::bad_input(
-            "serving-already",
-            format!("another `harness serve` runs on the home {}", host.home().path().display()),
-            "Stop it first, or use another --home.",
-        )),
-        Err(std::fs::TryLockError::Error(error)) => Err(trouble(error)),
-    }
 }
 
 /// Checks what only the connectors know: cards, connections, filters.

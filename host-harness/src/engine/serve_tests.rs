@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::bench::{Bench, lit, post, until};
+use crate::clock::Clock as _;
 use crate::host::Ensuring;
 use crate::plugin::contract::event::Proof;
 use crate::store::{BroughtBy, NewEvent, NewRun, StoredDelivery, StoredEvent, StoredStep};
@@ -127,11 +128,10 @@ async fn interrupted(bench: &Bench, action: &str, connection: &str, input: serde
         delivery: None,
         received_at_ms: 1,
     };
-    let run = NewRun { id: "r".into(), flow: "f".into(), definition: definition.to_string() };
+    let run = NewRun { id: "r".into(), flow: "f".into(), definition: definition.to_string(), ..NewRun::default() };
     let store = bench.host.store();
     let brought_by = BroughtBy::Poll { connection: &harbour.id, cursor: "0" };
     store.keep_events(brought_by, &[NewEvent { event, run: Some(run) }]).unwrap();
-    store.claim_run(1, &[]).unwrap().unwrap();
     let step = StoredStep {
         position: 0,
         id: "s".into(),
@@ -145,8 +145,9 @@ async fn interrupted(bench: &Bench, action: &str, connection: &str, input: serde
         attempts: 1,
         began_at_ms: 1,
         ended_at_ms: None,
+        redone: 0,
     };
-    store.put_step("r", &step).unwrap();
+    assert!(store.begin_step("r", &[], &step).unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -245,4 +246,106 @@ async fn a_plan_registers_nothing() {
     bench.subscribe("harbour", "beacon-lit", json!({})).await;
     bench.host.ensure("harbour", Ensuring::Plan).await.unwrap();
     assert!(bench.world().hooks.is_empty());
+}
+
+/// Turns the clock on by steps, and gives what awakes the time to work.
+async fn pass(bench: &Bench, whole: Duration, step: Duration) {
+    let mut passed = Duration::ZERO;
+    while passed < whole {
+        bench.clock.advance(step);
+        passed += step;
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_passes_and_every_event_has_come_to_its_end_once() {
+    let Some(bench) = Bench::start().await else { return };
+    bench.flow("answer.yaml", LIGHT);
+    bench.flow("count.yaml", SURVEY);
+    bench.subscribe("harbour", "beacon-faded", json!({})).await;
+    let running = bench.serve().await;
+    let hour = Duration::from_secs(3600);
+    for day in 0..30_u64 {
+        match day % 3 {
+            // A short wait, one that is longer than any of ours, and none.
+            0 => bench.world().put_off.push_back(5),
+            1 => bench.world().put_off.push_back(2 * 3600),
+            _ => {}
+        }
+        assert_eq!(bench.deliver(&format!("day-{day}"), &lit(day)).await, 200);
+        // A second attempt of the same delivery, as services make them.
+        assert_eq!(bench.deliver(&format!("day-{day}"), &lit(day)).await, 200);
+        // Somebody removes what was registered.
+        if day % 10 == 5 {
+            bench.world().hooks.clear();
+            until("the webhook", || {
+                bench.clock.advance(Duration::from_secs(300));
+                bench.world().hooks.len() == 1
+            })
+            .await;
+        }
+        pass(&bench, 24 * hour, hour).await;
+    }
+    until("every run to end", || {
+        bench.clock.advance(Duration::from_secs(60));
+        bench.states().iter().all(|state| state == "done")
+    })
+    .await;
+    assert_eq!((bench.states().len(), bench.world().lit), (60, 30));
+    let keys: std::collections::HashSet<String> = bench.world().keys.iter().cloned().collect();
+    assert_eq!((keys.len(), bench.world().keys.len()), (30, 50), "one key for all attempts at one piece of work");
+    assert!(bench.host.store().dead_runs(9).unwrap().is_empty());
+    assert_eq!(bench.host.store().events(100).unwrap().len(), 60);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_whole_service_is_left_alone_nothing_is_asked_of_it_and_no_attempt_is_used_up() {
+    let Some(bench) = Bench::start().await else { return };
+    bench.flow("answer.yaml", &format!("{LIGHT}retry: {{ attempts: 2 }}\n"));
+    let running = bench.serve().await;
+    let connection = bench.host.connection("harbour").unwrap();
+    // Not checked yet, so its tenant is not known: holds are its own.
+    let owner = connection.id.clone();
+    let until_ms = bench.clock.now_ms() + 3_600_000;
+    bench.host.store().hold(&owner, &crate::plugin::contract::types::Scope::Tenant, until_ms).unwrap();
+    bench.deliver("d1", &lit(1)).await;
+    bench.reach(&["waiting"]).await;
+    let run = bench.host.store().runs(1).unwrap().remove(0);
+    assert!((until_ms..until_ms + 1_200_000).contains(&run.due_at_ms), "{run:?}");
+    assert_eq!(run.failure.unwrap()["code"], "host.scope-held");
+    pass(&bench, Duration::from_secs(3590), Duration::from_secs(60)).await;
+    assert!(bench.world().keys.is_empty());
+    until("the run to end", || {
+        bench.clock.advance(Duration::from_secs(60));
+        bench.states() == ["done"]
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_store_fails_goes_on_when_it_works_again_without_a_restart() {
+    let Some(bench) = Bench::start().await else { return };
+    bench.flow("answer.yaml", LIGHT);
+    let running = bench.serve().await;
+    let disk = rusqlite::Connection::open(bench.host.home().database()).unwrap();
+    disk.busy_timeout(Duration::from_secs(10)).unwrap();
+    // Steps cannot be kept once they are done.
+    let full =
+        "CREATE TRIGGER full BEFORE INSERT ON step WHEN new.state = 'done' BEGIN SELECT RAISE(ABORT, 'full'); END";
+    disk.execute_batch(full).unwrap();
+    bench.deliver("d1", &lit(1)).await;
+    until("the light", || bench.world().lit == 1).await;
+    pass(&bench, Duration::from_secs(60), Duration::from_secs(10)).await;
+    assert_eq!(bench.states(), ["running"]);
+    disk.execute_batch("DROP TRIGGER full").unwrap();
+    until("the run to end", || {
+        bench.clock.advance(Duration::from_secs(30));
+        bench.states() == ["done"]
+    })
+    .await;
+    assert_eq!(bench.world().keys.len(), 1, "what the step came to was not forgotten");
+    running.stop().await;
 }

@@ -196,6 +196,7 @@ impl Host {
                 let report = json!({ "proven": false, "error": error.to_json() });
                 let (id, settings) = (&session.connection.id, &session.connection.settings);
                 off_thread(|| self.store.save_health(id, settings, None, &report, false, self.clock.now_ms()))?;
+                self.sessions.forget(name, id);
                 return Err(error);
             }
         };
@@ -232,6 +233,7 @@ impl Host {
         let now = self.clock.now_ms();
         off_thread(|| {
             self.store.save_health(&connection.id, settings, checked.identity.as_ref(), &report, proven, now)?;
+            self.sessions.forget(&connection.name, &connection.id);
             // What the guard knows of the account goes along when its name becomes known.
             match self.store.connection_by_id(&connection.id)? {
                 Some(now_known) => {
@@ -266,6 +268,7 @@ impl Host {
             return Err(not_removed(name, removed));
         }
         off_thread(|| self.store.delete_connection(&connection.id))?;
+        self.sessions.forget(name, &connection.id);
         Ok(removed)
     }
 }

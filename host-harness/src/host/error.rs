@@ -126,6 +126,17 @@ impl HostError {
         failure_of(error).is_some_and(|failure| failure.code == FaultKind::AccountHeld.code())
     }
 
+    /// What has to wait, where the failure passes.
+    pub(crate) fn scope(&self) -> Option<&types::Scope> {
+        match self {
+            Self::Answer(error) => match &**error {
+                types::Error::Transient(backoff) => Some(&backoff.scope),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// How long the service asked to be left alone; 0 where it did not.
     pub(crate) fn retry_after_ms(&self) -> u64 {
         match self {
@@ -148,7 +159,17 @@ impl HostError {
         }
     }
 
-    /// The error as JSON: `kind`, `code`, `message`, `remedy`, `who`, `class`, `fields`, `status`, `retry-after-ms`.
+    /// When the same may be tried again: `after-remedy` once the remedy was applied, `later` by itself (not before
+    /// `retry-after-ms`), `after-look` once a person has looked whether it happened.
+    fn when(&self) -> &'static str {
+        match self.kind() {
+            "transient" => "later",
+            "uncertain" => "after-look",
+            _ => "after-remedy",
+        }
+    }
+
+    /// The error as JSON: `when`, `repeatable`, `kind`, `code`, `message`, `remedy`, `who`, `class`, `fields`, `status`, `retry-after-ms`.
     pub fn to_json(&self) -> Value {
         let mut json = match self {
             Self::BadInput(problem) | Self::Other(problem) => serde_json::to_value(problem).unwrap_or_default(),
@@ -156,6 +177,11 @@ impl HostError {
         };
         if let Value::Object(members) = &mut json {
             members.insert("kind".into(), self.kind().into());
+            members.insert("when".into(), self.when().into());
+            // Of what a connector was asked it says so itself; all other troubles come before anything is sent, or
+            // name what to look at first.
+            members.entry("repeatable").or_insert_with(|| (self.kind() != "uncertain").into());
+            members.entry("who").or_insert_with(|| "operator".into());
             members.entry("message").or_insert_with(|| self.to_string().into());
             members.entry("code").or_insert_with(|| "host.execution-failed".into());
             members.entry("remedy").or_insert_with(|| "Look into the host's log, and try again.".into());

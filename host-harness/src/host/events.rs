@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 use super::subscriptions::{contract_subscription, is_delivered};
 use super::{Host, HostError, off_thread};
 use crate::clock::new_id;
+use crate::engine::FlowStart;
 use crate::observe::{TraceId, event_of_poll};
 use crate::plugin::CardKind;
 use crate::plugin::contract::event;
 use crate::plugin::contract_json::{self, value_of};
 use crate::store::{
-    BroughtBy, NewEvent, NewRun, StoredConnection, StoredDelivery, StoredEvent, StoredRun, StoredSubscription,
+    BroughtBy, NewEvent, NewRun, Origin, StoredConnection, StoredDelivery, StoredEvent, StoredRun, StoredSubscription,
 };
 
 /// A delivery that was captured somewhere.
@@ -40,8 +41,8 @@ enum Brought<'a> {
     Poll(&'a str),
 }
 
-/// What starts the runs: for a flow's name, the flow as it is now, as JSON.
-pub(crate) type FlowLookup<'a> = &'a (dyn Fn(&str) -> Option<String> + Send + Sync);
+/// What starts the runs: for a flow's name, the flow as it is now.
+pub(crate) type FlowLookup<'a> = &'a (dyn Fn(&str) -> Option<FlowStart> + Send + Sync);
 
 impl Host {
     /// Reads a captured delivery into events, without proof and without any request: `[{id, card, time-ms, payload}]`.
@@ -105,6 +106,7 @@ impl Host {
         let received = self.settle(&session, received, |received| &received.aside)?;
         let events =
             self.new_events(&session.connection, &kept, &received.occurrences, Brought::Delivery(&delivery.id), flows);
+        let events = self.without_late(delivery, events)?;
         let fresh = off_thread(|| self.store.keep_events(BroughtBy::Delivery(&delivery.id), &events))?;
         Ok(Processed { fresh, more: false, after_ms: 0 })
     }
@@ -162,10 +164,8 @@ impl Host {
                     delivery,
                     received_at_ms: self.clock.now_ms(),
                 };
-                let flow = subscription.flow.as_deref();
-                let run = flow.and_then(|flow| {
-                    Some(NewRun { id: new_id(&*self.clock), flow: flow.into(), definition: flows(flow)? })
-                });
+                let flow = subscription.flow.as_deref().and_then(flows);
+                let run = flow.map(|flow| self.new_run(connection, &event, &one.extra, flow));
                 let run_id = run.as_ref().map(|run: &NewRun| run.id.as_str());
                 tracing::debug!(event = event.id, card = event.card, run = run_id, "an event was read");
                 events.push(NewEvent { event, run });
@@ -178,6 +178,30 @@ impl Host {
     pub fn trace_of_run(&self, run: &StoredRun) -> Result<TraceId, HostError> {
         let delivery = off_thread(|| self.store.delivery_of_event(&run.event))?;
         Ok(TraceId::of_event(&run.event, delivery.flatten().as_deref()))
+    }
+
+    /// The run that an event starts.
+    fn new_run(&self, connection: &StoredConnection, event: &StoredEvent, extra: &str, start: FlowStart) -> NewRun {
+        let flow = &start.compiled.flow;
+        let order = start.compiled.order_of(&event.payload).unwrap_or_else(|error| {
+            tracing::warn!(flow = flow.name, event = event.id, %error, "the key of a run has no value; it is put in no order");
+            None
+        });
+        let extra = value_of(extra);
+        let text = |name: &str| extra.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let account = connection.identity.as_ref().map(|identity| identity.account.as_str());
+        NewRun {
+            id: new_id(&*self.clock),
+            flow: flow.name.clone(),
+            connection: flow.steps.first().map(|step| step.connection.clone()).unwrap_or_default(),
+            order_key: order.as_ref().map(|(key, _)| key.clone()),
+            skip_late: order.is_some_and(|(_, skip)| skip),
+            origin: Origin {
+                object: text("object").map(|object| (connection.id.clone(), object.to_owned())),
+                ours: account.is_some() && text("actor") == account,
+            },
+            definition: start.definition,
+        }
     }
 
     /// An event as JSON, with the runs it started.

@@ -1,6 +1,9 @@
 //! Where a host keeps its data.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+
+use super::HostError;
 
 /// The places of one host's files.
 #[derive(Debug, Clone)]
@@ -49,8 +52,28 @@ impl Home {
         self.folder.join(format!("registering-{:x}.lock", registering_place(connection)))
     }
 
-    pub(crate) fn serve_lock(&self) -> PathBuf {
+    fn serve_lock(&self) -> PathBuf {
         self.folder.join("serve.lock")
+    }
+
+    /// Takes the place of the one process that serves this home: two would each process everything. It is free again
+    /// when the answer is dropped.
+    pub(crate) fn lock_for_serving(&self) -> Result<File, HostError> {
+        let path = self.serve_lock();
+        let trouble = |error: std::io::Error| {
+            let message = format!("{}: {error}", path.display());
+            HostError::other("serve-lock", message, "Check the rights of the home folder.")
+        };
+        let file = File::options().create(true).append(true).open(&path).map_err(trouble)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(std::fs::TryLockError::WouldBlock) => Err(HostError::bad_input(
+                "serving-already",
+                format!("another `harness serve` runs on the home {}", self.folder.display()),
+                "Stop it first, or use another --home.",
+            )),
+            Err(std::fs::TryLockError::Error(error)) => Err(trouble(error)),
+        }
     }
 
     /// The folder, for people.

@@ -1,13 +1,18 @@
 //! The host of one home: its connections and what can be done with them.
 
 mod accepted;
+mod backup;
 mod cards;
 mod connections;
 mod error;
 mod events;
 mod home;
 mod input;
+mod late;
+mod parking;
+mod runs;
 mod session;
+mod sessions;
 mod subscriptions;
 mod troubles;
 
@@ -15,6 +20,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use backup::{Copied, back_up, restore};
 pub use cards::{CardSource, Ran};
 pub(crate) use cards::{card_of_kind, check_action};
 pub use connections::{Added, Checked, Leftovers, NewConnection, Removed};
@@ -23,6 +29,8 @@ pub(crate) use events::contract_delivery;
 pub use events::{CapturedDelivery, Processed};
 pub use home::Home;
 pub(crate) use input::check_members;
+pub use parking::HeldScope;
+pub use runs::{Doubt, Retried, Retry};
 pub use session::Session;
 pub(crate) use session::hashed;
 pub use subscriptions::{Ensuring, NewSubscription};
@@ -46,6 +54,7 @@ pub struct Host {
     pub(crate) clock: SharedClock,
     pub(crate) limits: Limits,
     pub(crate) id: String,
+    sessions: sessions::Sessions,
     network: Network,
     plugins: Plugins,
     loaded: tokio::sync::Mutex<HashMap<PathBuf, Plugin>>,
@@ -56,11 +65,11 @@ pub struct Host {
 impl Host {
     /// Opens a home, and makes it where it does not exist. Components are compiled in this process.
     pub fn open(home: Home, clock: SharedClock) -> Result<Self, HostError> {
-        Self::open_with(home, clock, Compiler::Here)
+        Self::open_with(home, clock, Compiler::Here, Limits::default())
     }
 
-    /// The same with another place to compile in.
-    pub fn open_with(home: Home, clock: SharedClock, compiler: Compiler) -> Result<Self, HostError> {
+    /// The same with another place to compile in and other limits for calls.
+    pub fn open_with(home: Home, clock: SharedClock, compiler: Compiler, limits: Limits) -> Result<Self, HostError> {
         let folder = home.folder.display().to_string();
         let remedy = "Check the rights of the folder, or name another one with --home.";
         home.create().map_err(|error| HostError::other("home", format!("{folder} cannot be made: {error}"), remedy))?;
@@ -68,7 +77,6 @@ impl Host {
         let vault = Arc::new(Vault::open(&home.key_file, Arc::clone(&store), Arc::clone(&clock))?);
         let guard = LockoutGuard::new(Arc::clone(&store), Arc::clone(&clock));
         let id = store.meta_or("host-id", || new_id(&*clock))?;
-        let limits = Limits::default();
         let plugins = Plugins::with(Some(&home.cache()), compiler, limits.clone(), Arc::clone(&clock))
             .map_err(|error| HostError::other("sandbox", error.to_string(), remedy))?;
         let network = Network::new().map_err(|error| {
@@ -82,6 +90,7 @@ impl Host {
             clock,
             limits,
             id,
+            sessions: sessions::Sessions::default(),
             network,
             plugins,
             loaded: tokio::sync::Mutex::default(),

@@ -1,5 +1,6 @@
 //! One connection made ready for calls, and what is kept of each call.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -26,11 +27,20 @@ pub struct Session {
     pub access: Access,
     /// The account by which the lockout guard counts.
     pub account: String,
+    /// Who its tenant's holds belong to.
+    pub(crate) tenant: String,
 }
 
 impl Host {
     /// Makes a connection ready for calls.
-    pub async fn session(&self, connection: StoredConnection) -> Result<Session, HostError> {
+    pub async fn session(&self, connection: StoredConnection) -> Result<Arc<Session>, HostError> {
+        match self.session_of(&connection.name).await {
+            Ok(session) if session.connection.id == connection.id => Ok(session),
+            _ => self.make_session(connection).await,
+        }
+    }
+
+    async fn make_session(&self, connection: StoredConnection) -> Result<Arc<Session>, HostError> {
         let plugin = self.plugin_of(&connection).await?;
         let method = plugin.manifest().auth_method(&connection.method).ok_or_else(|| {
             HostError::other(
@@ -56,23 +66,33 @@ impl Host {
             self.guard.clone(),
             account.clone(),
         );
-        Ok(Session { connection, plugin, access, account })
+        Ok(Arc::new(Session { tenant: tenant_of(&connection), connection, plugin, access, account }))
     }
 
     /// The session of the connection of a name.
-    pub async fn session_of(&self, name: &str) -> Result<Session, HostError> {
-        let connection = self.connection(name)?;
-        self.session(connection).await
+    pub async fn session_of(&self, name: &str) -> Result<Arc<Session>, HostError> {
+        if let Some(session) = self.sessions.get(name) {
+            return Ok(session);
+        }
+        let mark = self.sessions.mark();
+        let session = self.make_session(self.connection(name)?).await?;
+        self.sessions.keep(&session, mark);
+        Ok(session)
     }
 
     /// What comes with a call.
     pub(crate) fn call(&self, session: &Session, key: Option<String>) -> Result<types::Call, HostError> {
         let now = self.clock.now_ms();
         let connection = &session.connection;
-        let (tenant, app) = hold_owners(connection);
-        let held = off_thread(|| self.store.holds(&[&tenant, &app], now))?;
+        let mut held = Vec::new();
+        for owner in [&session.tenant, &connection.connector] {
+            let read = || off_thread(|| self.store.holds(&[owner], now));
+            held.extend(self.sessions.holds(owner, now, read)?);
+        }
         // Another call may have left a memo since the session was made.
-        let memo = off_thread(|| self.store.connection_by_id(&connection.id))?.and_then(|kept| kept.memo);
+        let read =
+            || off_thread(|| self.store.connection_by_id(&connection.id)).map(|kept| kept.and_then(|one| one.memo));
+        let memo = self.sessions.memo(&connection.id, read)?;
         Ok(types::Call {
             connection: contract_connection(connection),
             deadline_ms: u64::try_from(self.limits.time.as_millis()).unwrap_or(u64::MAX),
@@ -103,7 +123,13 @@ impl Host {
                     }
                 }
                 if let Some(memo) = &aside.memo {
-                    off_thread(|| self.store.save_memo(&connection.id, memo, self.clock.now_ms()))?;
+                    // What the call did is done, whether or not the memo is kept.
+                    match off_thread(|| self.store.save_memo(&connection.id, memo, self.clock.now_ms())) {
+                        Ok(()) => self.sessions.forget_memo(&connection.id),
+                        Err(error) => {
+                            tracing::warn!(connection = connection.name, %error, "a memo could not be kept");
+                        }
+                    }
                 }
                 Ok(value)
             }
@@ -111,32 +137,36 @@ impl Host {
                 if let CallError::Connector(told) = &error
                     && let types::Error::Transient(backoff) = &**told
                 {
-                    self.hold(connection, backoff)?;
+                    // The answer counts for more than the hold.
+                    if let Err(error) = self.hold(session, backoff) {
+                        tracing::warn!(connection = connection.name, %error, "a hold could not be kept");
+                    }
                 }
                 Err(HostError::of_call(&error, &connection.name))
             }
         }
     }
 
-    fn hold(&self, connection: &StoredConnection, backoff: &types::Backoff) -> Result<(), HostError> {
+    fn hold(&self, session: &Session, backoff: &types::Backoff) -> Result<(), HostError> {
         if backoff.retry_after_ms == 0 {
             return Ok(());
         }
         let longest = u64::try_from(LONGEST_HOLD.as_millis()).unwrap_or(u64::MAX);
         let until = self.clock.now_ms().saturating_add(backoff.retry_after_ms.min(longest));
-        let (tenant, app) = hold_owners(connection);
-        let owner = if matches!(backoff.scope, types::Scope::App) { app } else { tenant };
-        Ok(off_thread(|| self.store.hold(&owner, &backoff.scope, until))?)
+        let app = matches!(backoff.scope, types::Scope::App);
+        let owner = if app { &session.connection.connector } else { &session.tenant };
+        off_thread(|| self.store.hold(owner, &backoff.scope, until))?;
+        self.sessions.forget_holds(owner);
+        Ok(())
     }
 }
 
-/// Who holds belong to: the tenant (the connection itself until the tenant is known), and the app.
-fn hold_owners(connection: &StoredConnection) -> (String, String) {
-    let tenant = match &connection.identity {
+/// Who holds belong to that are not the whole app's: the tenant, the connection itself until that is known.
+pub(super) fn tenant_of(connection: &StoredConnection) -> String {
+    match &connection.identity {
         Some(identity) => format!("{}/{}", connection.connector, identity.tenant),
         None => connection.id.clone(),
-    };
-    (tenant, connection.connector.clone())
+    }
 }
 
 /// The key of the account for the lockout guard: the proved identity; until then where the credential goes and the

@@ -2,9 +2,13 @@
 
 use std::io::IsTerminal as _;
 
+use tokio::runtime::Handle;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
+
+use super::otlp::{self, Exporting};
+use crate::clock::SharedClock;
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -23,11 +27,13 @@ pub struct Logging {
     pub format: LogFormat,
     /// The least level where HARNESS_LOG does not say another.
     pub usual: &'static str,
+    /// The collector of traces, if any: the base of its OTLP/HTTP addresses.
+    pub otlp_endpoint: Option<String>,
 }
 
 impl Logging {
-    /// Begins to log. To be called once.
-    pub fn start(&self) {
+    /// Begins to log. To be called once. The error says why traces cannot be exported.
+    pub fn start(&self, clock: &SharedClock, runtime: &Handle) -> Result<Option<Exporting>, String> {
         let level = std::env::var("HARNESS_LOG").unwrap_or_default();
         let known = ["error", "warn", "info", "debug", "trace"].contains(&level.as_str());
         let level = if known { level.as_str() } else { self.usual };
@@ -38,6 +44,9 @@ impl Logging {
             LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
             LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
         };
-        tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+        let traces = self.otlp_endpoint.as_deref().map(|endpoint| otlp::layer(endpoint, clock, runtime)).transpose();
+        let (traces, exporting) = traces?.unzip();
+        tracing_subscriber::registry().with(traces).with(lines.with_filter(filter)).init();
+        Ok(exporting)
     }
 }

@@ -7,6 +7,7 @@ mod figures;
 mod health;
 mod log;
 mod metrics;
+mod otlp;
 mod process;
 mod trace;
 
@@ -15,6 +16,7 @@ pub(crate) use health::troubles_of;
 pub use health::{Readiness, Service, Trouble};
 pub use log::{LogFormat, Logging};
 pub use metrics::Metrics;
+pub use otlp::Exporting;
 pub use trace::TraceId;
 pub(crate) use trace::{call_span, delivery_span, event_of_poll, poll_span, request_span, run_span};
 

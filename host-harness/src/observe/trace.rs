@@ -28,11 +28,6 @@ impl TraceId {
     pub fn of_event(event: &str, delivery: Option<&str>) -> Self {
         Self::of_origin(delivery.unwrap_or_else(|| event.split(NUMBERED).next().unwrap_or_default()))
     }
-
-    /// Its bytes.
-    pub fn bytes(self) -> [u8; 16] {
-        self.0
-    }
 }
 
 impl fmt::Display for TraceId {

@@ -1,6 +1,7 @@
 //! What a connector answered, checked before anyone relies on it: texts that must be JSON are, lists
 //! and texts are not larger than allowed, ids are not empty.
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::contract::types::{Aside, Error, Failure, FailureClass, Responsible};
@@ -22,8 +23,8 @@ pub(crate) trait Answer: Sized {
         None
     }
 
-    /// Whether the result obeys the schemas of its cards. `card` is the one that was run.
-    fn obeys(&self, _manifest: &Manifest, _card: &str) -> Result<(), HostFault> {
+    /// Whether the result is JSON that obeys the schemas of its cards. `card` is the one that was run.
+    fn obeys(&mut self, _manifest: &Manifest, _card: &str) -> Result<(), HostFault> {
         Ok(())
     }
 
@@ -38,15 +39,30 @@ fn bad(what: &str, why: impl std::fmt::Display) -> HostFault {
     )
 }
 
-/// A JSON text of bounded size.
-fn json(what: &str, text: &str, limits: &Limits) -> Result<Value, HostFault> {
+fn sized(what: &str, text: &str, limits: &Limits) -> Result<(), HostFault> {
     if text.len() > limits.output_bytes {
         return Err(bad(what, format_args!("has {} bytes; at most {} are allowed", text.len(), limits.output_bytes)));
     }
+    Ok(())
+}
+
+/// A JSON text of bounded size, which only its author reads again.
+fn is_json(what: &str, text: &str, limits: &Limits) -> Result<(), HostFault> {
+    sized(what, text, limits)?;
+    let read: Result<IgnoredAny, _> = serde_json::from_str(text);
+    read.map(drop).map_err(|error| bad(what, format_args!("is not JSON ({error})")))
+}
+
+/// A JSON text of bounded size.
+fn json(what: &str, text: &str, limits: &Limits) -> Result<Value, HostFault> {
+    sized(what, text, limits)?;
     serde_json::from_str(text).map_err(|error| bad(what, format_args!("is not JSON ({error})")))
 }
 
 fn object(what: &str, text: &str, limits: &Limits) -> Result<(), HostFault> {
+    if text == "{}" {
+        return Ok(());
+    }
     if json(what, text, limits)?.is_object() { Ok(()) } else { Err(bad(what, "is not a JSON object")) }
 }
 
@@ -91,7 +107,7 @@ fn aside(aside: &mut Aside, limits: &Limits) -> Result<(), HostFault> {
     if aside.memo.as_ref().is_some_and(|memo| memo.len() > limits.memo_bytes) {
         aside.memo = None;
     }
-    aside.memo.as_deref().map_or(Ok(()), |memo| json("the memo", memo, limits).map(drop))
+    aside.memo.as_deref().map_or(Ok(()), |memo| is_json("the memo", memo, limits))
 }
 
 fn failure(failure: &mut Failure, limits: &Limits) -> Result<(), HostFault> {
@@ -219,34 +235,41 @@ impl Answer for connection::Health {
     }
 }
 
-impl Answer for action::Invoked {
+/// What an action card came to.
+#[derive(Debug)]
+pub(crate) struct Acted {
+    pub(crate) invoked: action::Invoked,
+    /// The output, where it is done: it was read once, to be checked.
+    pub(crate) output: Option<Value>,
+}
+
+impl Answer for Acted {
     fn checked(mut self, limits: &Limits) -> Result<Self, HostFault> {
-        match &mut self.step {
-            action::Step::Done(output) => {
-                json("the output", output, limits)?;
-            }
+        match &mut self.invoked.step {
+            action::Step::Done(output) => sized("the output", output, limits)?,
             action::Step::More(more) => {
-                json("the state", &more.state, limits)?;
+                is_json("the state", &more.state, limits)?;
                 shorten(&mut more.progress.message, limits.notice_length);
             }
         }
-        aside(&mut self.aside, limits)?;
+        aside(&mut self.invoked.aside, limits)?;
         Ok(self)
     }
 
-    fn obeys(&self, manifest: &Manifest, card: &str) -> Result<(), HostFault> {
-        match &self.step {
-            action::Step::Done(text) => output(manifest, card, text),
-            action::Step::More(_) => Ok(()),
+    fn obeys(&mut self, manifest: &Manifest, card: &str) -> Result<(), HostFault> {
+        if let action::Step::Done(text) = &self.invoked.step {
+            self.output = Some(output(manifest, card, "the output", text)?);
         }
+        Ok(())
     }
 }
 
-fn output(manifest: &Manifest, card: &str, text: &str) -> Result<(), HostFault> {
-    let output = serde_json::from_str(text).map_err(|error| bad("an output", format_args!("is not JSON ({error})")))?;
+fn output(manifest: &Manifest, card: &str, what: &str, text: &str) -> Result<Value, HostFault> {
+    let output = serde_json::from_str(text).map_err(|error| bad(what, format_args!("is not JSON ({error})")))?;
     let told =
         |reason: String| bad(&format!("the output of `{card}`"), format_args!("breaks its own schema: {reason}"));
-    manifest.check_output(card, &output).map_err(told)
+    manifest.check_output(card, &output).map_err(told)?;
+    Ok(output)
 }
 
 fn registration(registration: &event::Registration, limits: &Limits) -> Result<(), HostFault> {
@@ -300,13 +323,14 @@ fn occurrences(occurrences: &[event::Occurrence], limits: &Limits) -> Result<(),
     few("the list of occurrences", occurrences, limits)?;
     for occurrence in occurrences {
         filled("an occurrence's id", &occurrence.id)?;
-        json("an occurrence's payload", &occurrence.payload, limits)?;
+        sized("an occurrence's payload", &occurrence.payload, limits)?;
     }
     Ok(())
 }
 
 fn payloads(manifest: &Manifest, occurrences: &[event::Occurrence]) -> Result<(), HostFault> {
-    occurrences.iter().try_for_each(|occurrence| output(manifest, &occurrence.card, &occurrence.payload))
+    let what = "an occurrence's payload";
+    occurrences.iter().try_for_each(|one| output(manifest, &one.card, what, &one.payload).map(drop))
 }
 
 impl Answer for event::Received {
@@ -316,7 +340,7 @@ impl Answer for event::Received {
         Ok(self)
     }
 
-    fn obeys(&self, manifest: &Manifest, _: &str) -> Result<(), HostFault> {
+    fn obeys(&mut self, manifest: &Manifest, _: &str) -> Result<(), HostFault> {
         payloads(manifest, &self.occurrences)
     }
 }
@@ -329,7 +353,7 @@ impl Answer for event::Polled {
         Ok(self)
     }
 
-    fn obeys(&self, manifest: &Manifest, _: &str) -> Result<(), HostFault> {
+    fn obeys(&mut self, manifest: &Manifest, _: &str) -> Result<(), HostFault> {
         payloads(manifest, &self.occurrences)
     }
 }

@@ -1,6 +1,8 @@
 //! Calling a connector: a fresh instance for each call, under the limits, and every way it can end
 //! told apart.
 
+mod kept;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -8,19 +10,22 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 use wasmtime::{Store, UpdateDeadline};
 
-use super::answer::Answer;
-use super::bindings::{Connector, ConnectorPre};
+use super::answer::{Acted, Answer};
 use super::contract::types::{self, Error, FailureClass};
 use super::contract::{action, catalog, connection, event};
 use super::fault::{CallError, FaultKind, HostFault};
 use super::guest::Guest;
 use super::inspect::Inspection;
+use super::linked::{Connector, Linked};
 use super::manifest::Manifest;
 use super::plugins::Shared;
 use super::trap::fault_of;
 use crate::authorize::{Access, SigningSecret};
 use crate::egress::{CallRecord, Sender, Substitution};
 use crate::observe::{call_span, metrics};
+use crate::vault::Refused;
+
+pub use kept::KeptInstance;
 
 /// A loaded connector. Cheap to clone.
 #[derive(Clone)]
@@ -28,7 +33,7 @@ pub struct Plugin(Arc<Loaded>);
 
 struct Loaded {
     shared: Arc<Shared>,
-    pre: ConnectorPre<Guest>,
+    linked: Linked,
     digest: String,
     inspection: Inspection,
     manifest: Manifest,
@@ -37,7 +42,7 @@ struct Loaded {
 /// Who is calling for whom.
 struct Caller<'a> {
     shared: &'a Shared,
-    pre: &'a ConnectorPre<Guest>,
+    linked: &'a Linked,
     digest: &'a str,
     /// What results are held to, once it is known, and the card that is run.
     manifest: Option<&'a Manifest>,
@@ -71,27 +76,21 @@ impl Writes {
 impl Plugin {
     pub(crate) fn new(
         shared: Arc<Shared>,
-        pre: ConnectorPre<Guest>,
+        linked: Linked,
         digest: String,
         inspection: Inspection,
         manifest: Manifest,
     ) -> Self {
-        Self(Arc::new(Loaded { shared, pre, digest, inspection, manifest }))
+        Self(Arc::new(Loaded { shared, linked, digest, inspection, manifest }))
     }
 
     /// Asks a component that is being loaded for its manifest.
-    pub(crate) async fn manifest_text(
-        shared: &Shared,
-        pre: &ConnectorPre<Guest>,
-        digest: &str,
-    ) -> Result<String, CallError> {
+    pub(crate) async fn manifest_text(shared: &Shared, linked: &Linked, digest: &str) -> Result<String, CallError> {
         let (manifest, writes) = (None, Writes::InThisCall);
         let caller =
-            Caller { shared, pre, digest, manifest, card: "", function: "describe", even_if_held: false, writes };
+            Caller { shared, linked, digest, manifest, card: "", function: "describe", even_if_held: false, writes };
         let description = caller
-            .run(None, None, async |store, connector| {
-                connector.workflow_connector_catalog().call_describe(store, None).await
-            })
+            .run(None, None, async |store, connector| connector.catalog(store)?.call_describe(store, None).await)
             .await?;
         Ok(description.manifest)
     }
@@ -114,7 +113,7 @@ impl Plugin {
     fn caller(&self, function: &'static str) -> Caller<'_> {
         Caller {
             shared: &self.0.shared,
-            pre: &self.0.pre,
+            linked: &self.0.linked,
             digest: &self.0.digest,
             manifest: Some(&self.0.manifest),
             card: "",
@@ -126,8 +125,8 @@ impl Plugin {
 
     /// What the connector can do; for a connection also what its deployment lacks.
     pub async fn describe(&self, connection: Option<&types::Connection>) -> Result<catalog::Description, CallError> {
-        let run = async |store: &mut Store<Guest>, connector: &Connector| {
-            connector.workflow_connector_catalog().call_describe(store, connection).await
+        let run = async |store: &mut Store<Guest>, connector: &Connector<'_>| {
+            connector.catalog(store)?.call_describe(store, connection).await
         };
         self.caller("describe").run(None, None, run).await
     }
@@ -139,8 +138,8 @@ impl Plugin {
         call: &types::Call,
         query: &catalog::ChoiceQuery,
     ) -> Result<catalog::Choices, CallError> {
-        let run = async |store: &mut Store<Guest>, connector: &Connector| {
-            connector.workflow_connector_catalog().call_options(store, call, query).await
+        let run = async |store: &mut Store<Guest>, connector: &Connector<'_>| {
+            connector.catalog(store)?.call_options(store, call, query).await
         };
         self.caller("options").run(Some(access), None, run).await
     }
@@ -154,8 +153,8 @@ impl Plugin {
         input: &str,
     ) -> Result<catalog::CardSchema, CallError> {
         let input = input.to_owned();
-        let run = async |store: &mut Store<Guest>, connector: &Connector| {
-            connector.workflow_connector_catalog().call_schema(store, call, card, &input).await
+        let run = async |store: &mut Store<Guest>, connector: &Connector<'_>| {
+            connector.catalog(store)?.call_schema(store, call, card, &input).await
         };
         self.caller("schema").run(Some(access), None, run).await
     }
@@ -163,24 +162,24 @@ impl Plugin {
     /// What a form means. `form` is a JSON object without the secret fields.
     pub async fn prepare(&self, method: &str, form: &str) -> Result<connection::Prepared, CallError> {
         let form = form.to_owned();
-        let run = async |store: &mut Store<Guest>, connector: &Connector| {
-            connector.workflow_connector_connection().call_prepare(store, method, &form).await
+        let run = async |store: &mut Store<Guest>, connector: &Connector<'_>| {
+            connector.connection(store)?.call_prepare(store, method, &form).await
         };
         self.caller("prepare").run(None, None, run).await
     }
 
     /// The sites that a credential reaches.
     pub async fn discover(&self, access: &Access, call: &types::Call) -> Result<connection::Sites, CallError> {
-        let run = async |store: &mut Store<Guest>, connector: &Connector| {
-            connector.workflow_connector_connection().call_discover(store, call).await
+        let run = async |store: &mut Store<Guest>, connector: &Connector<'_>| {
+            connector.connection(store)?.call_discover(store, call).await
         };
         self.caller("discover").run(Some(access), None, run).await
     }
 
     /// The health of a connection.
     pub async fn check(&self, access: &Access, call: &types::Call) -> Result<connection::Health, CallError> {
-        let run = async |store: &mut Store<Guest>, connector: &Connector| {
-            connector.workflow_connector_connection().call_check(store, call).await
+        let run = async |store: &mut Store<Guest>, connector: &Connector<'_>| {
+            connector.connection(store)?.call_check(store, call).await
         };
         self.caller("check").run(Some(access), None, run).await
     }
@@ -194,6 +193,18 @@ impl Plugin {
         input: &str,
         state: Option<&str>,
     ) -> Result<action::Invoked, CallError> {
+        Ok(self.act(access, call, card, input, state).await?.invoked)
+    }
+
+    /// The same, with the output as it was read to check it.
+    pub(crate) async fn act(
+        &self,
+        access: &Access,
+        call: &types::Call,
+        card: &str,
+        input: &str,
+        state: Option<&str>,
+    ) -> Result<Acted, CallError> {
         let behaviour = self.0.manifest.card(card).and_then(|card| card.behaviour);
         let writes = match state {
             _ if behaviour.is_some_and(|behaviour| behaviour.read_only) => Writes::Never,
@@ -201,8 +212,9 @@ impl Plugin {
             None => Writes::InThisCall,
         };
         let (input, state) = (input.to_owned(), state.map(str::to_owned));
-        let run = async |store: &mut Store<Guest>, connector: &Connector| {
-            connector.workflow_connector_action().call_invoke(store, call, card, &input, state.as_ref()).await
+        let run = async |store: &mut Store<Guest>, connector: &Connector<'_>| {
+            let invoked = connector.action(store)?.call_invoke(store, call, card, &input, state.as_ref()).await?;
+            Ok(invoked.map(|invoked| Acted { invoked, output: None }))
         };
         let caller = Caller { card, writes, ..self.caller("invoke") };
         caller.run(Some(access), None, run).await
@@ -224,8 +236,8 @@ impl Plugin {
             pointer,
             done: AtomicBool::new(false),
         });
-        let run = async |store: &mut Store<Guest>, connector: &Connector| {
-            connector.workflow_connector_event().call_ensure(store, call, request).await
+        let run = async |store: &mut Store<Guest>, connector: &Connector<'_>| {
+            connector.event(store)?.call_ensure(store, call, request).await
         };
         self.caller("ensure").run(Some(access), substitution, run).await
     }
@@ -236,16 +248,16 @@ impl Plugin {
         delivery: &event::Delivery,
         registration: &event::Registration,
     ) -> Result<event::Verdict, CallError> {
-        let run = async |store: &mut Store<Guest>, connector: &Connector| {
-            connector.workflow_connector_event().call_authenticate(store, delivery, registration).await
+        let run = async |store: &mut Store<Guest>, connector: &Connector<'_>| {
+            connector.event(store)?.call_authenticate(store, delivery, registration).await
         };
         self.caller("authenticate").run(None, None, run).await
     }
 
     /// The reply to a handshake; none for any other delivery.
     pub async fn answer(&self, delivery: &event::Delivery) -> Result<Option<event::Reply>, CallError> {
-        let run = async |store: &mut Store<Guest>, connector: &Connector| {
-            connector.workflow_connector_event().call_answer(store, delivery).await
+        let run = async |store: &mut Store<Guest>, connector: &Connector<'_>| {
+            connector.event(store)?.call_answer(store, delivery).await
         };
         self.caller("answer").run(None, None, run).await
     }
@@ -258,8 +270,8 @@ impl Plugin {
         delivery: &event::Delivery,
         subscriptions: &[event::Subscription],
     ) -> Result<event::Received, CallError> {
-        let run = async |store: &mut Store<Guest>, connector: &Connector| {
-            connector.workflow_connector_event().call_receive(store, call, delivery, subscriptions).await
+        let run = async |store: &mut Store<Guest>, connector: &Connector<'_>| {
+            connector.event(store)?.call_receive(store, call, delivery, subscriptions).await
         };
         // Most deliveries hold all that is needed: what was acknowledged is read even while nothing may be sent.
         Caller { even_if_held: true, ..self.caller("receive") }.run(access, None, run).await
@@ -274,8 +286,8 @@ impl Plugin {
         cursor: Option<&str>,
     ) -> Result<event::Polled, CallError> {
         let cursor = cursor.map(str::to_owned);
-        let run = async |store: &mut Store<Guest>, connector: &Connector| {
-            connector.workflow_connector_event().call_poll(store, call, subscriptions, cursor.as_ref()).await
+        let run = async |store: &mut Store<Guest>, connector: &Connector<'_>| {
+            connector.event(store)?.call_poll(store, call, subscriptions, cursor.as_ref()).await
         };
         self.caller("poll").run(Some(access), None, run).await
     }
@@ -291,23 +303,23 @@ impl Caller<'_> {
     ) -> Result<T, CallError>
     where
         T: Answer,
-        F: AsyncFnOnce(&mut Store<Guest>, &Connector) -> wasmtime::Result<Result<T, Error>>,
+        F: AsyncFnOnce(&mut Store<Guest>, &Connector<'_>) -> wasmtime::Result<Result<T, Error>>,
     {
         let limits = &self.shared.limits;
         // What a stranger's bytes do to `authenticate` says nothing about the other functions.
-        let connection = access.map_or(self.function, |access| access.connection.as_str());
+        let connection = access.map_or(self.function, |access| &*access.connection);
         self.may_run(access, connection)?;
         let Ok(_turn) = self.shared.calls.acquire().await else {
             return Err(HostFault::new(FaultKind::Internal, "the host is shutting down").into());
         };
+        let _running = self.shared.ticker.running();
         let deadline = Instant::now() + limits.time;
         let observed = metrics().call(self.function);
         let span = call_span(self.function, self.card, connection);
         let sender = span.in_scope(|| Sender::new(access.cloned(), substitution, deadline));
-        let recorder = sender.recorder.clone();
-        let mut store = self.store(sender);
+        let mut store = self.store(sender.clone());
         let calling = async {
-            let connector = self.pre.instantiate_async(&mut store).await?;
+            let connector = self.linked.instantiate(&mut store).await?;
             function(&mut store, &connector).await
         };
         let ended = tokio::time::timeout_at(deadline, calling.instrument(span.clone())).await;
@@ -315,7 +327,7 @@ impl Caller<'_> {
         let fuel = limits.fuel.zip(store.get_fuel().ok()).map(|(had, left)| had - left);
         // Requests that are still under way end here, before anyone asks what was sent.
         drop(store);
-        let record = CallRecord { fuel, ..recorder.snapshot() };
+        let record = CallRecord { fuel, ..sender.recorder().take() };
         if let Some(sink) = access.and_then(|access| access.recorder.as_ref()) {
             sink.absorb(&record);
         }
@@ -327,7 +339,7 @@ impl Caller<'_> {
                 .map_or_else(|fault| Err(fault.into()), |error| Err(CallError::Connector(error.into()))),
             Ok(Ok(Ok(value))) => value
                 .checked(limits)
-                .and_then(|value| match self.manifest {
+                .and_then(|mut value| match self.manifest {
                     Some(manifest) => value.obeys(manifest, self.card).map(|()| value),
                     None => Ok(value),
                 })
@@ -337,7 +349,7 @@ impl Caller<'_> {
         let until = self.shared.clock.monotonic() + limits.quarantine;
         self.shared.quarantine.note(self.digest, connection, faulty, limits.faults_until_quarantine, until);
         if let Some(access) = access {
-            tell_guard(access, &record, &result);
+            tell_guard(access, &record, &result, sender.refused());
         }
         let result = settle(result, &record, self.writes);
         span.in_scope(|| observed.ended(&result));
@@ -353,7 +365,7 @@ impl Caller<'_> {
         }
         let authority = access.and_then(|access| access.authority.as_ref()).filter(|_| !self.even_if_held);
         let Some(authority) = authority else { return Ok(()) };
-        match authority.guard.held(authority.credential.fingerprint()) {
+        match authority.guard.held(&authority.account, authority.credential.fingerprint()) {
             Ok(None) => Ok(()),
             Ok(Some(reason)) => Err(HostFault::account_held(&reason)),
             Err(error) => Err(HostFault::new(FaultKind::Internal, error.to_string())),
@@ -380,7 +392,7 @@ impl Caller<'_> {
 /// Tells the guard what the connector made of the service's answers: a refusal that was about a
 /// scope or a permission does not speak against the credential; one that only the connector could
 /// see does.
-fn tell_guard<T: Answer>(access: &Access, record: &CallRecord, result: &Result<T, CallError>) {
+fn tell_guard<T: Answer>(access: &Access, record: &CallRecord, result: &Result<T, CallError>, refused: Vec<Refused>) {
     let Some(authority) = &access.authority else { return };
     let class = match result {
         Ok(value) => value.failed_class(),
@@ -391,16 +403,12 @@ fn tell_guard<T: Answer>(access: &Access, record: &CallRecord, result: &Result<T
         },
         Err(CallError::Host(_)) => None,
     };
-    let (account, fingerprint) = (&authority.account, authority.credential.fingerprint());
-    let told = match class {
-        Some(FailureClass::Scope | FailureClass::Permission) if record.refusals > 0 => {
-            authority.guard.undo(account, fingerprint, record.refusals)
-        }
-        Some(FailureClass::Credential) if record.refusals == 0 && record.credential_sent => {
-            authority.guard.confirm(account, fingerprint, "the connector found the credential refused")
-        }
-        _ => Ok(()),
-    };
+    let taken_back = matches!(class, Some(FailureClass::Scope | FailureClass::Permission));
+    let mut told = refused.into_iter().try_for_each(|one| one.settle(taken_back));
+    if class == Some(FailureClass::Credential) && record.refusals == 0 && record.credential_sent {
+        let (account, fingerprint) = (&authority.account, authority.credential.fingerprint());
+        told = authority.guard.confirm(account, fingerprint, "the connector found the credential refused");
+    }
     if let Err(error) = told {
         tracing::warn!(%error, "the lockout guard could not be told how a call ended");
     }

@@ -1,9 +1,7 @@
 //! What one instance of a connector sees of the world: the store's data and what is linked.
 
 use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable};
-use wasmtime_wasi::clocks::{HostMonotonicClock, HostWallClock, WasiClocks, WasiClocksView};
 use wasmtime_wasi::p2::bindings::{clocks, io, random};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{
     ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttp, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
     WasiHttpView,
@@ -11,10 +9,10 @@ use wasmtime_wasi_http::{
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tracing::Instrument as _;
 
+use super::guest_clock::{Clocks, GuestClocks};
 use super::limits::{Limits, Meter};
 use crate::clock::SharedClock;
 use crate::egress::Sender;
@@ -26,7 +24,6 @@ const MOST_RANDOM: u64 = 64 << 10;
 /// The data of one call's store.
 pub(crate) struct Guest {
     table: ResourceTable,
-    wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: Hooks,
     random: GuestRandom,
@@ -35,26 +32,20 @@ pub(crate) struct Guest {
 
 impl Guest {
     pub(crate) fn new(limits: &Limits, clock: &SharedClock, sender: Sender) -> Self {
-        let mut wasi = WasiCtx::builder();
-        wasi.wall_clock(GuestClock(clock.clone())).monotonic_clock(GuestClock(clock.clone()));
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(limits.field_bytes);
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
-        Self {
-            table,
-            wasi: wasi.build(),
-            http,
-            hooks: Hooks { sender },
-            random: GuestRandom(clock.clone()),
-            meter: Meter::new(limits),
-        }
+        Self { table, http, hooks: Hooks { sender }, random: GuestRandom(clock.clone()), meter: Meter::new(limits) }
     }
-}
 
-impl WasiView for Guest {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    /// Sends what comes from now on by another sender: a new call in the same instance.
+    pub(crate) fn send_by(&mut self, sender: Sender) {
+        self.hooks.sender = sender;
+    }
+
+    fn clocks(&mut self) -> Clocks<'_> {
+        Clocks { clock: &self.random.0, table: &mut self.table }
     }
 }
 
@@ -95,36 +86,13 @@ impl WasiHttpHooks for Hooks {
         options: Option<RequestOptions>,
         _read: Box<dyn Future<Output = wasmtime_wasi_http::Result<()>> + Send>,
     ) -> Box<dyn Future<Output = wasmtime_wasi_http::Result<Sent>> + Send> {
-        let span = request_span(&self.sender.span, &request);
+        let span = request_span(self.sender.span(), &request);
         let sending = self.sender.clone().send(request, options.unwrap_or_default()).instrument(span);
         Box::new(async move {
             let response = sending.await?;
             let done: Box<dyn Future<Output = wasmtime_wasi_http::Result<()>> + Send> = Box::new(async { Ok(()) });
             Ok((response, done))
         })
-    }
-}
-
-/// The host's clock, as the guest sees it.
-struct GuestClock(SharedClock);
-
-impl HostWallClock for GuestClock {
-    fn resolution(&self) -> Duration {
-        Duration::from_millis(1)
-    }
-
-    fn now(&self) -> Duration {
-        Duration::from_millis(self.0.now_ms())
-    }
-}
-
-impl HostMonotonicClock for GuestClock {
-    fn resolution(&self) -> u64 {
-        1
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.0.monotonic().as_nanos()).unwrap_or(u64::MAX)
     }
 }
 
@@ -160,8 +128,8 @@ pub(crate) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     io::error::add_to_linker::<_, Io>(linker, |guest| &mut guest.table)?;
     io::poll::add_to_linker::<_, Io>(linker, |guest| &mut guest.table)?;
     io::streams::add_to_linker::<_, Io>(linker, |guest| &mut guest.table)?;
-    clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, Guest::clocks)?;
-    clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(linker, Guest::clocks)?;
+    clocks::wall_clock::add_to_linker::<_, GuestClocks>(linker, Guest::clocks)?;
+    clocks::monotonic_clock::add_to_linker::<_, GuestClocks>(linker, Guest::clocks)?;
     random::random::add_to_linker::<_, HasSelf<GuestRandom>>(linker, |guest| &mut guest.random)?;
     outgoing::outgoing_handler::add_to_linker::<_, WasiHttp>(linker, Guest::http)?;
     outgoing::types::add_to_linker::<_, WasiHttp>(linker, &LinkOptions::default().into(), Guest::http)?;

@@ -61,8 +61,13 @@ pub struct Manifest {
     read: Arc<Read>,
     raw: Arc<Value>,
     /// Of each card; built when its first output is checked, for most runs need one.
-    outputs: Arc<HashMap<String, OnceLock<Option<Validator>>>>,
+    outputs: Validators,
+    /// The same for inputs.
+    inputs: Validators,
 }
+
+/// Validators by card.
+type Validators = Arc<HashMap<String, OnceLock<Option<Validator>>>>;
 
 /// The manifest's own members; `Manifest` gives access to them.
 #[derive(Debug, Clone, Deserialize)]
@@ -267,8 +272,9 @@ impl Manifest {
     fn read(raw: Value) -> Result<Self, ManifestError> {
         let read = Read::deserialize(&raw)
             .map_err(|error| ManifestError::NotValid { at: String::new(), reason: error.to_string() })?;
-        let outputs = read.cards.iter().map(|card| (card.id.clone(), OnceLock::new())).collect();
-        Ok(Self { read: Arc::new(read), raw: Arc::new(raw), outputs: Arc::new(outputs) })
+        let unbuilt = || Arc::new(read.cards.iter().map(|card| (card.id.clone(), OnceLock::new())).collect());
+        let (outputs, inputs) = (unbuilt(), unbuilt());
+        Ok(Self { read: Arc::new(read), raw: Arc::new(raw), outputs, inputs })
     }
 
     /// The manifest as the connector gave it.
@@ -286,11 +292,22 @@ impl Manifest {
         let (Some(kept), Some(card)) = (self.outputs.get(card), self.card(card)) else { return Ok(()) };
         let built = kept.get_or_init(|| jsonschema::draft202012::new(&card.output).ok());
         let Some(validator) = built else { return Err("its schema cannot be used".into()) };
+        if validator.is_valid(output) {
+            return Ok(());
+        }
         match validator.iter_errors(output).next() {
             None => Ok(()),
             // The value itself may be long, and is none of the log's business.
             Some(error) => Err(format!("{} at `{}`", error.masked(), error.instance_path())),
         }
+    }
+
+    /// Whether a card takes an input.
+    pub(crate) fn takes(&self, card: &str, input: &Value) -> bool {
+        let (Some(kept), Some(card)) = (self.inputs.get(card), self.card(card)) else { return false };
+        let Some(schema) = &card.input else { return true };
+        let built = kept.get_or_init(|| jsonschema::draft202012::new(schema).ok());
+        built.as_ref().is_some_and(|validator| validator.is_valid(input))
     }
 
     /// The auth method of this id.

@@ -8,15 +8,18 @@ mod compile;
 pub mod contract_json;
 mod fault;
 mod guest;
+mod guest_clock;
 mod inspect;
 mod limits;
+mod linked;
 mod manifest;
 mod plugins;
 mod quarantine;
 mod registration_json;
+mod ticker;
 mod trap;
 
-pub use call::Plugin;
+pub use call::{KeptInstance, Plugin};
 pub use compile::{Compiler, compile_if_asked};
 pub use fault::{CallError, FaultKind, HostFault};
 pub use inspect::{Inspection, NotAConnector};
@@ -25,6 +28,7 @@ pub use manifest::{
     AuthMethod, Behaviour, Card, CardKind, ConnectorInfo, Deliveries, IdempotencyKey, Manifest, ManifestError, Routing,
     Source,
 };
+pub(crate) use plugins::finds_dirty_pages;
 pub use plugins::{LoadError, PluginError, Plugins};
 
 /// The records of the contract, as Rust types.

@@ -3,15 +3,15 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails,
+};
 
-use super::bindings::ConnectorPre;
 use super::cache::{Cache, Kind, deserialize};
 use super::call::Plugin;
 use super::compile::{self, Compiler, Refusal};
@@ -19,12 +19,11 @@ use super::fault::CallError;
 use super::guest::{self, Guest};
 use super::inspect::{Inspection, NotAConnector};
 use super::limits::{CORE_INSTANCES, Limits, MEMORIES, TABLES};
+use super::linked::Linked;
 use super::manifest::{Manifest, ManifestError};
 use super::quarantine::Quarantine;
+use super::ticker::Ticker;
 use crate::clock::SharedClock;
-
-/// How often running guests look at the clock.
-const TICK: Duration = Duration::from_millis(10);
 
 /// Why no connectors can be run at all.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +105,7 @@ pub struct Plugins(pub(crate) Arc<Shared>);
 
 pub(crate) struct Shared {
     pub(crate) engine: Engine,
+    pub(crate) ticker: Arc<Ticker>,
     pub(crate) limits: Limits,
     pub(crate) clock: SharedClock,
     pub(crate) calls: Semaphore,
@@ -117,7 +117,7 @@ pub(crate) struct Shared {
 
 /// A component as code, and what is known of it.
 struct Loaded {
-    pre: ConnectorPre<Guest>,
+    linked: Linked,
     inspection: Inspection,
     /// Its manifest, if it was checked before.
     manifest: Option<String>,
@@ -149,8 +149,8 @@ impl Plugins {
         guest::link(&mut linker).map_err(failed)?;
         let calls = Semaphore::new(limits.concurrent_calls as usize);
         let quarantine = Quarantine::default();
-        let shared = Arc::new(Shared { engine, limits, clock, calls, quarantine, linker, cache, compiler });
-        tick(Arc::downgrade(&shared))?;
+        let ticker = Ticker::start(&engine).map_err(|error| PluginError::Engine(error.to_string()))?;
+        let shared = Arc::new(Shared { engine, ticker, limits, clock, calls, quarantine, linker, cache, compiler });
         Ok(Self(shared))
     }
 
@@ -163,17 +163,17 @@ impl Plugins {
             Some(loaded) => loaded,
             None => self.compile(component, bytes, &digest).await?,
         };
-        let Loaded { pre, inspection, manifest } = loaded;
+        let Loaded { linked, inspection, manifest } = loaded;
         if let Some(manifest) = manifest {
             let manifest = Manifest::checked_before(&manifest)?;
-            return Ok(Plugin::new(self.0.clone(), pre, digest, inspection, manifest));
+            return Ok(Plugin::new(self.0.clone(), linked, digest, inspection, manifest));
         }
-        let text = Plugin::manifest_text(&self.0, &pre, &digest).await.map_err(LoadError::NoManifest)?;
+        let text = Plugin::manifest_text(&self.0, &linked, &digest).await.map_err(LoadError::NoManifest)?;
         let manifest = Manifest::parse(&text)?;
         if let Some(cache) = &self.0.cache {
             cache.keep(Kind::Manifest, &digest, text.as_bytes());
         }
-        Ok(Plugin::new(self.0.clone(), pre, digest, inspection, manifest))
+        Ok(Plugin::new(self.0.clone(), linked, digest, inspection, manifest))
     }
 
     async fn compile(&self, path: &Path, bytes: Vec<u8>, digest: &str) -> Result<Loaded, LoadError> {
@@ -192,8 +192,8 @@ impl Plugins {
             if let Some(cache) = &shared.cache {
                 cache.keep(Kind::Native, &digest, &compiled.answer);
             }
-            let pre = shared.link(&compiled.answer, &path)?;
-            Ok(Loaded { pre, inspection: compiled.inspection, manifest: None })
+            let linked = shared.link(&compiled.answer, &path)?;
+            Ok(Loaded { linked, inspection: compiled.inspection, manifest: None })
         })
         .await
     }
@@ -230,16 +230,16 @@ impl Shared {
         let Some((inspection, _)) = compile::read(&answer) else { return Ok(None) };
         inspection.check()?;
         let manifest = cache.load(Kind::Manifest, digest).and_then(|text| String::from_utf8(text).ok());
-        Ok(Some(Loaded { pre: self.link(&answer, path)?, inspection, manifest }))
+        Ok(Some(Loaded { linked: self.link(&answer, path)?, inspection, manifest }))
     }
 
     /// Makes code of the compiler's answer, which this process or its child has just given or authenticated.
-    fn link(&self, answer: &[u8], path: &Path) -> Result<ConnectorPre<Guest>, LoadError> {
+    fn link(&self, answer: &[u8], path: &Path) -> Result<Linked, LoadError> {
         let refuse = |reason: String| LoadError::NotAComponent { path: path.to_owned(), reason };
         let component = compile::read(answer).and_then(|(_, native)| deserialize(&self.engine, native));
         let component = component.ok_or_else(|| refuse("this host cannot run what it compiled".into()))?;
         let pre = self.linker.instantiate_pre(&component).map_err(|error| refuse(format!("{error:#}")))?;
-        ConnectorPre::new(pre).map_err(|error| refuse(format!("{error:#}")))
+        Linked::new(pre).map_err(|error| refuse(format!("{error:#}")))
     }
 
     /// Reads the file: a regular one, and not more of it than is allowed.
@@ -272,6 +272,7 @@ pub(super) fn config(limits: &Limits, pooling: bool) -> Config {
         .max_wasm_stack(limits.stack)
         .async_stack_size(limits.stack + (1 << 20))
         .cranelift_opt_level(OptLevel::Speed)
+        .concurrency_support(false)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);
     if pooling {
         let calls = limits.concurrent_calls;
@@ -287,25 +288,18 @@ pub(super) fn config(limits: &Limits, pooling: bool) -> Config {
             .max_tables_per_module(TABLES)
             .table_elements(limits.table_elements)
             .max_memory_size(limits.memory)
-            .linear_memory_keep_resident(1 << 20)
-            .table_keep_resident(64 << 10)
-            .async_stack_keep_resident(64 << 10);
+            .pagemap_scan(Enabled::Auto)
+            .linear_memory_keep_resident(if finds_dirty_pages() { 1 << 20 } else { 0 })
+            .table_keep_resident(64 << 10);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     }
     config
 }
 
-/// Lets running guests look at the clock, for as long as the engine lives.
-fn tick(shared: Weak<Shared>) -> Result<(), PluginError> {
-    let run = move || {
-        while let Some(shared) = shared.upgrade() {
-            shared.engine.increment_epoch();
-            drop(shared);
-            std::thread::sleep(TICK);
-        }
-    };
-    let started = std::thread::Builder::new().name("epoch".into()).spawn(run);
-    started.map(drop).map_err(|error| PluginError::Engine(error.to_string()))
+/// Whether the system says which pages of a memory were written to, so that only those have to be cleaned for the
+/// next call. To be asked before the process is closed to inspection: it keeps open what it asks by.
+pub(crate) fn finds_dirty_pages() -> bool {
+    PoolingAllocationConfig::is_pagemap_scan_available()
 }
 
 impl std::fmt::Debug for Plugins {

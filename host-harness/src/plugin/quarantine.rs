@@ -19,6 +19,9 @@ impl Quarantine {
     /// one call is let through: if it fails too, the component is set aside again.
     pub(crate) fn remaining(&self, component: &str, connection: &str, now: Duration) -> Option<Duration> {
         let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if rows.is_empty() {
+            return None;
+        }
         let row = rows.get(&(component.to_owned(), connection.to_owned()))?;
         row.until?.checked_sub(now).filter(|left| !left.is_zero())
     }
@@ -26,6 +29,9 @@ impl Quarantine {
     /// Notes how a call ended.
     pub(crate) fn note(&self, component: &str, connection: &str, faulty: bool, most: u32, until: Duration) {
         let mut rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !faulty && rows.is_empty() {
+            return;
+        }
         let key = (component.to_owned(), connection.to_owned());
         if !faulty {
             rows.remove(&key);

@@ -1,8 +1,10 @@
 //! Events: what happened, once per subscription, and the runs they start.
 
 use rusqlite::{OptionalExtension, Row, params};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::causes::{Origin, cause_of, goes_round};
+use super::meta::{Alarm, raise_in};
 use super::{Store, StoreError, json_column};
 use crate::clock::EpochMs;
 
@@ -30,7 +32,7 @@ pub struct StoredEvent {
 }
 
 /// A run that an event starts.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct NewRun {
     /// Its id.
     pub id: String,
@@ -38,6 +40,14 @@ pub struct NewRun {
     pub flow: String,
     /// The flow as it is now: a JSON text.
     pub definition: String,
+    /// The connection, by name, that its first step works on.
+    pub connection: String,
+    /// Runs with the same key go one after another, in the order of their events.
+    pub order_key: Option<String>,
+    /// Whether it is not run where a later event's run of its key is done already.
+    pub skip_late: bool,
+    /// What its event says of where it comes from.
+    pub origin: Origin,
 }
 
 /// An event to keep, and the run it starts where a flow waits for it.
@@ -108,21 +118,7 @@ impl Store {
                 }
                 fresh += 1;
                 if let Some(run) = run {
-                    transaction
-                        .prepare_cached(
-                            "INSERT INTO run (id, flow, definition, event, event_id, state, due_at_ms, created_at_ms) \
-                             SELECT ?1,?2,?3,?4,?5,'pending',0,?6 \
-                             WHERE NOT EXISTS (SELECT 1 FROM seen WHERE kind = 'run' AND owner = ?2 AND id = ?5) \
-                             ON CONFLICT (flow, event_id) DO NOTHING",
-                        )?
-                        .execute(params![
-                            run.id,
-                            run.flow,
-                            run.definition,
-                            event.id,
-                            event.event_id,
-                            event.received_at_ms
-                        ])?;
+                    start(transaction, event, run)?;
                 }
             }
             match brought_by {
@@ -164,4 +160,54 @@ impl Store {
             Ok(db.prepare_cached(&sql)?.query_row([id], from_row).optional()?)
         })
     }
+}
+
+/// Starts a run, once per flow and event. One that would go round in a circle is kept and not run.
+fn start(db: &rusqlite::Connection, event: &StoredEvent, run: &NewRun) -> Result<(), StoreError> {
+    let now = event.received_at_ms;
+    let cause = cause_of(db, &run.origin, now)?;
+    let stopped = match &cause {
+        Some(cause) => goes_round(db, &run.flow, cause)?,
+        None => false,
+    };
+    let failure = stopped.then(|| {
+        json!({
+            "kind": "permanent", "code": "host.flow-loop", "class": "conflict",
+            "message": format!("the flow `{}` starts itself: what it does brings the event that it waits for", run.flow),
+            "remedy": "Narrow its `filter` or `when` so that what it has done is left out, then let it run by hand \
+                       with `harness runs retry ID --from-event` where it is needed.",
+            "who": "user", "repeatable": true,
+        })
+    });
+    let inserted = db
+        .prepare_cached(
+            "INSERT INTO run (id, flow, definition, event, event_id, state, due_at_ms, failure, created_at_ms, \
+             ended_at_ms, time_ms, connection, order_key, skip_late, cancel, again_of, object, cause) \
+             SELECT ?1,?2,?3,?4,?5,?6,?7,?8,?7,?9,?10,?11,?12,?13,0,NULL,?14,?15 \
+             WHERE NOT EXISTS (SELECT 1 FROM seen WHERE kind = 'run' AND owner = ?2 AND id = ?5) \
+             ON CONFLICT (flow, event_id) WHERE again_of IS NULL DO NOTHING",
+        )?
+        .execute(params![
+            run.id,
+            run.flow,
+            run.definition,
+            event.id,
+            event.event_id,
+            if stopped { "skipped" } else { "pending" },
+            now,
+            failure.as_ref().map(Value::to_string),
+            stopped.then_some(now),
+            event.time_ms.unwrap_or(now),
+            run.connection,
+            run.order_key,
+            run.skip_late,
+            run.origin.kept(),
+            cause,
+        ])?;
+    if let (1, Some(failure)) = (inserted, &failure) {
+        let message = format!("run {} was stopped: {}", run.id, failure["message"].as_str().unwrap_or_default());
+        let (connection, code) = (Some(event.connection.clone()), "host.flow-loop".into());
+        raise_in(db, &Alarm { at_ms: now, connection, code, message })?;
+    }
+    Ok(())
 }

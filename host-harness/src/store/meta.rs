@@ -34,6 +34,24 @@ impl Store {
         })
     }
 
+    /// The value of a fact; none where there is none.
+    pub fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.read(|db| {
+            let mut find = db.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
+            Ok(find.query_row([key], |row| row.get(0)).optional()?)
+        })
+    }
+
+    /// Keeps a fact, in place of what was known.
+    pub fn put_meta(&self, key: &str, value: &str) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let sql =
+                "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+            transaction.execute(sql, params![key, value])?;
+            Ok(())
+        })
+    }
+
     /// Raises an alarm.
     pub fn raise(&self, alarm: &Alarm) -> Result<(), StoreError> {
         self.write(|transaction| raise_in(transaction, alarm))

@@ -7,13 +7,14 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::StoreError;
 
 /// The migrations, oldest first. A released one is never changed; a later version adds its own.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema/0001.sql"), include_str!("schema/0002.sql")];
+pub(super) const MIGRATIONS: &[&str] =
+    &[include_str!("schema/0001.sql"), include_str!("schema/0002.sql"), include_str!("schema/0003.sql")];
 
 /// What SQLite's header says whose database it is: `wfhs`.
 pub(super) const APPLICATION: i32 = 0x7766_6873;
 
-/// Refuses a database of another program, or of a later version of this one.
-pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+/// Refuses a database of another program, or of a later version of this one. Answers its version.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<usize, StoreError> {
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i32>(0));
     let application = number("PRAGMA application_id")?;
     let found = usize::try_from(number("PRAGMA user_version")?).unwrap_or(usize::MAX);
@@ -26,7 +27,7 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), StoreErr
     if found > MIGRATIONS.len() {
         return Err(StoreError::TooNew { found, known: MIGRATIONS.len() });
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Brings the schema up to date, all or nothing.

@@ -4,6 +4,8 @@
 //! `journal` makes many commits durable with one sync, `checkpoint` moves the journal into the database file off the
 //! hot path, `reads` lets readers go their way beside the one writer.
 
+mod backup;
+mod causes;
 mod checkpoint;
 mod connections;
 mod deliveries;
@@ -13,6 +15,9 @@ mod journal;
 mod meta;
 mod migrations;
 mod reads;
+mod retention;
+mod run_redo;
+mod run_steps;
 mod runs;
 mod standing;
 mod subscriptions;
@@ -20,12 +25,18 @@ mod subscriptions;
 mod tests;
 mod wal;
 
+pub use backup::Contents;
+pub(crate) use backup::{inspect, retire};
+pub use causes::Origin;
 pub use connections::{StoredConnection, StoredIdentity, StoredOrigin};
 pub use deliveries::{FailedDelivery, Kept, StoredDelivery};
 pub use events::{BroughtBy, NewEvent, NewRun, StoredEvent};
 pub use meta::Alarm;
-pub use runs::{StoredRun, StoredStep};
-pub use standing::{Backlog, HeldAccount, Inventory};
+pub use retention::{IDS_AT_LEAST, Keeping};
+pub use run_redo::{Again, Cancelled};
+pub use run_steps::{Lane, Standing, Turn};
+pub use runs::{BEHIND, RunFilter, StoredRun, StoredStep};
+pub use standing::{Backlog, DueDelivery, DuePlace, HeldAccount, Inventory};
 pub use subscriptions::{Endpoint, StoredSubscription};
 
 use std::path::{Path, PathBuf};
@@ -67,6 +78,14 @@ pub enum StoreError {
         /// The latest version this program knows.
         known: usize,
     },
+    /// The file is no sound database.
+    #[error("the database {path} is damaged ({reason}): restore a backup with `harness restore`")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The file is a database of another program.
     #[error("{path} is the database of another program: use another --home")]
     Foreign {
@@ -84,7 +103,7 @@ impl StoreError {
             Self::Sqlite(error) => {
                 matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure | CannotOpen | ReadOnly))
             }
-            Self::TooNew { .. } | Self::Foreign { .. } => false,
+            Self::TooNew { .. } | Self::Foreign { .. } | Self::Damaged { .. } => false,
         }
     }
 }
@@ -111,6 +130,7 @@ struct Parts {
     journal: Journal,
     readers: Readers,
     checkpoints: Checkpoints,
+    keeping: Mutex<Keeping>,
 }
 
 impl Parts {
@@ -123,6 +143,15 @@ impl Parts {
 impl Store {
     /// Opens the database, makes it where it does not exist, and brings its schema up to date.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_sound(path).map_err(|error| match error {
+            StoreError::Sqlite(error) if is_damage(&error) => {
+                StoreError::Damaged { path: path.display().to_string(), reason: error.to_string() }
+            }
+            other => other,
+        })
+    }
+
+    fn open_sound(path: &Path) -> Result<Self, StoreError> {
         let mut connection = connect(path)?;
         keep_private(path);
         migrations::check(&connection, path)?;
@@ -136,7 +165,8 @@ impl Store {
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         let journal = Journal::of(&connection, path)?;
         let (readers, checkpoints) = (Readers::new(path), Checkpoints::default());
-        let parts = Parts { path: path.to_owned(), writer: Mutex::new(connection), journal, readers, checkpoints };
+        let (path, writer, keeping) = (path.to_owned(), Mutex::new(connection), Mutex::default());
+        let parts = Parts { path, writer, journal, readers, checkpoints, keeping };
         Ok(Self { parts: Arc::new(parts) })
     }
 
@@ -173,6 +203,11 @@ impl Store {
     pub fn read<T, E: From<StoreError>>(&self, work: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
         self.parts.readers.with(work)
     }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
 }
 
 /// A connection to the database.

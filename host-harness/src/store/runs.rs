@@ -19,17 +19,30 @@ pub struct StoredRun {
     pub event: String,
     /// The event, by the connector's id.
     pub event_id: String,
-    /// `pending`, `running`, `waiting`, `done`, `skipped`, `failed` or `uncertain`.
+    /// `pending`, `running`, `waiting`, `done`, `skipped`, `failed`, `uncertain` or `cancelled`.
     pub state: String,
-    /// When a run that waits goes on.
+    /// When a run that waits goes on; [`BEHIND`] where it waits for another run of its key.
     pub due_at_ms: EpochMs,
-    /// Why it failed.
+    /// Why it failed, or waits.
     pub failure: Option<Value>,
     /// When it was started.
     pub created_at_ms: EpochMs,
     /// When it ended.
     pub ended_at_ms: Option<EpochMs>,
+    /// The connection, by name, that its next step works on.
+    pub connection: String,
+    /// Runs with the same key go one after another.
+    pub order_key: Option<String>,
+    /// Whether somebody wants it to stop before its next step.
+    pub cancel: bool,
+    /// The run that this one does anew.
+    pub again_of: Option<String>,
+    /// The run whose work seems to have caused its event.
+    pub cause: Option<String>,
 }
+
+/// When a run goes on that waits for another run of its key: it is let go on when that one has ended.
+pub const BEHIND: EpochMs = 1 << 62;
 
 /// One step of a run.
 #[derive(Debug, Clone)]
@@ -58,15 +71,29 @@ pub struct StoredStep {
     pub began_at_ms: EpochMs,
     /// When it ended.
     pub ended_at_ms: Option<EpochMs>,
+    /// How often a person had it done anew after it had failed.
+    pub redone: u32,
 }
 
-const RUN: &str = "id, flow, definition, event, event_id, state, due_at_ms, failure, created_at_ms, ended_at_ms";
+/// Which runs are meant; what is none means any.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RunFilter<'a> {
+    /// Their state.
+    pub state: Option<&'a str>,
+    /// Their flow.
+    pub flow: Option<&'a str>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+pub(super) const RUN: &str = "id, flow, definition, event, event_id, state, due_at_ms, failure, created_at_ms, \
+     ended_at_ms, connection, order_key, cancel, again_of, cause";
 
 fn optional_json(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Value>> {
     Ok(row.get::<_, Option<String>>(column)?.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
-fn run(row: &Row<'_>) -> rusqlite::Result<StoredRun> {
+pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<StoredRun> {
     Ok(StoredRun {
         id: row.get(0)?,
         flow: row.get(1)?,
@@ -78,6 +105,11 @@ fn run(row: &Row<'_>) -> rusqlite::Result<StoredRun> {
         failure: optional_json(row, 7)?,
         created_at_ms: row.get(8)?,
         ended_at_ms: row.get(9)?,
+        connection: row.get(10)?,
+        order_key: row.get(11)?,
+        cancel: row.get(12)?,
+        again_of: row.get(13)?,
+        cause: row.get(14)?,
     })
 }
 
@@ -95,34 +127,16 @@ fn step(row: &Row<'_>) -> rusqlite::Result<StoredStep> {
         attempts: row.get(9)?,
         began_at_ms: row.get(10)?,
         ended_at_ms: row.get(11)?,
+        redone: row.get(12)?,
     })
 }
 
 impl Store {
-    /// Takes the oldest run that is due and whose flow is not in `full`, and marks it as running.
-    pub fn claim_run(&self, now: EpochMs, full: &[String]) -> Result<Option<StoredRun>, StoreError> {
-        let full = serde_json::to_string(full).unwrap_or_else(|_| "[]".into());
-        self.write(|transaction| {
-            let sql = format!(
-                "UPDATE run SET state = 'running' WHERE id = (SELECT id FROM run WHERE state IN ('pending', 'waiting') \
-                 AND due_at_ms <= ?1 AND flow NOT IN (SELECT value FROM json_each(?2)) \
-                 ORDER BY due_at_ms, created_at_ms, rowid LIMIT 1) RETURNING {RUN}"
-            );
-            Ok(transaction.query_row(&sql, params![now, full], run).optional()?)
-        })
-    }
-
-    /// When the next run that waits goes on.
-    pub fn next_run_due(&self) -> Result<Option<EpochMs>, StoreError> {
-        self.read(
-            |db| Ok(db.query_row("SELECT min(due_at_ms) FROM run WHERE state = 'waiting'", [], |row| row.get(0))?),
-        )
-    }
-
-    /// Runs that were running when the last process ended.
-    pub fn interrupted_runs(&self) -> Result<Vec<StoredRun>, StoreError> {
+    /// Runs that are marked as running: those in hand, and those that a process left so.
+    pub fn running_runs(&self) -> Result<Vec<StoredRun>, StoreError> {
         self.read(|db| {
-            let mut statement = db.prepare(&format!("SELECT {RUN} FROM run WHERE state = 'running'"))?;
+            let sql = format!("SELECT {RUN} FROM run WHERE state = 'running' ORDER BY created_at_ms");
+            let mut statement = db.prepare_cached(&sql)?;
             let rows = statement.query_map([], run)?.collect::<Result<_, _>>()?;
             Ok(rows)
         })
@@ -130,9 +144,33 @@ impl Store {
 
     /// Runs, newest first, at most `limit`.
     pub fn runs(&self, limit: u32) -> Result<Vec<StoredRun>, StoreError> {
+        self.runs_like(RunFilter { limit, ..RunFilter::default() })
+    }
+
+    /// The runs that are meant, newest first.
+    pub fn runs_like(&self, filter: RunFilter<'_>) -> Result<Vec<StoredRun>, StoreError> {
         self.read(|db| {
-            let sql = format!("SELECT {RUN} FROM run ORDER BY created_at_ms DESC, rowid DESC LIMIT ?1");
-            let mut statement = db.prepare(&sql)?;
+            let sql = format!(
+                "SELECT {RUN} FROM run WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR flow = ?2) \
+                 ORDER BY created_at_ms DESC, rowid DESC LIMIT ?3"
+            );
+            let mut statement = db.prepare_cached(&sql)?;
+            let rows = statement
+                .query_map(params![filter.state, filter.flow, filter.limit], run)?
+                .collect::<Result<_, _>>()?;
+            Ok(rows)
+        })
+    }
+
+    /// Runs that failed or are uncertain and that nobody did anew, oldest first, at most `limit`.
+    pub fn dead_runs(&self, limit: u32) -> Result<Vec<StoredRun>, StoreError> {
+        self.read(|db| {
+            let sql = format!(
+                "SELECT {RUN} FROM run WHERE state IN ('failed', 'uncertain') \
+                 AND NOT EXISTS (SELECT 1 FROM run AS later WHERE later.again_of = run.id) \
+                 ORDER BY created_at_ms, rowid LIMIT ?1"
+            );
+            let mut statement = db.prepare_cached(&sql)?;
             let rows = statement.query_map([limit], run)?.collect::<Result<_, _>>()?;
             Ok(rows)
         })
@@ -143,10 +181,19 @@ impl Store {
         self.read(|db| Ok(db.query_row(&format!("SELECT {RUN} FROM run WHERE id = ?1"), [id], run).optional()?))
     }
 
+    /// The runs that do this one anew, oldest first, by id.
+    pub fn redone_as(&self, id: &str) -> Result<Vec<String>, StoreError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached("SELECT id FROM run WHERE again_of = ?1 ORDER BY rowid")?;
+            let rows = statement.query_map([id], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            Ok(rows)
+        })
+    }
+
     /// The runs that an event started, oldest first.
     pub fn runs_of_event(&self, event: &str) -> Result<Vec<StoredRun>, StoreError> {
         self.read(|db| {
-            let mut statement = db.prepare(&format!("SELECT {RUN} FROM run WHERE event = ?1 ORDER BY rowid"))?;
+            let mut statement = db.prepare_cached(&format!("SELECT {RUN} FROM run WHERE event = ?1 ORDER BY rowid"))?;
             let rows = statement.query_map([event], run)?.collect::<Result<_, _>>()?;
             Ok(rows)
         })
@@ -157,60 +204,34 @@ impl Store {
         self.read(|db| {
             let mut statement = db.prepare_cached(
                 "SELECT position, id, card, connection, state, input, continuation, output, failure, attempts, \
-                 began_at_ms, ended_at_ms FROM step WHERE run = ?1 ORDER BY position",
+                 began_at_ms, ended_at_ms, redone FROM step WHERE run = ?1 ORDER BY position",
             )?;
             let rows = statement.query_map([run], step)?.collect::<Result<_, _>>()?;
             Ok(rows)
         })
     }
-
-    /// Keeps the state of a step.
-    pub fn put_step(&self, run: &str, step: &StoredStep) -> Result<(), StoreError> {
-        self.write(|transaction| put_step(transaction, run, step))
-    }
-
-    /// Ends a run, or lets it wait, together with the step that decided it.
-    pub fn settle_run(
-        &self,
-        run: &str,
-        state: &str,
-        failure: Option<&Value>,
-        due_at_ms: EpochMs,
-        ended_at_ms: Option<EpochMs>,
-        step: Option<&StoredStep>,
-    ) -> Result<(), StoreError> {
-        self.write(|transaction| {
-            if let Some(step) = step {
-                put_step(transaction, run, step)?;
-            }
-            transaction.execute(
-                "UPDATE run SET state = ?2, failure = ?3, due_at_ms = ?4, ended_at_ms = ?5 WHERE id = ?1",
-                params![run, state, failure.map(Value::to_string), due_at_ms, ended_at_ms],
-            )?;
-            Ok(())
-        })
-    }
 }
 
-fn put_step(db: &rusqlite::Connection, run: &str, step: &StoredStep) -> Result<(), StoreError> {
-    db.execute(
-        "INSERT OR REPLACE INTO step (run, position, id, card, connection, state, input, continuation, output, failure, \
-         attempts, began_at_ms, ended_at_ms) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)",
-        params![
-            run,
-            step.position,
-            step.id,
-            step.card,
-            step.connection,
-            step.state,
-            step.input.as_ref().map(Value::to_string),
-            step.continuation,
-            step.output.as_ref().map(Value::to_string),
-            step.failure.as_ref().map(Value::to_string),
-            step.attempts,
-            step.began_at_ms,
-            step.ended_at_ms
-        ],
+pub(super) fn put_step(db: &rusqlite::Connection, run: &str, step: &StoredStep) -> Result<(), StoreError> {
+    let mut statement = db.prepare_cached(
+        "INSERT OR REPLACE INTO step (run, position, id, card, connection, state, input, continuation, output, \
+         failure, attempts, began_at_ms, ended_at_ms, redone) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
     )?;
+    statement.execute(params![
+        run,
+        step.position,
+        step.id,
+        step.card,
+        step.connection,
+        step.state,
+        step.input.as_ref().map(Value::to_string),
+        step.continuation,
+        step.output.as_ref().map(Value::to_string),
+        step.failure.as_ref().map(Value::to_string),
+        step.attempts,
+        step.began_at_ms,
+        step.ended_at_ms,
+        step.redone
+    ])?;
     Ok(())
 }

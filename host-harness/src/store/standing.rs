@@ -35,6 +35,21 @@ pub struct Inventory {
     pub alarms: Vec<(String, u64)>,
 }
 
+/// A place in the order in which deliveries become due: when, when they came, and their row. Before all at first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DuePlace(EpochMs, EpochMs, i64);
+
+/// A delivery that could be read now.
+#[derive(Debug, Clone)]
+pub struct DueDelivery {
+    /// The host's id of it.
+    pub id: String,
+    /// The connection, by id.
+    pub connection: String,
+    /// Where it stands.
+    pub place: DuePlace,
+}
+
 /// An account that the lockout guard holds.
 #[derive(Debug, Clone)]
 pub struct HeldAccount {
@@ -138,50 +153,20 @@ impl Store {
         })
     }
 
-    /// Up to `most` deliveries to read next, as pairs of connection and id: the oldest of one connection, then of the
-    /// next one after it, once around, beginning after the connection `after`. `is_busy` says which deliveries are
-    /// being read, `is_full` which connections have had their share.
-    pub fn next_deliveries(
-        &self,
-        now: EpochMs,
-        after: &str,
-        most: usize,
-        is_busy: &dyn Fn(&str) -> bool,
-        is_full: &dyn Fn(&str) -> bool,
-    ) -> Result<Vec<(String, String)>, StoreError> {
+    /// Deliveries that wait to be read and are due, the longest due first: up to `most` behind a place.
+    pub fn due_deliveries(&self, now: EpochMs, behind: DuePlace, most: usize) -> Result<Vec<DueDelivery>, StoreError> {
         self.read(|db| {
-            let mut next = db.prepare_cached(
-                "SELECT min(connection) FROM delivery WHERE state = 'pending' AND connection > ?1 AND due_at_ms <= ?2",
+            let mut statement = db.prepare_cached(
+                "SELECT id, connection, due_at_ms, received_at_ms, rowid FROM delivery \
+                 WHERE state = 'pending' AND due_at_ms <= ?1 AND (due_at_ms, received_at_ms, rowid) > (?2, ?3, ?4) \
+                 ORDER BY due_at_ms, received_at_ms, rowid LIMIT ?5",
             )?;
-            let mut oldest = db.prepare_cached(
-                "SELECT id FROM delivery WHERE state = 'pending' AND connection = ?1 AND due_at_ms <= ?2 \
-                 ORDER BY received_at_ms, rowid",
-            )?;
-            let mut found = Vec::new();
-            let mut place = after.to_owned();
-            let mut wrapped = false;
-            while found.len() < most {
-                let connection: Option<String> = next.query_row(params![place, now], |row| row.get(0))?;
-                let Some(connection) = connection.filter(|one| !wrapped || one.as_str() <= after) else {
-                    if wrapped || after.is_empty() {
-                        break;
-                    }
-                    (wrapped, place) = (true, String::new());
-                    continue;
-                };
-                if !is_full(&connection) {
-                    let mut rows = oldest.query(params![connection, now])?;
-                    while let Some(row) = rows.next()? {
-                        let id: String = row.get(0)?;
-                        if !is_busy(&id) {
-                            found.push((connection.clone(), id));
-                            break;
-                        }
-                    }
-                }
-                place = connection;
-            }
-            Ok(found)
+            let DuePlace(due, received, row) = behind;
+            let rows = statement.query_map(params![now, due, received, row, most], |row| {
+                let place = DuePlace(row.get(2)?, row.get(3)?, row.get(4)?);
+                Ok(DueDelivery { id: row.get(0)?, connection: row.get(1)?, place })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
         })
     }
 

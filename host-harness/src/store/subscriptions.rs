@@ -125,14 +125,21 @@ impl Store {
         })
     }
 
+    /// A number that grows with every change of what deliveries are proved with: connections, endpoints, registrations,
+    /// secrets.
+    pub fn proving_version(&self) -> Result<u64, StoreError> {
+        self.read(|db| Ok(db.prepare_cached("SELECT version FROM proving")?.query_row([], |row| row.get(0))?))
+    }
+
     /// Counts a delivery whose proof did not hold, and why.
     pub fn count_refused(&self, connection: &str, now: EpochMs, reason: &str) -> Result<(), StoreError> {
-        self.write(|transaction| {
-            transaction.execute(
+        // Not waited for: who sends forged deliveries shall not keep the disk busy.
+        self.note(|transaction| {
+            let mut count = transaction.prepare_cached(
                 "UPDATE endpoint SET refused = refused + 1, refused_at_ms = ?2, refused_reason = ?3 \
                  WHERE connection = ?1",
-                params![connection, now, reason],
             )?;
+            count.execute(params![connection, now, reason])?;
             Ok(())
         })
     }

@@ -1,20 +1,24 @@
 //! The lockout guard. Services lock an account after a few refused logins, and a dead credential in
-//! fifty flows is refused fifty times in a second. So at most two refusals of a credential happen on
-//! the wire, whatever runs at once; then the account is held until a person says otherwise or
-//! gives another credential.
+//! fifty flows is refused fifty times in a second. So a credential that is refused twice is held:
+//! nothing more is sent with it until a person says otherwise or gives another one.
 //!
-//! How that is kept without asking the service anything: one process at a time sends for an account
-//! (a lease in the store), and it has no more requests without an answer than refusals are still
-//! allowed. A process that is busy hands the lease on after half a second.
+//! An account that this process has no recent success of (it is new, or changed, or was refused, or
+//! was quiet for five seconds) sends one request at a time, whatever runs at once and in however many
+//! processes: a lease in the store says who. So a credential that is dead from the start is refused
+//! exactly twice on the wire.
 //!
-//! So an account that is well has two requests on the wire at once, too, and a store write for each
-//! turn. Sending freely while recent requests succeeded would be faster and unsound: a credential can
-//! die at any moment, and then every request that is under way beyond the second is a further
-//! refusal. No number of successes before says anything about that.
+//! After a success an account sends freely for five seconds, each success allowing one more request
+//! at once, and nothing is written for each of them. The first refusal ends that at once, for every
+//! account with the same credential: nothing new leaves until the call that was refused has ended
+//! and it is known what the refusal was about; then one at a time again. A credential can die at any moment,
+//! though, and what is on its way by then is refused as well: those refusals are the price of sending
+//! freely. They are no more than were on their way; two of them, and the credential is held without a
+//! further try.
 //!
 //! A refusal that the connector puts down to a missing scope or permission is taken back, but only
 //! twice between two successes: it is the connector's word alone. A dead credential is thus tried
-//! four times at most, whatever the connector says.
+//! four times at most, whatever the connector says. Only a success of a request that left after all
+//! refusals were known forgets them.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -28,12 +32,18 @@ use super::guard_rows::{self as rows, Lease, MOST_FAILURES};
 use crate::clock::{EpochMs, SharedClock};
 use crate::store::{Store, StoreError, off_thread};
 
-/// How long a process may go on with a lease while others may wait for it.
+/// For how long a success speaks for the requests that follow it.
+const FREE: Duration = Duration::from_secs(5);
+/// How often a success is written down, and another process's refusals are looked for, while requests go freely.
+const NOTE: Duration = Duration::from_secs(1);
+/// How long a process may take the lease again and again while others may wait for it.
 const TURN: Duration = Duration::from_millis(500);
 /// How long to wait before asking for another process's lease again.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 /// How long a process whose turn is over leaves the lease to others.
 const REST: Duration = Duration::from_millis(50);
+/// How many accounts are kept in mind; what nothing is on its way for is forgotten beyond that.
+const MOST_ACCOUNTS: usize = 4096;
 
 /// What is known of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -84,20 +94,37 @@ struct Shared {
     clock: SharedClock,
     holder: String,
     accounts: Mutex<HashMap<String, Local>>,
-    changed: Notify,
 }
 
-/// A lease that this process has.
+/// What this process knows of an account.
+#[derive(Default)]
 struct Local {
-    credential: String,
-    /// How many requests may be without an answer.
-    allowed: u32,
+    /// The credentials that may be sent freely.
+    free: HashMap<String, Free>,
+    /// How many requests are without an answer.
     in_flight: u32,
-    since: Duration,
-    /// Whether something about the credential has to be written even though it was accepted.
-    note_success: bool,
-    closed: bool,
-    /// With nothing in flight: until when the lease is left to others.
+    /// How many refusals belong to calls that have not ended: what they were about is not known yet.
+    unsettled: u32,
+    /// Grows with every refusal: the answer to an earlier request says nothing about what comes after.
+    round: u64,
+    /// Whether this process has the lease, or is asking for it.
+    leased: bool,
+    turn: Turn,
+    changed: Arc<Notify>,
+}
+
+/// A credential that was accepted lately.
+struct Free {
+    until: Duration,
+    /// How many requests may be without an answer.
+    at_once: u32,
+    noted: Duration,
+}
+
+/// How this process shares the lease with others.
+#[derive(Default)]
+struct Turn {
+    since: Option<Duration>,
     rests_until: Duration,
 }
 
@@ -106,13 +133,7 @@ impl LockoutGuard {
     pub fn new(store: Arc<Store>, clock: SharedClock) -> Self {
         let mut drawn = [0; 16];
         clock.fill_random(&mut drawn);
-        Self(Arc::new(Shared {
-            store,
-            clock,
-            holder: rows::holder(drawn),
-            accounts: Mutex::default(),
-            changed: Notify::new(),
-        }))
+        Self(Arc::new(Shared { store, clock, holder: rows::holder(drawn), accounts: Mutex::default() }))
     }
 
     /// What is known of an account: of the worst of its credentials, if it has several.
@@ -135,8 +156,12 @@ impl LockoutGuard {
         if from == to { Ok(()) } else { rows::rename(&self.0.store, from, to) }
     }
 
-    /// Whether a credential is held, and why.
-    pub fn held(&self, credential: &str) -> Result<Option<String>, StoreError> {
+    /// Whether an account's credential is held, and why.
+    pub fn held(&self, account: &str, credential: &str) -> Result<Option<String>, StoreError> {
+        let now = self.0.clock.monotonic();
+        if self.0.lock().get(account).is_some_and(|local| local.may_go_freely(credential, now)) {
+            return Ok(None);
+        }
         let (failures, reason) = off_thread(|| rows::of_credential(&self.0.store, credential))?;
         Ok((failures >= MOST_FAILURES).then_some(reason))
     }
@@ -151,19 +176,23 @@ impl LockoutGuard {
         patience: Duration,
         longest: Duration,
     ) -> Result<Admission, NotAdmitted> {
+        if let Tried::Admitted(admission) = self.try_admit(account, credential, longest)? {
+            return Ok(admission);
+        }
         let deadline = tokio::time::Instant::now() + patience;
+        let changed = self.0.lock().entry(account.to_owned()).or_default().changed.clone();
         loop {
-            let changed = self.0.changed.notified();
-            tokio::pin!(changed);
+            let notified = changed.notified();
+            tokio::pin!(notified);
             // Enabled before looking, so that no change in between is missed.
-            changed.as_mut().enable();
+            notified.as_mut().enable();
             let wait = match self.try_admit(account, credential, longest)? {
                 Tried::Admitted(admission) => return Ok(admission),
                 Tried::BusyHere => Duration::from_secs(1),
                 Tried::BusyElsewhere => ASK_AGAIN,
             };
             let until = (tokio::time::Instant::now() + wait).min(deadline);
-            let _ = tokio::time::timeout_at(until, changed).await;
+            let _ = tokio::time::timeout_at(until, notified).await;
             if tokio::time::Instant::now() >= deadline {
                 return Err(NotAdmitted::Busy);
             }
@@ -171,63 +200,109 @@ impl LockoutGuard {
     }
 
     fn try_admit(&self, account: &str, credential: &str, longest: Duration) -> Result<Tried, NotAdmitted> {
-        let mut accounts = self.0.lock();
         let now = self.0.clock.monotonic();
-        if let Some(local) = accounts.get(account).filter(|local| local.in_flight == 0) {
-            if now < local.rests_until {
-                return Ok(Tried::BusyElsewhere);
+        let round = {
+            let mut accounts = self.0.lock();
+            if accounts.len() >= MOST_ACCOUNTS && !accounts.contains_key(account) {
+                accounts.retain(|_, local| local.in_flight > 0 || local.unsettled > 0 || local.leased);
             }
-            accounts.remove(account);
-        }
-        if let Some(local) = accounts.get_mut(account) {
-            let turn_over = now.saturating_sub(local.since) > TURN;
-            if local.closed || turn_over || local.credential != credential || local.in_flight >= local.allowed {
+            if !accounts.contains_key(account) {
+                accounts.insert(account.to_owned(), Local::default());
+            }
+            let Some(local) = accounts.get_mut(account) else { return Ok(Tried::BusyHere) };
+            if local.unsettled > 0 || local.leased {
                 return Ok(Tried::BusyHere);
             }
-            local.in_flight += 1;
-            return Ok(Tried::Admitted(self.admission(account, credential)));
-        }
+            if let Some(free) = local.free.get(credential).filter(|free| now < free.until) {
+                if local.in_flight >= free.at_once {
+                    return Ok(Tried::BusyHere);
+                }
+                local.in_flight += 1;
+                let round = local.round;
+                drop(accounts);
+                return Ok(Tried::Admitted(self.admission(account, credential, round, false)));
+            }
+            if local.in_flight > 0 {
+                return Ok(Tried::BusyHere);
+            }
+            if now < local.turn.rests_until {
+                return Ok(Tried::BusyElsewhere);
+            }
+            // Asked for without the lock: other accounts go on while the store syncs.
+            local.leased = true;
+            local.round
+        };
         let now_ms = self.0.clock.now_ms();
-        // With room to spare: the last request of a turn may begin at its end.
-        let until = now_ms + u64::try_from((TURN + longest * 2).as_millis()).unwrap_or(u64::MAX / 2);
-        match off_thread(|| rows::take(&self.0.store, account, credential, &self.0.holder, now_ms, until))? {
-            Lease::Held(reason) => Err(NotAdmitted::Held { reason }),
-            Lease::Elsewhere => Ok(Tried::BusyElsewhere),
-            Lease::Taken { failures } => {
-                let local = Local {
-                    credential: credential.to_owned(),
-                    allowed: MOST_FAILURES - failures,
-                    in_flight: 1,
-                    since: now,
-                    note_success: true,
-                    closed: false,
-                    rests_until: Duration::ZERO,
-                };
-                accounts.insert(account.to_owned(), local);
-                Ok(Tried::Admitted(self.admission(account, credential)))
+        let until = now_ms + u64::try_from((longest * 2).as_millis()).unwrap_or(u64::MAX / 2);
+        let lease = off_thread(|| rows::take(&self.0.store, account, credential, &self.0.holder, now_ms, until));
+        if let Some(local) = self.0.lock().get_mut(account) {
+            if matches!(lease, Ok(Lease::Taken)) {
+                local.in_flight += 1;
+                local.turn.since.get_or_insert(now);
+            } else {
+                local.leased = false;
+                local.changed.notify_waiters();
             }
         }
+        match lease? {
+            Lease::Held(reason) => Err(NotAdmitted::Held { reason }),
+            Lease::Elsewhere => Ok(Tried::BusyElsewhere),
+            Lease::Taken => Ok(Tried::Admitted(self.admission(account, credential, round, true))),
+        }
     }
 
-    fn admission(&self, account: &str, credential: &str) -> Admission {
-        Admission { guard: self.clone(), account: account.to_owned(), credential: credential.to_owned() }
-    }
-
-    /// Takes back refusals that are said to be about something else than the credential; after two
-    /// since the last success they stay.
-    pub(crate) fn undo(&self, account: &str, credential: &str, count: u32) -> Result<(), StoreError> {
-        off_thread(|| rows::undo(&self.0.store, account, credential, count))
+    fn admission(&self, account: &str, credential: &str, round: u64, leased: bool) -> Admission {
+        let (account, credential) = (account.to_owned(), credential.to_owned());
+        Admission { guard: self.clone(), account, credential, round, leased }
     }
 
     /// Counts a refusal that only the connector could see.
     pub(crate) fn confirm(&self, account: &str, credential: &str, reason: &str) -> Result<(), StoreError> {
+        self.0.end_freedom(account, credential);
         off_thread(|| rows::refused(&self.0.store, account, credential, reason)).map(drop)
+    }
+}
+
+impl Local {
+    fn may_go_freely(&self, credential: &str, now: Duration) -> bool {
+        self.unsettled == 0 && self.free.get(credential).is_some_and(|free| now < free.until)
     }
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Local>> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A credential was refused: nothing is sent freely any more for its account, nor with it for another.
+    fn end_freedom(&self, account: &str, credential: &str) {
+        for (name, local) in self.lock().iter_mut() {
+            if name == account {
+                local.free.clear();
+                local.round += 1;
+            } else if local.free.remove(credential).is_some() {
+                local.round += 1;
+            }
+        }
+    }
+
+    /// Gives the lease back. If the store fails here, the lease runs out by itself.
+    fn give_back(&self, account: &str) {
+        if let Err(error) = off_thread(|| rows::give_back(&self.store, account, &self.holder)) {
+            tracing::warn!(%error, "the lease of an account could not be given back; it runs out by itself");
+        }
+        self.lease_is_back(account);
+    }
+
+    fn lease_is_back(&self, account: &str) {
+        let now = self.clock.monotonic();
+        if let Some(local) = self.lock().get_mut(account) {
+            local.leased = false;
+            if local.turn.since.is_some_and(|since| now.saturating_sub(since) > TURN) {
+                local.turn = Turn { since: None, rests_until: now + REST };
+            }
+            local.changed.notify_waiters();
+        }
     }
 }
 
@@ -243,58 +318,141 @@ pub struct Admission {
     guard: LockoutGuard,
     account: String,
     credential: String,
+    round: u64,
+    leased: bool,
 }
 
 impl Admission {
     /// The service accepted the credential.
-    pub fn accepted(self) -> Result<(), StoreError> {
-        let shared = &self.guard.0;
-        let note = shared.lock().get_mut(&self.account).is_some_and(|local| {
-            local.allowed = MOST_FAILURES;
-            std::mem::take(&mut local.note_success)
-        });
-        // The first success of a turn is written down; the next ones add nothing.
-        if note {
-            off_thread(|| rows::accepted(&shared.store, &self.account, &self.credential, shared.clock.now_ms()))
-        } else {
-            Ok(())
+    pub fn accepted(mut self) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.guard.0);
+        let now = shared.clock.monotonic();
+        let note = {
+            let mut accounts = shared.lock();
+            let Some(local) = accounts.get_mut(&self.account) else { return Ok(()) };
+            // After a refusal, the answer to an earlier request proves nothing.
+            if local.round != self.round {
+                return Ok(());
+            }
+            match local.free.get_mut(&self.credential) {
+                Some(free) if !self.leased => {
+                    free.until = now + FREE;
+                    free.at_once = free.at_once.saturating_add(1);
+                    let due = now.saturating_sub(free.noted) >= NOTE;
+                    if due {
+                        free.noted = now;
+                    }
+                    due
+                }
+                _ => self.leased,
+            }
+        };
+        if !note {
+            return Ok(());
         }
+        let now_ms = shared.clock.now_ms();
+        if self.leased {
+            let holder = &shared.holder;
+            off_thread(|| rows::accepted(&shared.store, &self.account, &self.credential, now_ms, holder))?;
+            self.leased = false;
+            if let Some(local) = shared.lock().get_mut(&self.account).filter(|local| local.round == self.round) {
+                local.free.insert(self.credential.clone(), Free { until: now + FREE, at_once: 2, noted: now });
+                local.turn = Turn::default();
+            }
+            shared.lease_is_back(&self.account);
+        } else if !off_thread(|| rows::still_well(&shared.store, &self.account, &self.credential, now_ms))? {
+            // Another process was refused since.
+            shared.end_freedom(&self.account, &self.credential);
+        }
+        Ok(())
     }
 
-    /// The service refused the credential, with this reason.
-    pub fn refused(self, reason: &str) -> Result<(), StoreError> {
-        let shared = &self.guard.0;
-        let mut accounts = shared.lock();
-        if let Some(local) = accounts.get_mut(&self.account) {
-            // Whatever the store says next: no further request joins this turn.
-            local.closed = true;
+    /// The service refused the credential, with this reason. Until the answer is settled or dropped, nothing is sent
+    /// for the account.
+    pub fn refused(mut self, reason: &str) -> Result<Refused, StoreError> {
+        let shared = Arc::clone(&self.guard.0);
+        let late = {
+            let mut accounts = shared.lock();
+            let local = accounts.entry(self.account.clone()).or_default();
+            local.unsettled += 1;
+            local.round != self.round
+        };
+        shared.end_freedom(&self.account, &self.credential);
+        let refused = Refused {
+            guard: self.guard.clone(),
+            account: self.account.clone(),
+            credential: self.credential.clone(),
+            reason: reason.to_owned(),
+            late,
+            leased: std::mem::take(&mut self.leased),
+            settled: false,
+        };
+        if !late {
+            off_thread(|| rows::refused(&shared.store, &self.account, &self.credential, reason))?;
         }
-        drop(accounts);
-        off_thread(|| rows::refused(&shared.store, &self.account, &self.credential, reason)).map(drop)
+        Ok(refused)
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
         let shared = &self.guard.0;
-        let mut accounts = shared.lock();
-        let Some(local) = accounts.get_mut(&self.account) else { return };
-        local.in_flight -= 1;
-        if local.in_flight == 0 {
-            let now = shared.clock.monotonic();
-            if now.saturating_sub(local.since) > TURN {
-                local.rests_until = now + REST;
-            } else {
-                accounts.remove(&self.account);
-            }
-            // Under the lock, so that a new turn of this process begins after it. If the store fails
-            // here, the lease runs out by itself.
-            if let Err(error) = off_thread(|| rows::give_back(&shared.store, &self.account, &shared.holder)) {
-                tracing::warn!(%error, "the lease of an account could not be given back; it runs out by itself");
-            }
+        if let Some(local) = shared.lock().get_mut(&self.account) {
+            local.in_flight -= 1;
+            local.changed.notify_waiters();
         }
-        drop(accounts);
-        shared.changed.notify_waiters();
+        if self.leased {
+            shared.give_back(&self.account);
+        }
+    }
+}
+
+/// A refusal, until it is known what it was about.
+pub struct Refused {
+    guard: LockoutGuard,
+    account: String,
+    credential: String,
+    reason: String,
+    /// Whether its request was on its way already when another was refused: such a one is counted only
+    /// once it is known that it was about the credential.
+    late: bool,
+    leased: bool,
+    settled: bool,
+}
+
+impl Refused {
+    /// The call has ended. `taken_back`: the refusal was about something else than the credential; after two of those
+    /// since the last success it counts all the same.
+    pub fn settle(mut self, taken_back: bool) -> Result<(), StoreError> {
+        self.settle_now(taken_back)
+    }
+
+    fn settle_now(&mut self, taken_back: bool) -> Result<(), StoreError> {
+        self.settled = true;
+        let (shared, account, credential) = (&self.guard.0, &self.account, &self.credential);
+        let told = off_thread(|| match (taken_back, self.late) {
+            (true, false) => rows::undo(&shared.store, account, credential, 1),
+            (false, true) => rows::refused(&shared.store, account, credential, &self.reason).map(drop),
+            _ => Ok(()),
+        });
+        if let Some(local) = shared.lock().get_mut(account) {
+            local.unsettled -= 1;
+            local.changed.notify_waiters();
+        }
+        if std::mem::take(&mut self.leased) {
+            shared.give_back(account);
+        }
+        told
+    }
+}
+
+impl Drop for Refused {
+    fn drop(&mut self) {
+        if !self.settled
+            && let Err(error) = self.settle_now(false)
+        {
+            tracing::warn!(%error, "the lockout guard could not be told how a call ended");
+        }
     }
 }
 
@@ -307,6 +465,12 @@ impl fmt::Debug for LockoutGuard {
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Admission")
+    }
+}
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Refused")
     }
 }
 

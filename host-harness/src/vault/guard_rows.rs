@@ -1,4 +1,7 @@
 //! What the lockout guard keeps in the store.
+//!
+//! A refusal is on disk before anything else is sent. Leases and successes are only noted: whoever lost them in a
+//! power cut is no process any more, or tries once less.
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -14,8 +17,8 @@ pub(super) const MOST_UNDONE: u32 = 2;
 
 /// What came of asking for an account's lease.
 pub(super) enum Lease {
-    /// It is ours; so many refusals may still happen.
-    Taken { failures: u32 },
+    /// It is ours.
+    Taken,
     /// Another process has it.
     Elsewhere,
     /// The credential is held, for this reason.
@@ -31,7 +34,7 @@ pub(super) fn take(
     now: EpochMs,
     until: EpochMs,
 ) -> Result<Lease, StoreError> {
-    store.write(|transaction| {
+    store.note(|transaction| {
         let (failures, reason) = failures(transaction, credential)?;
         if failures >= MOST_FAILURES {
             return Ok(Lease::Held(reason));
@@ -47,21 +50,27 @@ pub(super) fn take(
              WHERE holder = excluded.holder OR until_ms <= ?4",
             (account, holder, column(until), column(now)),
         )?;
-        Ok(if taken == 1 { Lease::Taken { failures } } else { Lease::Elsewhere })
+        Ok(if taken == 1 { Lease::Taken } else { Lease::Elsewhere })
     })
 }
 
 /// Gives the lease back.
 pub(super) fn give_back(store: &Store, account: &str, holder: &str) -> Result<(), StoreError> {
-    store.write(|transaction| {
+    store.note(|transaction| {
         transaction.execute("DELETE FROM guard_lease WHERE account = ?1 AND holder = ?2", (account, holder))?;
         Ok(())
     })
 }
 
-/// Notes that the service accepted the credential.
-pub(super) fn accepted(store: &Store, account: &str, credential: &str, now: EpochMs) -> Result<(), StoreError> {
-    store.write(|transaction| {
+/// Notes that the service accepted the credential in a request that was sent under the lease, and gives that back.
+pub(super) fn accepted(
+    store: &Store,
+    account: &str,
+    credential: &str,
+    now: EpochMs,
+    holder: &str,
+) -> Result<(), StoreError> {
+    store.note(|transaction| {
         transaction.execute(
             "INSERT INTO guard (account, credential, failures, last_success_ms) VALUES (?1, ?2, 0, ?3)
              ON CONFLICT (account, credential) DO UPDATE
@@ -69,7 +78,23 @@ pub(super) fn accepted(store: &Store, account: &str, credential: &str, now: Epoc
             (account, credential, column(now)),
         )?;
         transaction.execute("UPDATE guard SET failures = 0, undone = 0 WHERE credential = ?1", [credential])?;
+        transaction.execute("DELETE FROM guard_lease WHERE account = ?1 AND holder = ?2", (account, holder))?;
         Ok(())
+    })
+}
+
+/// Notes when the service accepted the credential in a request that was sent freely. `false` where it was refused
+/// elsewhere: that such a request went well does not make up for it.
+pub(super) fn still_well(store: &Store, account: &str, credential: &str, now: EpochMs) -> Result<bool, StoreError> {
+    store.note(|transaction| {
+        if failures(transaction, credential)?.0 > 0 {
+            return Ok(false);
+        }
+        transaction.execute(
+            "UPDATE guard SET last_success_ms = ?3 WHERE account = ?1 AND credential = ?2",
+            (account, credential, column(now)),
+        )?;
+        Ok(true)
     })
 }
 
@@ -88,7 +113,7 @@ pub(super) fn refused(store: &Store, account: &str, credential: &str, reason: &s
 /// Takes back so many refusals, which are said to say nothing about the credential, as far as the
 /// bound on that goes.
 pub(super) fn undo(store: &Store, account: &str, credential: &str, count: u32) -> Result<(), StoreError> {
-    store.write(|transaction| {
+    store.note(|transaction| {
         transaction.execute(
             "UPDATE guard SET failures = failures - min(failures, ?3, ?4 - undone),
                               undone = undone + min(failures, ?3, ?4 - undone)

@@ -8,7 +8,7 @@ mod secret;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use guard::{Admission, GuardStatus, LockoutGuard, NotAdmitted};
+pub use guard::{Admission, GuardStatus, LockoutGuard, NotAdmitted, Refused};
 pub(crate) use guard_rows::MOST_FAILURES;
 pub use seal::VaultError;
 pub use secret::Secret;
@@ -20,6 +20,9 @@ use sha2::Sha256;
 use crate::clock::SharedClock;
 use crate::store::{Store, StoreError};
 use seal::{Key, Place};
+
+/// Where the store keeps by what the key is known.
+const KEY_MARK: &str = "vault-key-mark";
 
 /// A name space of secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,25 +55,47 @@ pub struct Vault {
 impl Vault {
     /// Opens the vault. The key file is made (mode 0600) where there is none and the store holds no
     /// secret yet; a missing, foreign or openly readable key file is an error that says what to do.
+    /// A secret that is damaged is no reason to keep the others shut: it is refused when it is asked for.
     pub fn open(key_file: &Path, store: Arc<Store>, clock: SharedClock) -> Result<Self, VaultError> {
-        let probe: Option<(String, String, String, Vec<u8>)> = store.read(|connection| {
-            connection
-                .query_row("SELECT space, owner, name, sealed FROM secret LIMIT 1", [], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-                })
-                .optional()
-                .map_err(StoreError::from)
+        let holds_any: bool = store.read(|connection| {
+            let sql = "SELECT EXISTS (SELECT 1 FROM secret)";
+            connection.query_row(sql, [], |row| row.get(0)).map_err(StoreError::from)
         })?;
         let key = match Key::read(key_file)? {
             Some(key) => key,
-            None if probe.is_some() => return Err(VaultError::KeyMissing { path: key_file.to_owned() }),
+            None if holds_any => return Err(VaultError::KeyMissing { path: key_file.to_owned() }),
             None => Key::create(key_file, &clock)?,
         };
-        if let Some((space, owner, name, sealed)) = probe {
-            key.open(&Place { space: &space, owner: &owner, name: &name }, &sealed)
-                .map_err(|_| VaultError::KeyWrong { path: key_file.to_owned() })?;
+        let vault = Self { key, store, clock };
+        let mark = vault.mark();
+        match vault.store.meta(KEY_MARK)? {
+            Some(known) if known == mark => {}
+            // From before marks were kept, or of another key: any secret that opens tells.
+            _ if !holds_any || vault.opens_any()? => vault.store.put_meta(KEY_MARK, &mark)?,
+            _ => return Err(VaultError::KeyWrong { path: key_file.to_owned() }),
         }
-        Ok(Self { key, store, clock })
+        Ok(vault)
+    }
+
+    /// What tells the key from another, and nothing else about it.
+    fn mark(&self) -> String {
+        self.fingerprint(&Secret::new("the mark of this key"))
+    }
+
+    /// Whether the key opens at least one secret.
+    fn opens_any(&self) -> Result<bool, StoreError> {
+        self.store.read(|connection| {
+            let mut all = connection.prepare("SELECT space, owner, name, sealed FROM secret")?;
+            let mut rows = all.query([])?;
+            while let Some(row) = rows.next()? {
+                let (space, owner, name): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+                let sealed: Vec<u8> = row.get(3)?;
+                if self.key.open(&Place { space: &space, owner: &owner, name: &name }, &sealed).is_ok() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
     }
 
     /// Seals a secret and stores it, in place of one of the same name.

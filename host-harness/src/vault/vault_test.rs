@@ -114,6 +114,21 @@ fn k4_a_missing_or_foreign_key_fails_closed_and_says_what_to_do() {
     assert!(home.open().is_ok());
 }
 
+#[test]
+fn one_damaged_secret_keeps_no_other_shut() {
+    let home = Home::new();
+    let vault = home.open().unwrap();
+    for owner in ["c1", "c2"] {
+        vault.put(Space::Connection, owner, "token", &fake("not-a-real-token")).unwrap();
+    }
+    home.set_sealed("c1", b"damaged");
+    let vault = home.open().unwrap();
+    assert!(matches!(vault.get(Space::Connection, "c1", "token"), Err(VaultError::Damaged { .. })));
+    assert!(vault.get(Space::Connection, "c2", "token").unwrap().is_some());
+    home.set_sealed("c2", b"damaged");
+    assert!(home.open().is_ok(), "the key is still known to be the right one");
+}
+
 #[cfg(unix)]
 #[test]
 fn the_key_file_is_for_its_owner_only() {

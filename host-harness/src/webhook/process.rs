@@ -1,15 +1,12 @@
 //! Reads stored deliveries into events, after they were acknowledged, until each is done or reported.
-//!
-//! The connections have their turns one after the other, each with the oldest of its deliveries, and none has more
-//! than a share of the places: a flood for one connection waits for itself.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, watch};
 use tracing::Instrument as _;
 
+use super::turns::Turns;
 use crate::engine::Flows;
 use crate::engine::flow::Retry;
 use crate::host::{Host, HostError, off_thread};
@@ -18,44 +15,14 @@ use crate::store::StoreError;
 
 /// How many deliveries are read at once.
 const AT_ONCE: usize = 8;
-/// How many of them may be of one connection.
-const OF_ONE_CONNECTION: usize = 6;
 /// How often reading a delivery is tried, and with which waits: for about forty minutes.
 const RETRY: Retry =
     Retry { attempts: 12, first: Duration::from_secs(2), factor: 2.0, at_most: Duration::from_secs(300) };
 /// How long a delivery waits that cannot be read while its account is held.
 const HELD: Duration = Duration::from_secs(60);
 
-/// What is being read.
-#[derive(Debug, Default)]
-struct Busy {
-    deliveries: HashSet<String>,
-    connections: HashMap<String, usize>,
-}
-
-impl Busy {
-    fn begin(&mut self, connection: &str, id: &str) {
-        self.deliveries.insert(id.to_owned());
-        *self.connections.entry(connection.to_owned()).or_default() += 1;
-    }
-
-    fn end(&mut self, connection: &str, id: &str) {
-        self.deliveries.remove(id);
-        if let Some(count) = self.connections.get_mut(connection) {
-            *count -= 1;
-            if *count == 0 {
-                self.connections.remove(connection);
-            }
-        }
-    }
-
-    fn is_full(&self, connection: &str) -> bool {
-        self.connections.get(connection).is_some_and(|count| *count >= OF_ONE_CONNECTION)
-    }
-}
-
-fn locked(busy: &Mutex<Busy>) -> MutexGuard<'_, Busy> {
-    busy.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked(turns: &Mutex<Turns>) -> MutexGuard<'_, Turns> {
+    turns.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads deliveries until `stop` says so. `stored` tells of new ones, `started` is told of new runs.
@@ -66,18 +33,13 @@ pub(crate) async fn process(
     started: Arc<Notify>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let busy: Arc<Mutex<Busy>> = Arc::default();
+    let turns: Arc<Mutex<Turns>> = Arc::default();
     let slots = Arc::new(Semaphore::new(AT_ONCE));
-    // The connection that had the last turn.
-    let mut last = String::new();
     while !*stop.borrow() {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        let next = off_thread(|| {
-            let is_busy = |id: &str| locked(&busy).deliveries.contains(id);
-            let is_full = |connection: &str| locked(&busy).is_full(connection);
-            host.store().next_deliveries(host.clock().now_ms(), &last, 1, &is_busy, &is_full)
-        });
-        let (connection, id) = match next.map(|mut found| found.pop()) {
+        let clock = host.clock();
+        let next = off_thread(|| locked(&turns).next(host.store(), clock.now_ms(), clock.monotonic()));
+        let (connection, id) = match next {
             Ok(Some(found)) => found,
             nothing => {
                 drop(slot);
@@ -93,10 +55,8 @@ pub(crate) async fn process(
                 continue;
             }
         };
-        locked(&busy).begin(&connection, &id);
-        last.clone_from(&connection);
-        let (host, flows, busy, started, stored) =
-            (Arc::clone(&host), Arc::clone(&flows), Arc::clone(&busy), Arc::clone(&started), Arc::clone(&stored));
+        let (host, flows, turns, started, stored) =
+            (Arc::clone(&host), Arc::clone(&flows), Arc::clone(&turns), Arc::clone(&started), Arc::clone(&stored));
         let span = delivery_span(&id);
         let reading = async move {
             match one(&host, &flows, &id).await {
@@ -107,7 +67,7 @@ pub(crate) async fn process(
                 }
                 Err(error) => tracing::error!(%error, "the store failed while a delivery was read"),
             }
-            locked(&busy).end(&connection, &id);
+            locked(&turns).ended(&connection, &id);
             drop(slot);
             stored.notify_one();
         };

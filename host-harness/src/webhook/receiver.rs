@@ -16,14 +16,19 @@ use http_body_util::BodyExt as _;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument as _;
 
+use super::callbacks::{Callback, Callbacks};
 use super::handshake;
+use super::intake::Intake;
+use super::listen::Seat;
 use super::proof::{self, Incoming, Refusal, Stripped};
+use super::room::{Room, RoomBounds};
 use crate::clock::new_id;
 use crate::host::{Host, HostError, hashed, off_thread};
 use crate::observe::{delivery_span, metrics};
+use crate::plugin::CallError;
 use crate::plugin::contract::event::{Delivery, Proof, Registration, Verdict};
-use crate::plugin::{CallError, Plugin};
-use crate::store::{Endpoint, Kept, StoredConnection, StoredDelivery};
+use crate::store::{Kept, StoredDelivery};
+use crate::vault::Secret;
 
 /// What is taken in, and how much of it at once.
 #[derive(Debug, Clone, Copy)]
@@ -32,17 +37,31 @@ pub(crate) struct Bounds {
     pub(crate) largest_body: usize,
     /// How long a body may take.
     pub(crate) slowest_body: Duration,
-    /// How many deliveries are taken in at once.
+    /// How many deliveries that came whole are proved and kept at once.
     pub(crate) at_once: usize,
     /// How much of bodies is held in memory at once, in KiB.
     pub(crate) bodies_kib: usize,
+    /// How much may wait on disk.
+    pub(crate) room: RoomBounds,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { largest_body: 25 << 20, slowest_body: Duration::from_secs(30), at_once: 128, bodies_kib: 256 << 10 }
+        Self {
+            largest_body: 25 << 20,
+            slowest_body: Duration::from_secs(30),
+            at_once: 512,
+            bodies_kib: 26 << 10,
+            room: RoomBounds::default(),
+        }
     }
 }
+
+/// The length of a body for which memory is made ready before it has come.
+const USUAL_BODY: usize = 64 << 10;
+
+/// By how much the memory of a larger one grows.
+const GROWTH: usize = 256 << 10;
 
 /// Headers that are never passed on: they may hold credentials of somebody.
 const NEVER_PASSED_ON: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
@@ -52,7 +71,10 @@ const NEVER_PASSED_ON: [&str; 3] = ["authorization", "cookie", "proxy-authorizat
 pub(crate) struct Receiver {
     host: Arc<Host>,
     stored: Arc<Notify>,
-    slots: Arc<Semaphore>,
+    callbacks: Callbacks,
+    intake: Intake,
+    room: Room,
+    slots: Semaphore,
     handshakes: Semaphore,
     bounds: Bounds,
     memory: Arc<Semaphore>,
@@ -61,9 +83,12 @@ pub(crate) struct Receiver {
 /// The routes. `stored` is told of every new delivery.
 pub(crate) fn routes(host: Arc<Host>, stored: Arc<Notify>, bounds: Bounds) -> Router {
     let receiver = Receiver {
+        intake: Intake::start(Arc::clone(&host), bounds.at_once),
         host,
         stored,
-        slots: Arc::new(Semaphore::new(bounds.at_once)),
+        callbacks: Callbacks::default(),
+        room: Room::new(bounds.room),
+        slots: Semaphore::new(bounds.at_once),
         handshakes: Semaphore::new(handshake::AT_ONCE),
         bounds,
         memory: Arc::new(Semaphore::new(bounds.bodies_kib)),
@@ -103,14 +128,17 @@ fn internal(connection: &str, error: &HostError) -> Response {
 
 impl Receiver {
     async fn deliver(&self, token: &str, last: &str, request: Request<Body>) -> Response {
-        let Ok(_slot) = self.slots.try_acquire() else { return come_back() };
         // The address is checked before the body is read: strangers cost no memory.
-        let endpoint = match off_thread(|| self.host.store().endpoint_by_token_hash(&hashed(token.as_bytes()))) {
-            Ok(Some(endpoint)) => endpoint,
+        let callback = match self.callbacks.find(&self.host, token).await {
+            Ok(Some(callback)) => callback,
             Ok(None) => return (StatusCode::NOT_FOUND, "there is nothing here\n").into_response(),
-            Err(error) => return internal("", &error.into()),
+            Err(error) => return internal("", &error),
         };
-        let (parts, body) = request.into_parts();
+        if !self.room.is_there(&self.host) {
+            return come_back();
+        }
+        let (mut parts, body) = request.into_parts();
+        let seat = parts.extensions.remove::<Arc<Seat>>();
         let (body, _memory) =
             match tokio::time::timeout(self.bounds.slowest_body, self.read(&parts.headers, body)).await {
                 Ok(Ok(read)) => read,
@@ -120,9 +148,15 @@ impl Receiver {
                     return (StatusCode::REQUEST_TIMEOUT, close, "the body took too long\n").into_response();
                 }
             };
-        match self.take_in(&endpoint, token, last, &parts.uri, &parts.headers, body).await {
+        if let Some(seat) = seat {
+            seat.request_is_whole();
+        }
+        // Only whole ones take a place, so that slow senders hold up nobody.
+        let Ok(_slot) = self.slots.try_acquire() else { return come_back() };
+        let url = format!("{}/hooks/{token}", callback.endpoint.public_url);
+        match self.take_in(&callback, &url, last, &parts.uri, &parts.headers, body).await {
             Ok(response) => response,
-            Err(error) => internal(&endpoint.connection, &error),
+            Err(error) => internal(&callback.connection.name, &error),
         }
     }
 
@@ -130,67 +164,83 @@ impl Receiver {
         &self,
         headers: &HeaderMap,
         mut body: Body,
-    ) -> Result<(Vec<u8>, Vec<OwnedSemaphorePermit>), Response> {
-        let too_large = || {
-            (StatusCode::PAYLOAD_TOO_LARGE, [(header::CONNECTION, "close")], "the body is too large\n").into_response()
-        };
+    ) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Response> {
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|length| length > self.bounds.largest_body) {
-            return Err(too_large());
+            return Err(self.too_large(body, 0).await);
         }
-        let (mut bytes, mut permits) = (Vec::new(), Vec::new());
+        // What is announced is believed only as far as a usual delivery goes.
+        let mut bytes = Vec::with_capacity(announced.unwrap_or_default().min(USUAL_BODY));
+        let mut held: Option<OwnedSemaphorePermit> = None;
         while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else {
                 return Err((StatusCode::BAD_REQUEST, "the body broke off\n").into_response());
             };
             let Ok(data) = frame.into_data() else { continue };
             if bytes.len() + data.len() > self.bounds.largest_body {
-                return Err(too_large());
+                let had = bytes.len();
+                drop((bytes, held));
+                return Err(self.too_large(body, had).await);
             }
             let kib = u32::try_from(data.len().div_ceil(1024)).unwrap_or(u32::MAX);
             let permit = Arc::clone(&self.memory).try_acquire_many_owned(kib).map_err(|_| come_back())?;
-            permits.push(permit);
+            match &mut held {
+                Some(held) => held.merge(permit),
+                none => *none = Some(permit),
+            }
+            if bytes.capacity() - bytes.len() < data.len() {
+                // Not twice as much each time, as a vector would: what is held is what was counted.
+                bytes.reserve_exact(data.len().max(GROWTH));
+            }
             bytes.extend_from_slice(&data);
         }
-        Ok((bytes, permits))
+        Ok((bytes, held))
+    }
+
+    /// Lets a body that is a little too large come to its end before it is refused: who still sends does not read the
+    /// answer.
+    async fn too_large(&self, mut body: Body, had: usize) -> Response {
+        let mut left = (self.bounds.largest_body + self.bounds.largest_body / 4).saturating_sub(had);
+        while let Some(Ok(frame)) = body.frame().await {
+            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) else { break };
+            left = rest;
+        }
+        (StatusCode::PAYLOAD_TOO_LARGE, [(header::CONNECTION, "close")], "the body is too large\n").into_response()
     }
 
     async fn take_in(
         &self,
-        endpoint: &Endpoint,
-        token: &str,
+        callback: &Callback,
+        url: &str,
         last: &str,
         uri: &Uri,
         headers: &HeaderMap,
         body: Vec<u8>,
     ) -> Result<Response, HostError> {
         let host = &self.host;
-        let Some(connection) = off_thread(|| host.store().connection_by_id(&endpoint.connection))? else {
-            return Ok((StatusCode::NOT_FOUND, "there is nothing here\n").into_response());
-        };
+        let connection = &callback.connection;
         let headers: Vec<(String, Vec<u8>)> =
             headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
-        let url = format!("{}/hooks/{token}", endpoint.public_url);
         let query = uri.query().unwrap_or_default();
-        let incoming = Incoming { url: &url, last_segment: last, query, headers: &headers, body: &body };
-        let registrations = host.registrations_of(&connection.id)?;
-        let plugin = host.plugin_of(&connection).await?;
-        let mut refusal = None;
-        for registration in strongest_first(&registrations) {
-            let proved = self.prove(&connection, &plugin, registration, &incoming).await?;
-            match proved {
+        let incoming = Incoming { url, last_segment: last, query, headers: &headers, body: &body };
+        let (mut proved, mut refusal) = (None, None);
+        for (registration, secret) in &callback.proofs {
+            match self.prove(callback, registration, secret.as_ref(), &incoming).await? {
                 Ok(stripped) => {
-                    let id_header = plugin.manifest().deliveries.id_header.as_deref();
-                    let delivery = self.delivery(&connection, registration, &incoming, &stripped, id_header);
-                    let span = delivery_span(&delivery.id);
-                    return self.acknowledge(&connection, &plugin, delivery).instrument(span).await;
+                    proved = Some(self.stripped(callback, registration, &incoming, &stripped));
+                    break;
                 }
                 Err(reason) => refusal = refusal.or(Some(reason)),
             }
         }
-        if handshake::is_being_registered(endpoint, &registrations, &url, host.clock().now_ms()) {
-            return Ok(self.introduce(&connection, &plugin, &incoming).await);
+        if let Some(delivery) = proved {
+            let sha256 = hashed(&body);
+            let span = delivery_span(&delivery.id);
+            return self.acknowledge(callback, StoredDelivery { body, sha256, ..delivery }).instrument(span).await;
+        }
+        if handshake::is_being_registered(&callback.endpoint, &callback.registrations, url, host.clock().now_ms()) {
+            return Ok(self.introduce(callback, &incoming).await);
         }
         let reason = refusal.unwrap_or_else(|| "nothing is registered for this connection".to_owned());
         tracing::warn!(connection = connection.name, reason, "a delivery was refused");
@@ -199,7 +249,7 @@ impl Receiver {
     }
 
     /// Answers a challenge. A delivery proper, whose proof is not known yet, is asked to come again.
-    async fn introduce(&self, connection: &StoredConnection, plugin: &Plugin, incoming: &Incoming<'_>) -> Response {
+    async fn introduce(&self, callback: &Callback, incoming: &Incoming<'_>) -> Response {
         let Ok(_slot) = self.handshakes.try_acquire() else { return come_back() };
         let delivery = Delivery {
             id: new_id(&**self.host.clock()),
@@ -211,33 +261,33 @@ impl Receiver {
             received_at_ms: self.host.clock().now_ms(),
             extra: "{}".into(),
         };
-        let reply = handshake::reply(plugin, &delivery).await;
+        let reply = handshake::reply(&callback.plugin, &delivery).await;
         let answered = reply.is_some();
-        tracing::info!(connection = connection.name, answered, "the service called while it registers");
+        tracing::info!(connection = callback.connection.name, answered, "the service called while it registers");
         reply.unwrap_or_else(come_back)
     }
 
     /// Proves by exactly what was registered. The inner error is the reason of a refusal.
     async fn prove(
         &self,
-        connection: &StoredConnection,
-        plugin: &Plugin,
+        callback: &Callback,
         registration: &Registration,
+        secret: Option<&Secret>,
         incoming: &Incoming<'_>,
     ) -> Result<Result<Stripped, String>, HostError> {
         if matches!(registration.proof, Proof::Authenticate) {
-            let delivery = self.delivery(connection, registration, incoming, &Stripped::default(), None);
+            let delivery = self.stripped(callback, registration, incoming, &Stripped::default());
             // The connector looks at what proves it, so here nothing is left out.
-            let delivery = Delivery { headers: text_headers(incoming, &[]), ..contract(&delivery) };
-            return match plugin.authenticate(&delivery, registration).await {
+            let (headers, body) = (text_headers(incoming, &[]), incoming.body.to_vec());
+            let delivery = Delivery { headers, body, ..contract(&delivery) };
+            return match callback.plugin.authenticate(&delivery, registration).await {
                 Ok(Verdict::Genuine) => Ok(Ok(Stripped::default())),
                 // It is shown to people: nothing in it may move their cursor.
                 Ok(Verdict::Forged(reason)) => Ok(Err(reason.replace(char::is_control, " "))),
                 Err(error) => Err(error.into()),
             };
         }
-        let secret = self.host.proof_secret(connection, &registration.proof)?;
-        let secret = secret.as_ref().map(|secret| secret.expose().as_bytes());
+        let secret = secret.map(|secret| secret.expose().as_bytes());
         match proof::prove(&registration.proof, incoming, secret, self.host.clock().now_ms()) {
             Ok(stripped) => Ok(Ok(stripped)),
             // Ours to put right: the sender shall come back.
@@ -250,43 +300,40 @@ impl Receiver {
         }
     }
 
-    fn delivery(
+    /// The delivery without what proved it, and still without its body.
+    fn stripped(
         &self,
-        connection: &StoredConnection,
+        callback: &Callback,
         registration: &Registration,
         incoming: &Incoming<'_>,
         stripped: &Stripped,
-        id_header: Option<&str>,
     ) -> StoredDelivery {
         let host = &self.host;
         let mut left_out: Vec<&str> = NEVER_PASSED_ON.to_vec();
         left_out.extend(stripped.headers.iter().map(String::as_str));
         let headers: Vec<(String, String)> =
             text_headers(incoming, &left_out).into_iter().map(|one| (one.name, one.value)).collect();
+        let id_header = callback.plugin.manifest().deliveries.id_header.as_deref();
         let service_id = id_header.and_then(|wanted| {
             headers.iter().find(|(name, value)| name.eq_ignore_ascii_case(wanted) && !value.is_empty())
         });
         StoredDelivery {
             id: new_id(&**host.clock()),
-            connection: connection.id.clone(),
+            connection: callback.connection.id.clone(),
             registration: registration.id.clone(),
             service_id: service_id.map(|(_, value)| value.clone()),
             method: "POST".into(),
             query: without(incoming.query, &stripped.query),
             headers,
-            body: incoming.body.to_vec(),
-            sha256: hashed(incoming.body),
+            body: vec![],
+            sha256: String::new(),
             received_at_ms: host.clock().now_ms(),
             attempts: 0,
         }
     }
 
-    async fn acknowledge(
-        &self,
-        connection: &StoredConnection,
-        plugin: &Plugin,
-        delivery: StoredDelivery,
-    ) -> Result<Response, HostError> {
+    async fn acknowledge(&self, callback: &Callback, delivery: StoredDelivery) -> Result<Response, HostError> {
+        let (connection, plugin) = (&callback.connection, &callback.plugin);
         if plugin.manifest().deliveries.handshake {
             let answer =
                 plugin.answer(&contract(&delivery)).await.map_err(|error: CallError| HostError::from(error))?;
@@ -294,12 +341,13 @@ impl Receiver {
                 return Ok(handshake::response(reply));
             }
         }
-        let kept = off_thread(|| self.host.store().keep_delivery(&delivery))?;
+        let id = delivery.id.clone();
+        let kept = self.intake.keep(delivery).await?;
         // From here on the delivery is on disk: only now may the sender forget it.
         match kept {
             Kept::New => {
                 metrics().delivery("new");
-                tracing::info!(connection = connection.name, delivery = delivery.id, "a delivery was taken in");
+                tracing::info!(connection = connection.name, delivery = id, "a delivery was taken in");
                 self.stored.notify_one();
             }
             Kept::Again => {
@@ -316,12 +364,6 @@ impl Receiver {
         }
         Ok((StatusCode::OK, "taken in\n").into_response())
     }
-}
-
-/// Several registrations may share one callback: one that proves more is never passed over for one that proves nothing.
-fn strongest_first(registrations: &[Registration]) -> Vec<&Registration> {
-    let proving: Vec<_> = registrations.iter().filter(|one| !matches!(one.proof, Proof::None)).collect();
-    if proving.is_empty() { registrations.iter().take(1).collect() } else { proving }
 }
 
 fn contract(delivery: &StoredDelivery) -> Delivery {

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::listen;
 use super::receiver::{Bounds, routes};
+use super::room::RoomBounds;
 use crate::bench::{Bench, lit, open, post, status};
 use crate::host::Ensuring;
 
@@ -62,13 +63,68 @@ async fn a_body_that_takes_too_long_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn under_load_a_sender_is_asked_to_come_back() {
-    let Some(bench) = receiver(Bounds { at_once: 1, ..Bounds::default() }).await else { return };
-    let hanging = hang(&bench).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let Some(bench) = receiver(Bounds { at_once: 0, ..Bounds::default() }).await else { return };
     assert_eq!(bench.deliver("d1", &lit(1)).await, 503);
-    drop(hanging);
-    tokio::time::sleep(Duration::from_millis(200)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_much_that_waits_holds_up_senders_until_some_of_it_was_read() {
+    let room = RoomBounds { waiting: 2, ..RoomBounds::default() };
+    let Some(bench) = receiver(Bounds { room, ..Bounds::default() }).await else { return };
+    let store = bench.host.store();
+    let (mut status, mut taken) = (200, 0);
+    for number in 0..40 {
+        status = bench.deliver(&format!("d{number}"), &lit(number)).await;
+        if status != 200 {
+            break;
+        }
+        taken += 1;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(status, 503);
+    assert!(taken >= 2, "{taken} were taken in");
+    assert_eq!(store.alarms(9).unwrap()[0].code, "host.intake-full");
+    for id in store.pending_deliveries(u64::MAX >> 1, 99, &|_| false).unwrap() {
+        store.keep_events(crate::store::BroughtBy::Delivery(&id), &[]).unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(bench.deliver("d99", &lit(99)).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_holds_up_senders() {
+    let room = RoomBounds { disk_reserve: u64::MAX / 2, ..RoomBounds::default() };
+    let Some(bench) = receiver(Bounds { room, ..Bounds::default() }).await else { return };
+    assert_eq!(bench.deliver("d1", &lit(1)).await, 503);
+    let alarm = &bench.host.store().alarms(9).unwrap()[0];
+    assert!(alarm.code == "host.intake-full" && alarm.message.contains("MiB left"), "{alarm:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_connection_gives_its_place_to_another() {
+    let Some(bench) = receiver(Bounds::default()).await else { return };
+    let mut hanging = Vec::new();
+    for _ in 0..512 {
+        hanging.push(hang(&bench).await);
+    }
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    for number in 0..5 {
+        assert_eq!(bench.deliver(&format!("d{number}"), &lit(number)).await, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_for_a_callback_counts_at_once() {
+    let Some(bench) = receiver(Bounds::default()).await else { return };
     assert_eq!(bench.deliver("d1", &lit(1)).await, 200);
+    let id = bench.host.connection("harbour").unwrap().id;
+    // As another process does it.
+    let other = crate::store::Store::open(&bench.host.home().database()).unwrap();
+    let registrations = other.registrations(&id).unwrap();
+    other.put_registrations(&id, &[]).unwrap();
+    assert_eq!(bench.deliver("d2", &lit(2)).await, 401);
+    other.put_registrations(&id, &registrations).unwrap();
+    assert_eq!(bench.deliver("d2", &lit(2)).await, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 use crate::action::invoke;
-use crate::contract::{Error, Step};
-use crate::fake::{Script, call, empty_answer, json_answer};
+use crate::contract::Error;
+use crate::fake::{Script, call, done, empty_answer, json_answer};
 use serde_json::json;
 
 #[test]
@@ -12,7 +12,7 @@ fn a_comment_goes_out_as_a_document_with_its_readers_and_its_key() {
         "issue": "DEMO-1", "body": "one\ntwo", "visibility": { "type": "role", "name": "Administrators" }
     });
     let invoked = invoke(&mut host, &call, "add-comment", input, None).expect("added");
-    let Step::Done(output) = invoked.step else { panic!("not done") };
+    let output = done(&invoked.step);
     let url = "https://demo.atlassian.net/browse/DEMO-1?focusedCommentId=10100";
     assert_eq!(output, json!({ "id": "10100", "url": url }));
     assert_eq!(host.lines(), ["POST /rest/api/3/issue/DEMO-1/comment"]);

@@ -1,14 +1,11 @@
 use crate::action::invoke;
-use crate::contract::{Error, FailureClass, Step};
-use crate::fake::{SITE, Script, call, empty_answer, json_answer, raw_answer};
+use crate::contract::{Error, FailureClass};
+use crate::fake::{SITE, Script, call, done, empty_answer, json_answer, raw_answer};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn run(host: &mut Script, input: Value) -> Result<Value, Error> {
-    match invoke(host, &call(), "call-api", input, None)?.step {
-        Step::Done(output) => Ok(output),
-        Step::More(_) => panic!("the card is done at once"),
-    }
+    Ok(done(&invoke(host, &call(), "call-api", input, None)?.step))
 }
 
 #[test]

@@ -1,17 +1,10 @@
 use crate::action::invoke;
-use crate::contract::{Error, FailureClass, Hold, Memo, Scope, Step};
-use crate::fake::{Script, call, empty_answer, json_answer};
+use crate::contract::{Error, FailureClass, Hold, Memo, Scope};
+use crate::fake::{Script, call, done, empty_answer, json_answer};
 use serde_json::{Value, json};
 
 fn created() -> crate::fake::Scripted {
     json_answer(201, &json!({ "id": "10001", "key": "DEMO-1", "self": "x" }))
-}
-
-fn done(step: Step) -> Value {
-    match step {
-        Step::Done(output) => output,
-        Step::More(_) => panic!("the card is not done"),
-    }
 }
 
 fn types() -> crate::fake::Scripted {
@@ -66,7 +59,7 @@ fn a_plain_issue_takes_one_request() {
     let mut given = input(json!({ "labels": ["a"], "priority": "High", "customfield_9": { "id": "3" } }));
     given["description"] = json!("It is **broken**");
     given["parent"] = json!("DEMO-9");
-    let output = done(invoke(&mut host, &call, "create-issue", given, None).expect("created").step);
+    let output = done(&invoke(&mut host, &call, "create-issue", given, None).expect("created").step);
     assert_eq!(output, json!({ "id": "10001", "key": "DEMO-1", "url": "https://demo.atlassian.net/browse/DEMO-1" }));
     assert_eq!(host.lines(), ["POST /rest/api/3/issue"]);
     let body = host.body(0);

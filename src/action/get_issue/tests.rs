@@ -1,14 +1,7 @@
 use crate::action::invoke;
-use crate::contract::{Error, FailureClass, Step};
-use crate::fake::{Script, call, empty_answer, json_answer};
+use crate::contract::{Error, FailureClass};
+use crate::fake::{Script, call, done, empty_answer, json_answer};
 use serde_json::{Value, json};
-
-fn done(step: Step) -> Value {
-    match step {
-        Step::Done(output) => output,
-        Step::More(_) => panic!("the card is done at once"),
-    }
-}
 
 #[test]
 fn an_issue_is_read_with_its_description_as_markdown() {
@@ -21,7 +14,7 @@ fn an_issue_is_read_with_its_description_as_markdown() {
     });
     let mut host = Script::new([json_answer(200, &issue)]);
     let input = json!({ "issue": " DEMO-1 ", "fields": ["*all", "-comment"], "expand": ["names", "changelog"] });
-    let output = done(invoke(&mut host, &call(), "get-issue", input, None).expect("read").step);
+    let output = done(&invoke(&mut host, &call(), "get-issue", input, None).expect("read").step);
     assert_eq!(host.lines(), ["GET /rest/api/3/issue/DEMO-1?fields=%2Aall%2C-comment&expand=names%2Cchangelog"]);
     assert_eq!(output["description-markdown"], "**broken**");
     assert_eq!((&output["summary"], &output["status"]), (&json!("S"), &json!("To Do")));
@@ -33,7 +26,7 @@ fn an_issue_is_read_with_its_description_as_markdown() {
 #[test]
 fn what_was_not_asked_for_is_null_and_not_an_error() {
     let mut host = Script::new([json_answer(200, &json!({ "id": "1", "key": "DEMO-1", "fields": {} }))]);
-    let output = done(invoke(&mut host, &call(), "get-issue", json!({ "issue": "DEMO-1" }), None).expect("read").step);
+    let output = done(&invoke(&mut host, &call(), "get-issue", json!({ "issue": "DEMO-1" }), None).expect("read").step);
     assert_eq!(host.lines(), ["GET /rest/api/3/issue/DEMO-1"]);
     assert_eq!((&output["summary"], &output["description-markdown"]), (&Value::Null, &Value::Null));
 }

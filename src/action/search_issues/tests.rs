@@ -1,6 +1,6 @@
 use crate::action::invoke;
 use crate::contract::{Error, FailureClass, Step};
-use crate::fake::{Script, Scripted, call, json_answer};
+use crate::fake::{Script, Scripted, call, done, json_answer};
 use serde_json::{Value, json};
 
 fn page(keys: &[&str], next: Option<&str>) -> Scripted {
@@ -12,7 +12,7 @@ fn page(keys: &[&str], next: Option<&str>) -> Scripted {
     json_answer(200, &body)
 }
 
-fn search(host: &mut Script, input: &Value, state: Option<Value>) -> Result<Step, Error> {
+fn search(host: &mut Script, input: &Value, state: Option<String>) -> Result<Step, Error> {
     Ok(invoke(host, &call(), "search-issues", input.clone(), state)?.step)
 }
 
@@ -24,14 +24,14 @@ fn keys(output: &Value) -> Vec<&str> {
 fn one_page_says_where_the_next_begins() {
     let mut host = Script::new([page(&["DEMO-1"], Some("t1"))]);
     let input = json!({ "jql": "project = DEMO", "max-results": 1, "fields": ["summary"] });
-    let Ok(Step::Done(output)) = search(&mut host, &input, None) else { panic!("not done") };
+    let output = done(&search(&mut host, &input, None).expect("a page"));
     assert_eq!(host.lines(), ["POST /rest/api/3/search/jql"]);
     assert_eq!(host.body(0), json!({ "jql": "project = DEMO", "fields": ["summary"], "maxResults": 1 }));
     assert_eq!((&output["more"], &output["next-page-token"]), (&json!(true), &json!("t1")));
 
     let mut host = Script::new([page(&["DEMO-2"], None)]);
     let next = json!({ "jql": "project = DEMO", "page-token": "t1" });
-    let Ok(Step::Done(output)) = search(&mut host, &next, None) else { panic!("not done") };
+    let output = done(&search(&mut host, &next, None).expect("a page"));
     assert_eq!(host.body(0)["nextPageToken"], "t1");
     assert_eq!(host.body(0)["maxResults"], 50);
     assert_eq!((&output["more"], &output["next-page-token"]), (&json!(false), &Value::Null));
@@ -48,7 +48,8 @@ fn all_pages_come_one_call_at_a_time_and_none_is_lost() {
                 progress.push(more.done);
                 state = Some(more.state);
             }
-            Step::Done(output) => {
+            step => {
+                let output = done(&step);
                 assert_eq!(keys(&output), ["A-1", "A-2", "A-3"]);
                 assert_eq!(output["more"], false);
                 assert_eq!(progress, [2, 3]);
@@ -109,6 +110,7 @@ fn answers_and_states_of_another_shape_are_errors() {
         let failure = error.failure();
         assert_eq!((failure.code.as_str(), failure.class), ("jira.answer-invalid", FailureClass::Protocol), "{body}");
     }
-    let error = search(&mut Script::new([]), &input, Some(json!({ "at": 3 }))).expect_err("no state of ours");
+    let error =
+        search(&mut Script::new([]), &input, Some(json!({ "at": 3 }).to_string())).expect_err("no state of ours");
     assert_eq!(error.failure().code, "jira.state-invalid");
 }

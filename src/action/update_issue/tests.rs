@@ -1,6 +1,6 @@
 use crate::action::invoke;
-use crate::contract::{Error, FailureClass, Step};
-use crate::fake::{Script, Scripted, call, empty_answer, json_answer};
+use crate::contract::{Error, FailureClass};
+use crate::fake::{Script, Scripted, call, done, empty_answer, json_answer};
 use serde_json::{Value, json};
 
 fn editable() -> Scripted {
@@ -20,10 +20,7 @@ fn editable() -> Scripted {
 }
 
 fn update(host: &mut Script, input: Value) -> Result<Value, Error> {
-    match invoke(host, &call(), "update-issue", input, None)?.step {
-        Step::Done(output) => Ok(output),
-        Step::More(_) => panic!("the card is done at once"),
-    }
+    Ok(done(&invoke(host, &call(), "update-issue", input, None)?.step))
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What stands in a line: words with marks, links, mentions, breaks.
 
+use super::super::{leaf, with, words};
 use serde_json::{Value, json};
 
 /// How Jira's own markup writes a mention, and what its editor still takes; the account id and `]` follow.
@@ -27,18 +28,18 @@ impl Marks {
     /// The marks of words: each once; of nested links the innermost.
     pub(super) fn of_text(&self) -> Vec<Value> {
         let open = [("em", self.slant), ("strong", self.strong), ("strike", self.strike)];
-        let marks = open.into_iter().filter(|(_, times)| *times > 0).map(|(name, _)| json!({ "type": name }));
+        let marks = open.into_iter().filter(|(_, times)| *times > 0).map(|(name, _)| leaf(name));
         marks.chain(self.link()).collect()
     }
 
     /// The marks of code: ADF lets it go with a link and with nothing else.
     pub(super) fn of_code(&self) -> Vec<Value> {
-        std::iter::once(json!({ "type": "code" })).chain(self.link()).collect()
+        std::iter::once(leaf("code")).chain(self.link()).collect()
     }
 
     fn link(&self) -> Option<Value> {
         let href = self.links.iter().rev().flatten().next()?;
-        Some(json!({ "type": "link", "attrs": { "href": href } }))
+        Some(with("href", json!(href), leaf("link")))
     }
 }
 
@@ -53,7 +54,7 @@ pub(super) fn push_text(inline: &mut Vec<Value>, text: &str, marks: Vec<Value>) 
         last["text"] = json!(joined);
         return;
     }
-    let mut node = json!({ "type": "text", "text": text });
+    let mut node = words(text);
     if !marks.is_null() {
         node["marks"] = marks;
     }
@@ -92,7 +93,7 @@ fn with_mentions(node: Value) -> Vec<Value> {
             continue;
         }
         parts.extend(words(&rest[..at]));
-        parts.push(json!({ "type": "mention", "attrs": { "id": &rest[id_at..end] } }));
+        parts.push(with("id", json!(&rest[id_at..end]), leaf("mention")));
         rest = &rest[end + 1..];
         from = 0;
     }

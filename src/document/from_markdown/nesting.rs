@@ -1,6 +1,7 @@
 //! What may stand in what: ADF allows less than Markdown.
 
-use serde_json::{Value, json};
+use super::super::{leaf, node, words};
+use serde_json::Value;
 
 /// What may stand in a quote or an item: paragraphs, lists and code. The rest keeps its words.
 pub(super) fn fit(blocks: Vec<Value>) -> Vec<Value> {
@@ -13,7 +14,7 @@ pub(super) fn fit(blocks: Vec<Value>) -> Vec<Value> {
                 let mut inline = block["content"].as_array().cloned().unwrap_or_default();
                 inline.iter_mut().for_each(strengthen);
                 if !inline.is_empty() {
-                    fitting.push(json!({ "type": "paragraph", "content": inline }));
+                    fitting.push(node("paragraph", inline));
                 }
             }
             "blockquote" => fitting.extend(fit(children(&block))),
@@ -36,7 +37,7 @@ pub(super) fn fit_item(blocks: Vec<Value>) -> Vec<Value> {
     let others: Vec<Value> = blocks.into_iter().filter(|block| block["type"] != "taskList").collect();
     let mut content = fit(others);
     if !content.first().is_some_and(|first| matches!(first["type"].as_str(), Some("paragraph" | "codeBlock"))) {
-        content.insert(0, json!({ "type": "paragraph", "content": [] }));
+        content.insert(0, node("paragraph", Vec::new()));
     }
     content.extend(tasks);
     content
@@ -51,7 +52,7 @@ fn strengthen(node: &mut Value) {
     let taken = marks.iter().any(|mark| mark["type"] == "strong" || mark["type"] == "code");
     if node["type"] == "text" && !taken {
         let mut marks = marks;
-        marks.push(json!({ "type": "strong" }));
+        marks.push(leaf("strong"));
         node["marks"] = Value::Array(marks);
     }
 }
@@ -64,7 +65,7 @@ pub(super) fn as_task(item: &Value) -> Option<(Vec<Value>, Vec<Value>)> {
         match block["type"].as_str()? {
             "paragraph" => {
                 if !inline.is_empty() {
-                    inline.push(json!({ "type": "hardBreak" }));
+                    inline.push(leaf("hardBreak"));
                 }
                 inline.extend(block["content"].as_array()?.iter().cloned());
             }
@@ -86,10 +87,10 @@ pub(super) fn plain_item(mut item: Value) -> Value {
     if let Some(sign) = sign
         && let Some(inline) = content.first_mut().and_then(|block| block["content"].as_array_mut())
     {
-        inline.insert(0, json!({ "type": "text", "text": sign }));
+        inline.insert(0, words(sign));
     }
     let content: Vec<Value> = content.into_iter().map(without_tasks).collect();
-    json!({ "type": "listItem", "content": content })
+    node("listItem", content)
 }
 
 fn without_tasks(block: Value) -> Value {
@@ -102,15 +103,14 @@ fn without_tasks(block: Value) -> Value {
             let nested = without_tasks(child.clone());
             match items.last_mut().and_then(|item: &mut Value| item["content"].as_array_mut()) {
                 Some(content) => content.push(nested),
-                None => items
-                    .push(json!({ "type": "listItem", "content": [{ "type": "paragraph", "content": [] }, nested] })),
+                None => items.push(node("listItem", vec![node("paragraph", Vec::new()), nested])),
             }
         } else {
             let sign = if child["attrs"]["state"] == "DONE" { "[x] " } else { "[ ] " };
-            let mut inline = vec![json!({ "type": "text", "text": sign })];
+            let mut inline = vec![words(sign)];
             inline.extend(child["content"].as_array().cloned().unwrap_or_default());
-            items.push(json!({ "type": "listItem", "content": [{ "type": "paragraph", "content": inline }] }));
+            items.push(node("listItem", vec![node("paragraph", inline)]));
         }
     }
-    json!({ "type": "bulletList", "content": items })
+    node("bulletList", items)
 }

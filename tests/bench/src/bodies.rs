@@ -32,7 +32,6 @@ pub(crate) fn page() -> Value {
     })
 }
 
-#[allow(dead_code, reason = "the benches of the receiver come next")]
 /// A delivery of 5 KB: an issue was created.
 pub(crate) fn delivery() -> Value {
     sized(DELIVERY, |filler| {

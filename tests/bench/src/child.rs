@@ -37,6 +37,11 @@ impl Part {
         std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
         Ok(part)
     }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
 }
 
 impl Drop for Part {
@@ -46,4 +51,12 @@ impl Drop for Part {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Ends this process, a child, when its stdin ends: when the parent does.
+pub(crate) fn end_with_stdin() {
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(0);
+    });
 }

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::bodies;
-use crate::child::Part;
+use crate::child::{Part, end_with_stdin};
 use crate::machine::{Side, keep_to};
 
 /// A running fixed-answer server.
@@ -28,7 +29,6 @@ pub(crate) struct FixedAnswers {
     /// Where it answers at once.
     pub(crate) quick: SocketAddr,
     /// Where what writes to an issue hangs.
-    #[allow(dead_code, reason = "the benches of the receiver come next")]
     pub(crate) hanging: SocketAddr,
 }
 
@@ -51,8 +51,10 @@ struct Answers {
     server: Bytes,
     permissions: Bytes,
     tenant: Bytes,
-    /// Webhooks as they were registered, the signing secret with them.
-    hooks: Mutex<Vec<Value>>,
+    /// Webhooks as they were registered, with the account's authorization; each account is a site of its own.
+    hooks: Mutex<Vec<(String, Value)>>,
+    /// How many requests hang.
+    hanging: AtomicUsize,
 }
 
 impl Answers {
@@ -72,10 +74,11 @@ impl Answers {
             permissions: bytes(&json!({ "permissions": { "ADMINISTER": permission } })),
             tenant: bytes(&json!({ "cloudId": "00000000-0000-4000-8000-000000000001" })),
             hooks: Mutex::default(),
+            hanging: AtomicUsize::new(0),
         }
     }
 
-    fn answer(&self, method: &Method, path: &str, body: &Bytes) -> (StatusCode, Bytes) {
+    fn answer(&self, method: &Method, path: &str, account: &str, body: &Bytes) -> (StatusCode, Bytes) {
         // Clients differ in the version of the API they ask for.
         let path = path.trim_start_matches("/rest/api/3/").trim_start_matches("/rest/api/2/");
         let found = match (method, path) {
@@ -88,8 +91,9 @@ impl Answers {
             (_, "serverInfo") => &self.server,
             (_, "mypermissions") => &self.permissions,
             (_, "/_edge/tenant_info") => &self.tenant,
+            (_, "/hanging") => &Bytes::from(self.hanging.load(Ordering::Relaxed).to_string()),
             (_, "field") => &Bytes::from_static(b"[]"),
-            _ if path.starts_with("/rest/webhooks/1.0/webhook") => return self.hook(method, path, body),
+            _ if path.starts_with("/rest/webhooks/1.0/webhook") => return self.hook(method, path, account, body),
             _ => return (StatusCode::NOT_FOUND, Bytes::from_static(br#"{"errorMessages":["no such route"]}"#)),
         };
         (StatusCode::OK, found.clone())
@@ -97,27 +101,30 @@ impl Answers {
 
     /// Webhooks are the one thing it remembers: a host looks at what it registered. The secret is shown, so that the
     /// load can be signed with it.
-    fn hook(&self, method: &Method, path: &str, body: &Bytes) -> (StatusCode, Bytes) {
+    fn hook(&self, method: &Method, path: &str, account: &str, body: &Bytes) -> (StatusCode, Bytes) {
         let mut hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
         let hook: Value = serde_json::from_slice(body).unwrap_or_default();
         match *method {
-            Method::GET => (StatusCode::OK, Value::from(hooks.clone()).to_string().into()),
+            Method::GET => {
+                let ours = hooks.iter().filter(|(owner, _)| owner == account).map(|(_, hook)| hook.clone());
+                (StatusCode::OK, Value::from_iter(ours).to_string().into())
+            }
             Method::POST => {
                 let mut hook = hook;
                 hook["self"] = json!(format!("http://127.0.0.1/rest/webhooks/1.0/webhook/{}", hooks.len() + 1));
-                hooks.push(hook.clone());
+                hooks.push((account.to_owned(), hook.clone()));
                 (StatusCode::CREATED, hook.to_string().into())
             }
             Method::PUT => {
                 let link = format!("http://127.0.0.1{path}");
-                if let Some(known) = hooks.iter_mut().find(|known| known["self"] == *link) {
+                if let Some(known) = hooks.iter_mut().map(|(_, hook)| hook).find(|known| known["self"] == *link) {
                     *known = hook;
                     known["self"] = json!(link);
                 }
                 (StatusCode::OK, body.clone())
             }
             _ => {
-                hooks.retain(|known| !known["self"].as_str().unwrap_or_default().ends_with(path));
+                hooks.retain(|(_, known)| !known["self"].as_str().unwrap_or_default().ends_with(path));
                 (StatusCode::NO_CONTENT, Bytes::new())
             }
         }
@@ -128,10 +135,7 @@ impl Answers {
 pub(crate) fn serve() -> Result<()> {
     keep_to(Side::Other);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::spawn(|| {
-        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        std::process::exit(0);
-    });
+    end_with_stdin();
     runtime.block_on(async {
         let answers = Arc::new(Answers::new());
         let (quick, hanging) = (TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?);
@@ -154,14 +158,32 @@ async fn listen(listener: TcpListener, answers: Arc<Answers>, hang: bool) {
     }
 }
 
+/// A request that hangs, for as long as somebody waits for it.
+struct Hanging<'a>(&'a Answers);
+
+impl<'a> Hanging<'a> {
+    fn count(answers: &'a Answers) -> Self {
+        answers.hanging.fetch_add(1, Ordering::Relaxed);
+        Self(answers)
+    }
+}
+
+impl Drop for Hanging<'_> {
+    fn drop(&mut self) {
+        self.0.hanging.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 async fn one(answers: &Answers, request: Request<Incoming>, hang: bool) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let changes = parts.method != Method::GET && parts.uri.path().contains("/issue");
     if hang && changes {
+        let _counted = Hanging::count(answers);
         tokio::time::sleep(Duration::from_secs(3600)).await;
     }
-    let (status, bytes) = answers.answer(&parts.method, parts.uri.path(), &body);
+    let account = parts.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let (status, bytes) = answers.answer(&parts.method, parts.uri.path(), account.unwrap_or_default(), &body);
     let mut response = Response::new(Full::new(bytes));
     *response.status_mut() = status;
     let json = http::HeaderValue::from_static("application/json;charset=UTF-8");
@@ -178,14 +200,16 @@ mod tests {
         let answers = Answers::new();
         let path = "/rest/webhooks/1.0/webhook";
         let hook = Bytes::from_static(br#"{"url":"http://127.0.0.1:1/hooks/x","secret":"obviously-fake"}"#);
-        let (status, made) = answers.answer(&Method::POST, path, &hook);
+        let (status, made) = answers.answer(&Method::POST, path, "a", &hook);
         assert_eq!(status, StatusCode::CREATED);
         let made: Value = serde_json::from_slice(&made).unwrap();
         let listed =
-            || -> Value { serde_json::from_slice(&answers.answer(&Method::GET, path, &Bytes::new()).1).unwrap() };
+            || -> Value { serde_json::from_slice(&answers.answer(&Method::GET, path, "a", &Bytes::new()).1).unwrap() };
         assert_eq!(listed()[0]["secret"], "obviously-fake");
+        let others = answers.answer(&Method::GET, path, "b", &Bytes::new()).1;
+        assert_eq!(others, "[]", "another account is another site");
         let link = made["self"].as_str().unwrap().trim_start_matches("http://127.0.0.1");
-        answers.answer(&Method::DELETE, link, &Bytes::new());
+        answers.answer(&Method::DELETE, link, "a", &Bytes::new());
         assert_eq!(listed(), json!([]));
     }
 
@@ -194,9 +218,9 @@ mod tests {
         let answers = Answers::new();
         for version in [2, 3] {
             let path = |rest: &str| format!("/rest/api/{version}/{rest}");
-            assert_eq!(answers.answer(&Method::POST, &path("issue"), &Bytes::new()).0, StatusCode::CREATED);
-            assert_eq!(answers.answer(&Method::GET, &path("issue/DEMO-1"), &Bytes::new()).1, answers.issue);
-            assert_eq!(answers.answer(&Method::POST, &path("search/jql"), &Bytes::new()).1, answers.page);
+            assert_eq!(answers.answer(&Method::POST, &path("issue"), "a", &Bytes::new()).0, StatusCode::CREATED);
+            assert_eq!(answers.answer(&Method::GET, &path("issue/DEMO-1"), "a", &Bytes::new()).1, answers.issue);
+            assert_eq!(answers.answer(&Method::POST, &path("search/jql"), "a", &Bytes::new()).1, answers.page);
         }
     }
 }

@@ -35,13 +35,23 @@ impl Native {
         let basic = base64::engine::general_purpose::STANDARD.encode("administrator@example.test:obviously-fake-token");
         let mut authorization = HeaderValue::from_str(&format!("Basic {basic}"))?;
         authorization.set_sensitive(true);
-        Ok(Self { client, base: format!("http://{server}/rest/api/3"), authorization })
+        Ok(Self { client, base: format!("http://{server}"), authorization })
     }
 
     /// Creates an issue and answers with its key.
     pub(crate) async fn create(&self, body: &Value) -> Result<String> {
-        let answer = self.exchange(Method::POST, "/issue", Bytes::from(serde_json::to_vec(body)?)).await?;
+        let answer = self.exchange(Method::POST, "/rest/api/3/issue", Bytes::from(serde_json::to_vec(body)?)).await?;
         Ok(serde_json::from_slice::<Created>(&answer)?.key)
+    }
+
+    /// The webhooks that are registered, their signing secrets with them.
+    pub(crate) async fn hooks(&self) -> Result<Vec<Value>> {
+        Ok(serde_json::from_slice(&self.exchange(Method::GET, "/rest/webhooks/1.0/webhook", Bytes::new()).await?)?)
+    }
+
+    /// How many requests hang at the server's other address.
+    pub(crate) async fn hanging(&self) -> Result<usize> {
+        Ok(serde_json::from_slice(&self.exchange(Method::GET, "/hanging", Bytes::new()).await?)?)
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes> {

@@ -85,6 +85,7 @@ impl Figure {
 pub(crate) struct Report {
     json: bool,
     figures: Vec<Figure>,
+    remarks: Vec<String>,
     bar: ProgressBar,
 }
 
@@ -94,7 +95,7 @@ impl Report {
         let style = ProgressStyle::with_template("{spinner} [{pos}/{len}] {elapsed} {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { json, figures: Vec::new(), bar }
+        Self { json, figures: Vec::new(), remarks: Vec::new(), bar }
     }
 
     /// Tells who waits which bench runs now.
@@ -108,6 +109,11 @@ impl Report {
     /// Tells who waits how far it is.
     pub(crate) fn doing(&self, what: impl Into<String>) {
         self.bar.set_message(what.into());
+    }
+
+    /// Adds what has to be known to read the figures.
+    pub(crate) fn remark(&mut self, remark: String) {
+        self.remarks.push(remark);
     }
 
     /// Adds a figure; as JSON it is printed at once.
@@ -126,6 +132,9 @@ impl Report {
     /// Prints what is left to print, and answers how many goals were missed.
     pub(crate) fn finish(self) -> usize {
         self.bar.finish_and_clear();
+        for remark in &self.remarks {
+            eprintln!("note: {remark}");
+        }
         let missed = self.figures.iter().filter(|figure| figure.met == Some(false)).count();
         if !self.json && !self.figures.is_empty() {
             let head = ["bench", "value", "least – most in rounds", "against", "ratio", "goal", ""];

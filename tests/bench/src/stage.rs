@@ -56,6 +56,11 @@ impl Stage {
         component_in(&self.target)
     }
 
+    /// The folder `target`.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// The folder of the home.
     pub(crate) fn home(&self) -> PathBuf {
         self.folder.path().join("home")

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -43,6 +43,7 @@ struct World {
     made: HashMap<String, Value>,
     /// Method and path of every request that had the right key.
     calls: Vec<String>,
+    per_page: Duration,
     refused: usize,
 }
 
@@ -92,6 +93,31 @@ impl Beacon {
         look(&self.world).hooks.clone()
     }
 
+    /// So many more beacons that no webhook told of.
+    pub(crate) fn light_silently(&self, count: usize) {
+        let mut world = look(&self.world);
+        for _ in 0..count {
+            let id = format!("b{}", world.beacons.len() + 1);
+            world.beacons.push(json!({"id": id, "name": "silent", "colour": "green"}));
+        }
+    }
+
+    /// Lights one more, and tells of it.
+    pub(crate) fn light_one(&self) {
+        self.light_silently(1);
+        let mut world = look(&self.world);
+        let signal = signal(&mut world, "lit", "b0", "red");
+        for hook in world.hooks.clone() {
+            let signal = signal.clone();
+            std::thread::spawn(move || send(&hook, &signal));
+        }
+    }
+
+    /// How long it takes to list a page of beacons.
+    pub(crate) fn take_its_time(&self, per_page: Duration) {
+        look(&self.world).per_page = per_page;
+    }
+
     /// Lets a beacon fade: a signal that no webhook brings.
     pub(crate) fn fade(&self, beacon: &str, colour: &str) {
         signal(&mut look(&self.world), "faded", beacon, colour);
@@ -129,6 +155,8 @@ async fn account() -> String {
 }
 
 async fn beacons(State(world): State<Shared>, Query(query): Query<HashMap<String, String>>) -> String {
+    let per_page = look(&world).per_page;
+    tokio::time::sleep(per_page).await;
     let world = look(&world);
     let start = query.get("after").and_then(|after| after.parse().ok()).unwrap_or(0);
     let page: Vec<_> = world.beacons.iter().skip(start).take(PAGE).collect();

@@ -21,13 +21,13 @@ use crate::simulator::{eventually, text};
 use crate::stage::Stage;
 
 /// What is searched for: every form in which a secret may come to light.
-struct Canary {
-    name: &'static str,
+pub(crate) struct Canary {
+    pub(crate) name: &'static str,
     forms: Vec<Vec<u8>>,
 }
 
 impl Canary {
-    fn new(name: &'static str, secret: &str) -> Self {
+    pub(crate) fn new(name: &'static str, secret: &str) -> Self {
         assert!(secret.len() >= 16, "{name} is too short to be searched for");
         let mut forms = vec![secret.as_bytes().to_vec(), hex::encode(secret).into_bytes()];
         forms.push(hex::encode_upper(secret).into_bytes());
@@ -50,7 +50,7 @@ impl Canary {
         Self { name, forms }
     }
 
-    fn is_in(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
         self.forms.iter().any(|form| bytes.windows(form.len()).any(|window| window == form))
     }
 }

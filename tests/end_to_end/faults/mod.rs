@@ -7,10 +7,18 @@ mod canary;
 pub(crate) mod cell;
 mod crash;
 mod determinism;
+mod doc_traps;
+mod engine;
 mod guest_secrets;
 mod guest_values;
+mod intake;
+mod journal;
 mod network;
+mod order;
 mod sandbox;
 mod sandbox_floods;
 mod tee;
+mod trace;
 mod webhooks;
+
+pub(crate) use canary::Canary;

@@ -65,12 +65,9 @@ pub(super) fn tell(stage: &Stage<'_>, story: &mut Story) -> Result<Run> {
 }
 
 fn inspect(stage: &Stage<'_>, step: &mut Step) -> Result<()> {
-    let found = stage.harness.call(step, &["inspect", &stage.component])?.done()?;
+    let found = stage.harness.look(step, &["inspect", &stage.component])?.done()?;
     let imports: Vec<_> = texts(&found["imports"]);
     ensure!(!imports.is_empty(), "`harness inspect` lists no imports: {found}");
-    for import in &imports {
-        step.shows(import);
-    }
     let allowed = ["wasi:http/", "wasi:io/", "wasi:clocks/", "wasi:random/"];
     let surprising: Vec<_> =
         imports.iter().filter(|import| !allowed.iter().any(|package| import.starts_with(package))).collect();
@@ -114,10 +111,7 @@ fn connect(stage: &Stage<'_>, step: &mut Step) -> Result<()> {
 }
 
 fn check_quota(stage: &Stage<'_>, step: &mut Step) -> Result<()> {
-    let quota = stage.harness.call(step, &["quota", "--connection", "demo"])?.done()?;
-    for limit in quota["limits"].as_array().into_iter().flatten() {
-        step.shows(&format!("{}: {} of {} used", limit["name"], limit["used"], limit["limit"]));
-    }
+    let quota = stage.harness.look(step, &["quota", "--connection", "demo"])?.done()?;
     ensure!(quota["standing"] == "fine", "the standing is {}", quota["standing"]);
     step.proved("there is room, counted at Jira and not guessed");
     Ok(())
@@ -180,9 +174,9 @@ fn flow_ran(stage: &Stage<'_>, step: &mut Step, issue: &str) -> Result<()> {
         let runs = runs(stage)?;
         Ok(runs.into_iter().find(is_over))
     })?;
-    step.command(&["harness"], &["runs", "list"]);
+    stage.harness.look(step, &["runs", "list"])?;
     let id = run["id"].as_str().context("the run has no id")?;
-    let shown = stage.harness.call(step, &["runs", "show", id])?.done()?;
+    let shown = stage.harness.look(step, &["runs", "show", id])?.done()?;
     let state = run["state"].as_str().unwrap_or_default();
     ensure!(state == "done", "the run ended as {state}: {shown}");
     ensure!(shown.to_string().contains(issue), "the run is not about {issue}: {shown}");

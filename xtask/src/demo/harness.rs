@@ -62,8 +62,22 @@ impl<'a> Harness<'a> {
     /// processes and no shell history shows it.
     pub(super) fn call_with(&self, step: &mut Step, arguments: &[&str], input: &str) -> Result<Reply> {
         step.command(&["harness"], arguments);
-        let _waiting = step.waiting("working");
-        self.quietly(arguments, input)
+        let waiting = step.waiting("working");
+        let reply = self.quietly(arguments, input)?;
+        drop(waiting);
+        // A card prints its output as JSON to people too.
+        if arguments.first() == Some(&"run") && reply.code == Some(0) {
+            step.output(&format!("{:#}", reply.value));
+        }
+        Ok(reply)
+    }
+
+    /// Shows and runs a command that changes nothing: once as a person sees it, once as JSON to judge it by.
+    pub(super) fn look(&self, step: &mut Step, arguments: &[&str]) -> Result<Reply> {
+        step.command(&["harness"], arguments);
+        let seen = self.scene.run(self.command().args(arguments), "")?;
+        step.output(&String::from_utf8_lossy(&seen.stdout));
+        self.quietly(arguments, "")
     }
 
     /// Runs a command that was shown already, or that only looks something up.

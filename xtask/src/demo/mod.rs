@@ -34,6 +34,14 @@ pub(crate) struct DemoArguments {
 /// The folder of flow files the demonstration serves.
 const FLOWS: &str = "examples/flows";
 
+/// What will be told.
+const PLAN: &str = "
+  1. compile the connector and the programs
+  2. start a simulated Jira, look at what the connector may do, connect to Jira with an API token
+  3. serve a flow: new bugs are marked; create a bug and see Jira's webhook start the flow
+  4. attack: a forged delivery, a delivery sent twice, a revoked token
+  5. say what was proved";
+
 /// The people, programs and secrets of the story.
 struct Stage<'a> {
     workspace: &'a Workspace,
@@ -47,6 +55,13 @@ pub(crate) fn run(workspace: &Workspace, arguments: &DemoArguments) -> Result<Ex
     let mut story = Story::begin(arguments.json);
     story.say("A Jira connector in one sandboxed file, and the workflow host that runs it: the whole story.");
     story.say("Nothing here needs an account, and nothing listens beyond this machine.");
+    story.say(PLAN);
+    if !native::program(workspace, "harness").exists() {
+        story.say(
+            "\nFirst everything is compiled, the WebAssembly runtime too: 5 to 10 minutes on two cores, this once. \
+             Until then cargo reports below what it is at; the story itself takes half a minute.",
+        );
+    }
     // A person may press Ctrl-C while cargo compiles: cargo then ends by itself.
     let prepared =
         story.step("Compile", "The connector becomes one WebAssembly file; the programs become native.", |step| {

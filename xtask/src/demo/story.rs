@@ -85,6 +85,9 @@ impl Story {
     }
 }
 
+/// How much is shown of what a command prints.
+const MOST_LINES: usize = 16;
+
 const PROVED: &str = "What you saw proved, with the real programs:
   · The connector is one file. It asks its host for HTTP, clocks and randomness, and for nothing else.
   · A site, an e-mail address and an API token are enough to connect. The token stayed with the host: the connector never held it.
@@ -105,6 +108,17 @@ impl Step {
     /// Something a person can see for themselves, on the way to the proof.
     pub(super) fn shows(&self, text: &str) {
         print(self.json, &format!("      {text}"));
+    }
+
+    /// What a command printed; of much, the beginning.
+    pub(super) fn output(&self, text: &str) {
+        let lines: Vec<_> = text.trim_end().lines().collect();
+        for line in lines.iter().take(MOST_LINES) {
+            self.shows(line);
+        }
+        if lines.len() > MOST_LINES {
+            self.shows(&format!("… and {} lines more", lines.len() - MOST_LINES));
+        }
     }
 
     /// The evidence of this step.

@@ -13,10 +13,11 @@ use std::process::ExitCode;
 use super::{close, table};
 use crate::workspace::{Workspace, run_visibly};
 
-/// The tests that must have run: sandbox, network, webhooks, authentication, secrets.
-const NUMBERS: [&str; 22] = [
-    "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S9", "S10", "S11", "N1", "N3", "N5", "W1", "W2", "W6", "W9", "A1", "A3",
-    "K1", "K2", "K3",
+/// The tests that must have run: sandbox, network, webhooks, authentication, secrets, durability, operation.
+const NUMBERS: [&str; 40] = [
+    "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S9", "S10", "S11", "N1", "N3", "N5", "W1", "W2", "W3", "W4", "W5", "W6",
+    "W7", "W8", "W9", "W10", "W11", "W12", "W13", "W14", "W15", "W17", "W19", "A1", "A3", "K1", "K2", "K3", "I11",
+    "O1", "O2", "O4", "P2",
 ];
 
 /// What a fault test leaves behind.

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use std::process::{Command, ExitCode, Output};
 
-use self::packages::Packages;
+pub(crate) use self::packages::Packages;
 use super::{close, table};
 use crate::scene::Scene;
 use crate::simulator::Simulator;

@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use std::process::ExitCode;
 
+pub(crate) use self::hosts::Packages;
 use crate::workspace::{Workspace, run_visibly};
 use crate::{build, native};
 

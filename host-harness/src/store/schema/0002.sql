@@ -17,9 +17,7 @@ CREATE INDEX delivery_settled ON delivery (received_at_ms) WHERE state = 'done';
 CREATE INDEX delivery_dead ON delivery (received_at_ms) WHERE state = 'failed';
 
 CREATE INDEX event_received ON event (received_at_ms);
-CREATE INDEX run_of_event ON run (event);
-CREATE INDEX run_by_age ON run (created_at_ms);
-CREATE INDEX run_settled ON run (ended_at_ms) WHERE state IN ('done', 'skipped');
+CREATE INDEX subscription_of ON subscription (connection, card);
 
 -- Counts the changes of what deliveries are proved with: a receiver that knows the number need not read it all again,
 -- whichever process made the change.

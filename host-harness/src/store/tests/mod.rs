@@ -1,6 +1,9 @@
 //! The store as its users see it; what it does beneath stands in the files beside.
 
+mod copies;
 mod durable;
+mod retention;
+mod runs;
 mod upgrade;
 
 use serde_json::json;
@@ -64,7 +67,7 @@ fn event(id: &str, subscription: &str, event_id: &str) -> StoredEvent {
 }
 
 fn run(id: &str) -> Option<NewRun> {
-    Some(NewRun { id: id.into(), flow: "greet".into(), definition: "{}".into() })
+    Some(NewRun { id: id.into(), flow: "greet".into(), definition: "{}".into(), ..NewRun::default() })
 }
 
 #[test]
@@ -145,21 +148,6 @@ fn an_event_starts_one_run_however_often_it_comes() {
     );
     assert_eq!(store.runs(10).unwrap().len(), 1);
     assert!(store.pending_deliveries(10, 10, &|_| false).unwrap().is_empty());
-}
-
-#[test]
-fn a_run_is_claimed_once_and_not_before_it_is_due() {
-    let (_home, store) = store();
-    store
-        .keep_events(BroughtBy::Delivery("d1"), &[NewEvent { event: event("e1", "s1", "stable"), run: run("r1") }])
-        .unwrap();
-    assert!(store.claim_run(10, &["greet".into()]).unwrap().is_none(), "its flow is full");
-    assert_eq!(store.claim_run(10, &[]).unwrap().unwrap().id, "r1");
-    assert!(store.claim_run(10, &[]).unwrap().is_none());
-    store.settle_run("r1", "waiting", None, 100, None, None).unwrap();
-    assert!(store.claim_run(99, &[]).unwrap().is_none());
-    assert_eq!(store.next_run_due().unwrap(), Some(100));
-    assert!(store.claim_run(100, &[]).unwrap().is_some());
 }
 
 #[test]

@@ -35,10 +35,12 @@ fn o4_a_store_of_the_first_version_goes_on_where_it_was() {
     assert_eq!(store.pending_deliveries(1000, 9, &|_| false).unwrap(), ["d1", "d2"]);
     assert_eq!(store.next_delivery_due(10).unwrap(), Some(900));
     assert_eq!(store.failed_deliveries(9).unwrap()[0].id, "d4");
-    let interrupted = store.interrupted_runs().unwrap();
+    let interrupted = store.running_runs().unwrap();
     assert_eq!(interrupted.iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), ["r1"]);
     assert_eq!(store.steps("r1").unwrap()[0].state, "running");
-    assert_eq!(store.claim_run(60, &[]).unwrap().unwrap().id, "r2");
+    let next = |now| store.next_run(now, &Lane::default(), &|_| true, &|_, _| true).unwrap();
+    assert!(next(49).is_none());
+    assert_eq!(next(60).unwrap().id, "r2");
     // What was done is known, so nothing starts twice.
     let mut again = delivery("d9", Some("x3"), "{}");
     again.sha256 = "m3".into();

@@ -12,14 +12,14 @@ use crate::workspace::{Workspace, run_visibly};
 
 /// Installed packages, and the runners beside them: Node looks for packages from the
 /// folder of the script upwards, so the scripts are copied to where the packages are.
-pub(super) struct Packages {
+pub(crate) struct Packages {
     scripts: PathBuf,
     python: PathBuf,
 }
 
 impl Packages {
     /// Installs what is not installed yet. The first time needs a network.
-    pub(super) fn provide(workspace: &Workspace) -> Result<Self> {
+    pub(crate) fn provide(workspace: &Workspace) -> Result<Self> {
         let home = workspace.target().join("hosts");
         let scripts = home.join("scripts");
         copy(&workspace.root().join("tests/hosts"), &scripts)?;
@@ -27,6 +27,11 @@ impl Packages {
         packages.provide_python(&home.join("venv"))?;
         packages.provide_node()?;
         Ok(packages)
+    }
+
+    /// The folder that holds `venv` and `scripts`.
+    pub(crate) fn folder(&self) -> &Path {
+        self.scripts.parent().unwrap_or(&self.scripts)
     }
 
     pub(super) fn python(&self, script: &str) -> Command {

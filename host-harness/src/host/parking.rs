@@ -1,0 +1,79 @@
+//! What is left alone, because a service asked for it: for whoever plans calls, and for a person who knows better.
+
+use serde_json::{Value, json};
+
+use super::session::tenant_of;
+use super::{Host, HostError, off_thread};
+use crate::clock::EpochMs;
+use crate::plugin::contract::types::{Hold, Scope};
+use crate::plugin::contract_json;
+use crate::store::StoredConnection;
+
+/// A scope that is left alone for a while.
+#[derive(Debug, Clone)]
+pub struct HeldScope {
+    /// The scope, and for how long.
+    pub hold: Hold,
+    /// Until when.
+    pub until_ms: EpochMs,
+}
+
+impl HeldScope {
+    /// Whether it concerns every call of its connections.
+    pub fn is_for_all(&self) -> bool {
+        matches!(self.hold.scope, Scope::Tenant | Scope::App)
+    }
+
+    /// Whether it is this scope.
+    pub fn is(&self, scope: &Scope) -> bool {
+        match (&self.hold.scope, scope) {
+            (Scope::Endpoint(one), Scope::Endpoint(other)) | (Scope::Object(one), Scope::Object(other)) => one == other,
+            (Scope::Tenant, Scope::Tenant) | (Scope::App, Scope::App) => true,
+            _ => false,
+        }
+    }
+
+    /// `{scope, until-ms, for-ms}`.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "scope": contract_json::scope(&self.hold.scope),
+            "until-ms": self.until_ms,
+            "for-ms": self.hold.for_ms,
+        })
+    }
+
+    /// Why a call on a connection waits.
+    pub(crate) fn to_failure(&self, connection: &str) -> Value {
+        json!({
+            "kind": "transient", "class": "limit", "code": "host.scope-held",
+            "message": "the service asked to be left alone for a while, and nothing is sent before that is over",
+            "remedy": format!(
+                "It goes on by itself. If the time is absurd: `harness holds lift --connection {connection}`."
+            ),
+            "who": "operator", "repeatable": true,
+            "retry-after-ms": self.hold.for_ms, "scope": contract_json::scope(&self.hold.scope),
+        })
+    }
+}
+
+impl Host {
+    /// What is left alone now for a connection.
+    pub fn held(&self, connection: &StoredConnection) -> Result<Vec<HeldScope>, HostError> {
+        let now = self.clock.now_ms();
+        let tenant = tenant_of(connection);
+        let holds = off_thread(|| self.store.holds(&[&tenant, &connection.connector], now))?;
+        Ok(holds.into_iter().map(|hold| HeldScope { until_ms: now.saturating_add(hold.for_ms), hold }).collect())
+    }
+
+    /// Lifts what is left alone for a connection and for those that share its tenant or app, and lets what waits go on.
+    /// Answers how many holds were lifted.
+    pub fn lift_holds(&self, connection: &StoredConnection) -> Result<usize, HostError> {
+        let owners = [&tenant_of(connection), &connection.connector];
+        let shares = |other: &StoredConnection| tenant_of(other) == *owners[0] || other.connector == *owners[1];
+        let connections = off_thread(|| self.store.connections())?;
+        let names: Vec<_> = connections.into_iter().filter(shares).map(|other| other.name).collect();
+        let lifted = off_thread(|| self.store.lift_holds(&owners.map(String::as_str), &names, self.clock.now_ms()))?;
+        owners.iter().for_each(|owner| self.sessions.forget_holds(owner));
+        Ok(lifted)
+    }
+}

@@ -1,0 +1,102 @@
+//! Keeps deliveries: those that wait are written in one transaction and synced once.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::EpochMs;
+use crate::host::{Host, HostError};
+use crate::store::{Alarm, Kept, StoredDelivery};
+
+/// The most deliveries in one transaction.
+const AT_ONCE: usize = 256;
+
+/// A delivery on its way to the disk.
+type Waiting = (StoredDelivery, oneshot::Sender<Result<Kept, HostError>>);
+
+/// The way to the disk.
+#[derive(Debug, Clone)]
+pub(super) struct Intake {
+    queue: mpsc::Sender<Waiting>,
+}
+
+impl Intake {
+    /// Starts the thread that writes. It ends with the last handle. At most `waiting` deliveries wait for it.
+    pub(super) fn start(host: Arc<Host>, waiting: usize) -> Self {
+        let (queue, deliveries) = mpsc::channel(waiting.max(1));
+        // Where no thread can be had the queue is closed, and every sender is asked to come back.
+        let thread = std::thread::Builder::new().name("intake".into()).spawn(move || keep_all(&host, deliveries));
+        if let Err(error) = thread {
+            tracing::error!(%error, "deliveries cannot be taken in");
+        }
+        Self { queue }
+    }
+
+    /// Keeps a delivery; it is on disk when this returns `Ok`.
+    pub(super) async fn keep(&self, delivery: StoredDelivery) -> Result<Kept, HostError> {
+        let (told, tell) = oneshot::channel();
+        let overrun = |_| {
+            HostError::other(
+                "intake-full",
+                "more deliveries wait than are taken in at once",
+                "Nothing: they come again.",
+            )
+        };
+        self.queue.try_send((delivery, told)).map_err(overrun)?;
+        tell.await.unwrap_or_else(|_| {
+            Err(HostError::other("intake", "the thread that keeps deliveries ended", "Start the program again."))
+        })
+    }
+}
+
+/// The deliveries that were refused since the disk failed.
+struct Refused {
+    since: EpochMs,
+    count: usize,
+}
+
+fn keep_all(host: &Host, mut deliveries: mpsc::Receiver<Waiting>) {
+    let mut refused: Option<Refused> = None;
+    let (mut batch, mut replies) = (Vec::with_capacity(AT_ONCE), Vec::with_capacity(AT_ONCE));
+    while let Some(first) = deliveries.blocking_recv() {
+        let mut next = Some(first);
+        while let Some((delivery, reply)) = next {
+            batch.push(delivery);
+            replies.push(reply);
+            next = if batch.len() < AT_ONCE { deliveries.try_recv().ok() } else { None };
+        }
+        match host.store().keep_deliveries(&batch) {
+            Ok(kept) => {
+                replies.drain(..).zip(kept).for_each(|(reply, kept)| drop(reply.send(Ok(kept))));
+                if let Some(refused) = refused.take() {
+                    tell(host, &refused);
+                }
+            }
+            Err(error) => {
+                let told = refused.get_or_insert(Refused { since: host.clock().now_ms(), count: 0 });
+                if told.count == 0 {
+                    tracing::error!(%error, "deliveries cannot be kept; their senders are asked to come back");
+                }
+                told.count += batch.len();
+                let error = HostError::from(error);
+                replies.drain(..).for_each(|reply| drop(reply.send(Err(error.clone()))));
+            }
+        }
+        batch.clear();
+    }
+}
+
+/// Says, once it can be kept, that deliveries were refused.
+fn tell(host: &Host, refused: &Refused) {
+    let now = host.clock().now_ms();
+    let seconds = now.saturating_sub(refused.since).div_ceil(1000);
+    let message = format!(
+        "{} deliveries could not be kept within {seconds} s and were asked to come again: the disk failed or was full",
+        refused.count
+    );
+    tracing::warn!(message, "deliveries are taken in again");
+    let alarm = Alarm { at_ms: now, connection: None, code: "host.intake-refused".into(), message };
+    if let Err(error) = host.store().raise(&alarm) {
+        tracing::error!(%error, "an alarm could not be kept");
+    }
+}

@@ -1,0 +1,464 @@
+//! JSON texts, a level at a time: what is only handed on is passed over and never taken apart.
+//!
+//! serde_json's own way to pass over a value, `RawValue`, brings along all that serde can say of values that do not
+//! fit, which is a twentieth of the component. Texts from outside go through [`check`] or [`parse`] first; a level of
+//! a sound text is then found by its brackets and quotes.
+
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::fmt;
+
+/// The members of an object, in the text's order; their values are texts still.
+#[derive(Default)]
+pub(crate) struct Members<'t>(Vec<(Cow<'t, str>, &'t str)>);
+
+impl<'t> Members<'t> {
+    /// Reads an object; none where the text is a value of another kind. Of a text that is not sound it gives something
+    /// or nothing, and never panics.
+    pub(crate) fn of(text: &'t str) -> Option<Self> {
+        let mut scan = Scan::into(text, b'{')?;
+        let mut members = Vec::with_capacity(16);
+        while !scan.ends(b'}') {
+            let name = string(scan.value()?)?;
+            if !scan.takes(b':') {
+                return None;
+            }
+            members.push((name, scan.value()?));
+            if !scan.takes(b',') && !scan.ends(b'}') {
+                return None;
+            }
+        }
+        Some(Self(members))
+    }
+
+    /// The text of a member. Of two with one name the last one counts, as everywhere in JSON.
+    pub(crate) fn get(&self, name: &str) -> Option<&'t str> {
+        self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| *value)
+    }
+
+    /// A member that is a string.
+    pub(crate) fn string(&self, name: &str) -> Option<Cow<'t, str>> {
+        string(self.get(name)?)
+    }
+
+    /// A member that has to be a string which is not empty: an id, a key, a name.
+    pub(crate) fn named(&self, name: &str) -> Option<Cow<'t, str>> {
+        self.string(name).filter(|text| !text.is_empty())
+    }
+
+    /// A member that is an object.
+    pub(crate) fn object(&self, name: &str) -> Option<Members<'t>> {
+        Members::of(self.get(name)?)
+    }
+
+    /// All but the named ones, as an object.
+    pub(crate) fn without(mut self, names: &[&str]) -> Self {
+        self.0.retain(|(known, _)| !names.contains(&known.as_ref()));
+        self
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// As an object again.
+    pub(crate) fn text(&self) -> String {
+        let mut object = Object::new();
+        for (name, value) in &self.0 {
+            object.raw(name, value);
+        }
+        object.text()
+    }
+}
+
+/// The texts of a list's items; none where the text is a value of another kind.
+pub(crate) fn items(text: &str) -> Option<Vec<&str>> {
+    let mut scan = Scan::into(text, b'[')?;
+    let mut items = Vec::new();
+    while !scan.ends(b']') {
+        items.push(scan.value()?);
+        if !scan.takes(b',') && !scan.ends(b']') {
+            return None;
+        }
+    }
+    Some(items)
+}
+
+/// The string that a text holds.
+pub(crate) fn string(text: &str) -> Option<Cow<'_, str>> {
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+    if !inner.contains('\\') {
+        return Some(Cow::Borrowed(inner));
+    }
+    match parse(text) {
+        Ok(Value::String(text)) => Some(Cow::Owned(text)),
+        _ => None,
+    }
+}
+
+/// A place in a text.
+struct Scan<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Scan<'t> {
+    /// Behind the bracket that opens the text, where it is this one.
+    fn into(text: &'t str, bracket: u8) -> Option<Self> {
+        let mut scan = Self { text, at: 0 };
+        scan.takes(bracket).then_some(scan)
+    }
+
+    /// The byte that comes next, after blanks.
+    fn next(&mut self) -> Option<u8> {
+        let bytes = self.text.as_bytes();
+        while matches!(bytes.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+        bytes.get(self.at).copied()
+    }
+
+    fn ends(&mut self, bracket: u8) -> bool {
+        self.next() == Some(bracket)
+    }
+
+    fn takes(&mut self, byte: u8) -> bool {
+        let there = self.next() == Some(byte);
+        self.at += usize::from(there);
+        there
+    }
+
+    /// The value that comes next.
+    fn value(&mut self) -> Option<&'t str> {
+        let first = self.next()?;
+        let begin = self.at;
+        match first {
+            b'"' => self.pass_string(),
+            b'{' | b'[' => self.pass_nested(),
+            _ => self.pass_word(),
+        }
+        self.text.get(begin..self.at).filter(|value| !value.is_empty())
+    }
+
+    fn pass_string(&mut self) {
+        let bytes = self.text.as_bytes();
+        self.at += 1;
+        while let Some(byte) = bytes.get(self.at) {
+            self.at += 1;
+            match byte {
+                b'"' => return,
+                b'\\' => self.at += 1,
+                _ => {}
+            }
+        }
+        self.at = self.at.min(bytes.len());
+    }
+
+    fn pass_nested(&mut self) {
+        let bytes = self.text.as_bytes();
+        let mut open = 0_usize;
+        while let Some(byte) = bytes.get(self.at) {
+            match byte {
+                b'"' => {
+                    self.pass_string();
+                    continue;
+                }
+                b'{' | b'[' => open += 1,
+                b'}' | b']' => open -= 1,
+                _ => {}
+            }
+            self.at += 1;
+            if open == 0 {
+                return;
+            }
+        }
+    }
+
+    fn pass_word(&mut self) {
+        let bytes = self.text.as_bytes();
+        while bytes.get(self.at).is_some_and(|byte| !b",]} \n\r\t:".contains(byte)) {
+            self.at += 1;
+        }
+    }
+}
+
+/// An object that is being written.
+pub(crate) struct Object(String);
+
+impl Object {
+    pub(crate) fn new() -> Self {
+        Self("{".to_owned())
+    }
+
+    /// A member that is JSON already.
+    pub(crate) fn raw(&mut self, name: &str, json: &str) {
+        if self.0.len() > 1 {
+            self.0.push(',');
+        }
+        self.0.push_str(&text(&name));
+        self.0.push(':');
+        self.0.push_str(json);
+    }
+
+    /// A member that is a string.
+    pub(crate) fn string(&mut self, name: &str, value: &str) {
+        self.raw(name, &text(&value));
+    }
+
+    /// A member that is a string, or null where there is none.
+    pub(crate) fn optional(&mut self, name: &str, value: Option<&str>) {
+        match value {
+            Some(value) => self.string(name, value),
+            None => self.raw(name, "null"),
+        }
+    }
+
+    /// The object's text.
+    pub(crate) fn text(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
+}
+
+/// A list of what is JSON already.
+pub(crate) fn list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
+    let mut list = "[".to_owned();
+    for item in items {
+        if list.len() > 1 {
+            list.push(',');
+        }
+        list.push_str(item.as_ref());
+    }
+    list.push(']');
+    list
+}
+
+/// What is written as JSON.
+pub(crate) trait Write {
+    /// Its text.
+    fn write(&self) -> String;
+}
+
+/// Whether a text is JSON that others will read: passing over a value finds neither a number out of range nor half a
+/// surrogate pair nor too deep a nesting, and whoever gets the text would stumble over it.
+pub(crate) fn check(text: &str) -> Result<(), serde_json::Error> {
+    serde_json::from_str(text).map(|Sound| ())
+}
+
+/// Any value, looked at and forgotten.
+struct Sound;
+
+impl<'de> Deserialize<'de> for Sound {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Listen)
+    }
+}
+
+struct Listen;
+
+impl<'de> Visitor<'de> for Listen {
+    type Value = Sound;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_unit<E>(self) -> Result<Sound, E> {
+        Ok(Sound)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Sound, A::Error> {
+        while items.next_element::<Sound>()?.is_some() {}
+        Ok(Sound)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Sound, A::Error> {
+        while members.next_entry::<Sound, Sound>()?.is_some() {}
+        Ok(Sound)
+    }
+}
+
+/// Takes a text apart; null where it is not JSON, as an empty one.
+pub(crate) fn value(text: &str) -> Value {
+    parse(text).unwrap_or_default()
+}
+
+/// Takes a text apart, or says why it is not JSON. As serde_json's own reader of values, without what that brings
+/// along for kinds of values that never come.
+pub(crate) fn parse(text: &str) -> Result<Value, serde_json::Error> {
+    serde_json::from_str(text).map(|Tree(value)| value)
+}
+
+struct Tree(Value);
+
+impl<'de> Deserialize<'de> for Tree {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Grow).map(Tree)
+    }
+}
+
+struct Grow;
+
+impl<'de> Visitor<'de> for Grow {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
+        Ok(Value::Bool(flag))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::from(number))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(Value::from(number))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(Value::from(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::String(text.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Tree(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut members = Map::new();
+        while let Some(Tree(name)) = map.next_key()? {
+            // A name is a text and nothing else.
+            let Value::String(name) = name else { continue };
+            let Tree(member) = map.next_value()?;
+            members.insert(name, member);
+        }
+        Ok(Value::Object(members))
+    }
+}
+
+/// Writes a value that cannot fail to be written: names are strings, numbers finite.
+pub(crate) fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Members, check, items, string, value};
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn members_are_read_without_what_is_in_them() {
+        let members = Members::of(r#" {"a":{"b":[1, 2]},"n\u0061me":"x\ny","a":"last","e":""} "#).expect("an object");
+        assert_eq!(members.string("a").as_deref(), Some("last"), "of two the last one counts");
+        assert_eq!(members.string("name").as_deref(), Some("x\ny"));
+        assert_eq!(members.string("e").as_deref(), Some(""));
+        assert_eq!(members.named("e"), None);
+        assert!(members.object("name").is_none() && members.get("b").is_none());
+        for other in ["[]", "1", "\"a\"", "null", "", "{", "{\"a\":}", "{\"a\"}", "{\"a\" 1}", "{\"a\":1 2}"] {
+            assert!(Members::of(other).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_passed_on_keeps_its_spelling() {
+        let members = Members::of(r#"{"a": 1.50, "b": "\u0041", "c": [1 ,2]}"#).expect("an object");
+        assert_eq!(members.without(&["c"]).text(), r#"{"a":1.50,"b":"\u0041"}"#);
+        assert_eq!(items("[1, {\"a\":2} ,\"x\"]").map(|items| items.len()), Some(3));
+        assert_eq!(items("{}").map(|items| items.len()), None);
+    }
+
+    #[test]
+    fn what_others_could_not_read_is_refused() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(check(&nested(127)).is_ok());
+        for refused in [
+            nested(128).as_str(),
+            "1e999",
+            "[-1E+400]",
+            "\"\\ud800\"",
+            "{\"\\udc00\":1}",
+            "[1,]",
+            "1 2",
+            "",
+            "\"a\nb\"",
+        ] {
+            assert!(check(refused).is_err(), "{refused}");
+        }
+        assert!(check("{\"a\":\"").expect_err("cut off").is_eof());
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_sound_exactly_when_serde_json_reads_it(text in "[\\[\\]{}\",:\\\\0-9.eE+a-du ntrfls-]{0,24}") {
+            let read = serde_json::from_str::<Value>(&text);
+            prop_assert_eq!(check(&text).is_ok(), read.is_ok(), "{}", &text);
+            prop_assert_eq!(super::parse(&text).ok(), read.ok(), "{}", text);
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in "[\\[\\]{}\",:\\\\a1é ]{0,40}") {
+            let _ = (Members::of(&text), items(&text), string(&text));
+        }
+
+        #[test]
+        fn a_level_is_what_serde_json_says(text in "[\\[\\]{}\",:\\\\a1 n]{0,16}") {
+            let text = format!("{{\"a\":{text}}}");
+            if let Ok(read) = serde_json::from_str::<Value>(&text) {
+                let members = Members::of(&text).expect("an object");
+                for (name, held) in read.as_object().expect("an object") {
+                    prop_assert_eq!(&members.get(name).map(value), &Some(held.clone()), "{}", &text);
+                }
+            }
+        }
+
+        #[test]
+        fn strings_and_members_are_what_serde_json_says(name in "\\PC{0,12}", held in "\\PC{0,20}") {
+            let text = json!({ &name: held, "other": [held] }).to_string();
+            let members = Members::of(&text).expect("an object");
+            prop_assert_eq!(members.get("other").map(value), Some(json!([held])));
+            prop_assert_eq!(value(&text), serde_json::from_str::<Value>(&text).expect("JSON"));
+            if name != "other" {
+                let read = members.get(&name).and_then(string);
+                prop_assert_eq!(read.as_deref(), Some(held.as_str()));
+            }
+        }
+    }
+}

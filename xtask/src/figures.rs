@@ -1,0 +1,129 @@
+//! `cargo xtask figures`: what the fault tests measured, as a table of Markdown.
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde::Deserialize;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::workspace::Workspace;
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask test --faults && cargo xtask figures
+  cargo xtask test --long; cargo xtask dist --verify; cargo xtask figures --write
+
+Reads target/faults/*.json, which the tests leave; runs nothing.
+Exit code 0: every figure that is there is as expected. 1: one is not, or there is none.")]
+pub(crate) struct FiguresArguments {
+    /// Put the table into docs/reliability.md, between its two markers
+    #[arg(long)]
+    write: bool,
+    /// Print the findings as JSON lines instead
+    #[arg(long, conflicts_with = "write")]
+    json: bool,
+}
+
+/// What a fault test leaves behind.
+#[derive(Deserialize)]
+struct Finding {
+    id: String,
+    test: String,
+    expected: String,
+    figure: String,
+    passed: bool,
+}
+
+const PAGE: &str = "docs/reliability.md";
+const BEGIN: &str = "<!-- figures: begin -->\n";
+const END: &str = "<!-- figures: end -->";
+
+pub(crate) fn run(workspace: &Workspace, arguments: &FiguresArguments) -> Result<ExitCode> {
+    let mut texts = texts(&workspace.target().join("faults"))?;
+    let mut findings = texts
+        .iter()
+        .map(|text| serde_json::from_str(text).with_context(|| format!("a finding cannot be read: {text}")))
+        .collect::<Result<Vec<Finding>>>()?;
+    if findings.is_empty() {
+        bail!("there are no figures yet: run `cargo xtask test --faults` first");
+    }
+    let passed = findings.iter().all(|finding| finding.passed);
+    if arguments.json {
+        texts.sort();
+        texts.iter().for_each(|text| println!("{text}"));
+    } else {
+        findings.sort_by_key(|finding| order(&finding.id));
+        let table = table(&findings);
+        if arguments.write { put(&workspace.root().join(PAGE), &table)? } else { print!("{table}") }
+    }
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn texts(folder: &Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("cannot read {}", folder.display()))?,
+    };
+    let paths = entries.flatten().map(|entry| entry.path());
+    let json = paths.filter(|path| path.extension().is_some_and(|end| end == "json"));
+    json.map(|path| fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))).collect()
+}
+
+/// `W2` before `W10`.
+fn order(id: &str) -> (String, u32, String) {
+    let letters: String = id.chars().take_while(char::is_ascii_alphabetic).collect();
+    let digits: String = id.chars().skip(letters.len()).take_while(char::is_ascii_digit).collect();
+    (letters, digits.parse().unwrap_or(0), id.to_owned())
+}
+
+fn table(findings: &[Finding]) -> String {
+    let cell = |text: &str| text.replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut table = "| no. | what is done | expected | figure | |\n| --- | --- | --- | --- | --- |\n".to_owned();
+    for one in findings {
+        let verdict = if one.passed { "passed" } else { "**failed**" };
+        let (test, expected, figure) = (cell(&one.test), cell(&one.expected), cell(&one.figure));
+        table.push_str(&format!("| {} | {test} | {expected} | {figure} | {verdict} |\n", one.id));
+    }
+    table
+}
+
+/// Replaces what stands between the markers of a page.
+fn put(page: &Path, table: &str) -> Result<()> {
+    let text = fs::read_to_string(page).with_context(|| format!("cannot read {}", page.display()))?;
+    let parts = text.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+    let (before, after) = parts.with_context(|| format!("{} has lost its markers of the figures", page.display()))?;
+    fs::write(page, format!("{before}{BEGIN}{table}{END}{after}"))
+        .with_context(|| format!("cannot write {}", page.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(id: &str) -> Finding {
+        let text = format!(r#"{{"id":"{id}","test":"a | b","expected":"0","figure":"0 of 3","passed":true}}"#);
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn the_table_goes_between_the_markers_and_nowhere_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let page = folder.path().join("page.md");
+        fs::write(&page, format!("before\n{BEGIN}old\n{END}\nafter\n")).unwrap();
+        put(&page, &table(&[finding("W1")])).unwrap();
+        let text = fs::read_to_string(&page).unwrap();
+        assert!(text.starts_with("before\n") && text.ends_with("\nafter\n") && !text.contains("old"), "{text}");
+        assert!(text.contains("| W1 | a \\| b | 0 | 0 of 3 | passed |\n"), "{text}");
+        fs::write(&page, "no markers").unwrap();
+        assert!(put(&page, "x").is_err());
+    }
+
+    #[test]
+    fn numbers_are_in_the_order_of_numbers() {
+        let mut findings = ["W10", "S2", "W2", "A1"].map(finding);
+        findings.sort_by_key(|finding| order(&finding.id));
+        assert_eq!(findings.map(|finding| finding.id), ["A1", "S2", "W2", "W10"]);
+    }
+}
