@@ -52,9 +52,12 @@ impl Clock for Repeating {
     }
 }
 
+/// Method, target and body of a request.
+type Asked = (String, String, Vec<u8>);
+
 /// A service that answers what Jira once answered, and asks Jira where it does not know.
 fn replaying(jira: &Jira) -> Service {
-    let kept: Mutex<HashMap<(String, String, Vec<u8>), (u16, String)>> = Mutex::default();
+    let kept: Mutex<HashMap<Asked, (u16, String)>> = Mutex::default();
     let (url, authorization) = (jira.url().to_owned(), jira.authorization("admin"));
     Service::start(move |request: &Request| {
         let key = (request.method.clone(), request.target.clone(), request.body.clone());
