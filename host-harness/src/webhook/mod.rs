@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use crate::host::Host;
 
 mod callbacks;
+mod gathered;
 mod handshake;
 mod intake;
 mod listen;

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tracing::Instrument as _;
 
 use super::callbacks::{Callback, Callbacks};
+use super::gathered::Gathered;
 use super::handshake;
 use super::intake::Intake;
 use super::listen::Seat;
@@ -164,17 +165,17 @@ impl Receiver {
         if announced.is_some_and(|length| length > self.bounds.largest_body) {
             return Err(self.too_large(body, 0).await);
         }
-        // Small parts until all is there: memory for a large one that never comes whole would stay with the allocator.
-        let (mut parts, mut length) = (Vec::new(), 0);
+        let mut gathered = Gathered::default();
         let mut held: Option<OwnedSemaphorePermit> = None;
         while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else {
                 return Err((StatusCode::BAD_REQUEST, "the body broke off\n").into_response());
             };
             let Ok(data) = frame.into_data() else { continue };
-            if length + data.len() > self.bounds.largest_body {
-                drop((parts, held));
-                return Err(self.too_large(body, length).await);
+            if gathered.len() + data.len() > self.bounds.largest_body {
+                let had = gathered.len();
+                drop((gathered, held));
+                return Err(self.too_large(body, had).await);
             }
             let kib = u32::try_from(data.len().div_ceil(1024)).unwrap_or(u32::MAX);
             let permit = Arc::clone(&self.memory).try_acquire_many_owned(kib).map_err(|_| come_back())?;
@@ -182,10 +183,9 @@ impl Receiver {
                 Some(held) => held.merge(permit),
                 none => *none = Some(permit),
             }
-            length += data.len();
-            parts.push(data);
+            gathered.push(&data);
         }
-        Ok((parts.concat(), held))
+        Ok((gathered.whole(), held))
     }
 
     /// Lets a body that is a little too large come to its end before it is refused: who still sends does not read the
