@@ -41,7 +41,9 @@ impl Service {
                 tokio::spawn(async move {
                     while let Some((head, body)) = read(&mut stream).await {
                         kept.lock().unwrap().push((head.clone(), body.clone()));
-                        let text = answer(&head, &body);
+                        let answer = answer.clone();
+                        // Off the threads that the host runs on: a service that is slow is not a host that is.
+                        let text = tokio::task::spawn_blocking(move || answer(&head, &body)).await.unwrap();
                         if text.is_empty() || stream.write_all(text.as_bytes()).await.is_err() {
                             break;
                         }

@@ -18,6 +18,8 @@ use tower_service::Service as _;
 
 /// How long the headers of a request may take.
 const SLOWEST_HEADERS: Duration = Duration::from_secs(15);
+/// The most that is read ahead on a connection, headers included, in bytes.
+const READ_AHEAD: usize = 64 << 10;
 /// How many connections are open at once.
 const CONNECTIONS: usize = 512;
 /// How long a connection may take over a request, or send none, before it gives its place to another where all are
@@ -130,6 +132,7 @@ pub(crate) async fn listen(listener: TcpListener, routes: Router, stop: impl Fut
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(SLOWEST_HEADERS)
+            .max_buf_size(READ_AHEAD)
             .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tokio::spawn(async move {

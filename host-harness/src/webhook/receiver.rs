@@ -57,12 +57,6 @@ impl Default for Bounds {
     }
 }
 
-/// The length of a body for which memory is made ready before it has come.
-const USUAL_BODY: usize = 64 << 10;
-
-/// By how much the memory of a larger one grows.
-const GROWTH: usize = 256 << 10;
-
 /// Headers that are never passed on: they may hold credentials of somebody.
 const NEVER_PASSED_ON: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
@@ -170,18 +164,17 @@ impl Receiver {
         if announced.is_some_and(|length| length > self.bounds.largest_body) {
             return Err(self.too_large(body, 0).await);
         }
-        // What is announced is believed only as far as a usual delivery goes.
-        let mut bytes = Vec::with_capacity(announced.unwrap_or_default().min(USUAL_BODY));
+        // Small parts until all is there: memory for a large one that never comes whole would stay with the allocator.
+        let (mut parts, mut length) = (Vec::new(), 0);
         let mut held: Option<OwnedSemaphorePermit> = None;
         while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else {
                 return Err((StatusCode::BAD_REQUEST, "the body broke off\n").into_response());
             };
             let Ok(data) = frame.into_data() else { continue };
-            if bytes.len() + data.len() > self.bounds.largest_body {
-                let had = bytes.len();
-                drop((bytes, held));
-                return Err(self.too_large(body, had).await);
+            if length + data.len() > self.bounds.largest_body {
+                drop((parts, held));
+                return Err(self.too_large(body, length).await);
             }
             let kib = u32::try_from(data.len().div_ceil(1024)).unwrap_or(u32::MAX);
             let permit = Arc::clone(&self.memory).try_acquire_many_owned(kib).map_err(|_| come_back())?;
@@ -189,13 +182,10 @@ impl Receiver {
                 Some(held) => held.merge(permit),
                 none => *none = Some(permit),
             }
-            if bytes.capacity() - bytes.len() < data.len() {
-                // Not twice as much each time, as a vector would: what is held is what was counted.
-                bytes.reserve_exact(data.len().max(GROWTH));
-            }
-            bytes.extend_from_slice(&data);
+            length += data.len();
+            parts.push(data);
         }
-        Ok((bytes, held))
+        Ok((parts.concat(), held))
     }
 
     /// Lets a body that is a little too large come to its end before it is refused: who still sends does not read the
