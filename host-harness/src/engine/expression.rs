@@ -333,7 +333,7 @@ fn steps_named(expression: &IdedExpr) -> BTreeSet<String> {
     names
 }
 
-/// The names on the way to a member: `event.thing["name"]`.
+/// The names on the way to a member: `event.beacon["name"]`.
 fn path_of(expression: &IdedExpr) -> Option<Vec<String>> {
     let (operand, name) = match &expression.expr {
         Expr::Ident(name) => return Some(vec![name.clone()]),

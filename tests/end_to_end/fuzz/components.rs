@@ -81,6 +81,8 @@ struct Tally {
     loaded: u64,
     calls: u64,
     faults: u64,
+    /// Why the last one was refused that did not come as far as being called.
+    refused: String,
 }
 
 fn short() -> Limits {
@@ -97,7 +99,10 @@ fn try_out(plugins: &Plugins, path: &Path, tally: &mut Tally) -> Result<(), Stri
             tally.faults += 1;
             return internal(&fault);
         }
-        Err(_) => return Ok(()),
+        Err(refusal) => {
+            tally.refused = refusal.to_string();
+            return Ok(());
+        }
     };
     tally.loaded += 1;
     call_all(&plugin, tally)
@@ -184,13 +189,14 @@ fn s8_random_components_never_bring_the_host_down() {
         "no panic, abort or leak",
         format!(
             "{} made, {} loaded, {} calls with {} faults in {seconds} s; {} findings; memory +{grown} MiB, {left_open} \
-             descriptors left open (seed {seed}) {}",
+             descriptors left open (seed {seed}) {}; last refusal: {}",
             tally.made,
             tally.loaded,
             tally.calls,
             tally.faults,
             findings.len(),
-            findings.join("; ")
+            findings.join("; "),
+            tally.refused
         ),
         findings.is_empty() && tally.calls > 0 && grown <= 64 && left_open <= 8,
     );

@@ -47,6 +47,7 @@ fn config(shape: Vec<u8>) -> Config {
         gc_enabled: false,
         max_instructions: 2_000,
         memory64_enabled: false,
+        reference_types_enabled: false,
         relaxed_simd_enabled: false,
         threads_enabled: false,
         wide_arithmetic_enabled: false,
