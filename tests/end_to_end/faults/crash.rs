@@ -167,6 +167,8 @@ struct Fate {
     runs: usize,
     done: usize,
     reported: usize,
+    /// The state that is neither.
+    other: String,
 }
 
 fn fates(db: &Connection) -> HashMap<String, Fate> {
@@ -182,7 +184,7 @@ fn fates(db: &Connection) -> HashMap<String, Fate> {
         match state.as_deref() {
             Some("done") => fate.done += 1,
             Some("uncertain" | "failed") => fate.reported += 1,
-            _ => {}
+            other => other.unwrap_or_default().clone_into(&mut fate.other),
         }
         fate.runs += usize::from(state.is_some());
     }
@@ -220,13 +222,15 @@ fn crash(plan: &Plan) {
         .count();
     let (fates, comments) = (fates(&db), comments(&stage));
     let none = Fate::default();
-    let (mut lost, mut twice, mut unreported, mut uncertain) = (lost_deliveries, 0, 0, 0);
+    let (mut lost, mut twice, mut unreported, mut uncertain) = (lost_deliveries, 0, Vec::new(), 0);
     for (issue, comments) in &comments {
         let fate = fates.get(issue).unwrap_or(&none);
         lost += usize::from(fate.runs == 0);
         twice += usize::from(fate.runs > 1 || *comments > 1);
         // Done means that the comment is there; anything else has to be told.
-        unreported += usize::from(fate.runs == 1 && fate.reported == 0 && (fate.done != 1 || *comments != 1));
+        if fate.runs == 1 && fate.reported == 0 && (fate.done != 1 || *comments != 1) {
+            unreported.push(format!("{issue}: {comments} comments, {} done {}", fate.done, fate.other));
+        }
         uncertain += fate.reported;
     }
     let alarms = count(&db, "SELECT count(*) FROM alarm WHERE code IN ('host.run-uncertain', 'host.run-failed')");
@@ -235,12 +239,14 @@ fn crash(plan: &Plan) {
         &format!("{} kills (SIGKILL) during {} deliveries, seed {}", plan.kills, sent.len(), plan.seed),
         "lost acknowledged = 0; duplicate starts = 0; unreported = 0; not acknowledged → sent again",
         format!(
-            "lost acknowledged {lost}; duplicate starts {twice}; unreported {unreported}; {again} sent again, \
-             {unacknowledged} never acknowledged; {uncertain} interrupted steps reported as uncertain ({alarms} alarms)"
+            "lost acknowledged {lost}; duplicate starts {twice}; unreported {}; {again} sent again, \
+             {unacknowledged} never acknowledged; {uncertain} interrupted steps reported as uncertain ({alarms} alarms){}",
+            unreported.len(),
+            unreported.iter().take(3).map(|one| format!("; {one}")).collect::<String>()
         ),
         sent.len() >= plan.deliveries
             && comments.len() >= plan.deliveries
-            && lost + twice + unreported + unacknowledged == 0
+            && lost + twice + unreported.len() + unacknowledged == 0
             && alarms >= uncertain,
     );
 }
