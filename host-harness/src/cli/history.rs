@@ -86,7 +86,7 @@ impl Events {
                 Ok(0)
             }
             EventsCommand::Show(Id { id }) => {
-                let event = host.store().event(&id)?.ok_or_else(|| {
+                let event = host.store().event_called(&id)?.ok_or_else(|| {
                     let message = format!("there is no event `{id}`");
                     HostError::bad_input("event-unknown", message, "`harness events list` lists them.")
                 })?;

@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::subscriptions::{contract_subscription, is_delivered};
 use super::{Host, HostError, off_thread};
-use crate::clock::new_id;
 use crate::engine::FlowStart;
 use crate::observe::{TraceId, event_of_poll};
 use crate::plugin::CardKind;
@@ -150,7 +149,7 @@ impl Host {
                 subscriptions.iter().filter(|kept| kept.card == one.card && one.subscriptions.contains(&kept.id));
             for subscription in matched {
                 let (id, delivery) = match brought {
-                    Brought::Delivery(delivery) => (new_id(&*self.clock), Some(delivery.to_owned())),
+                    Brought::Delivery(delivery) => (self.next_id(), Some(delivery.to_owned())),
                     Brought::Poll(poll) => (event_of_poll(poll, events.len()), None),
                 };
                 let event = StoredEvent {
@@ -191,7 +190,7 @@ impl Host {
         let text = |name: &str| extra.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         let account = connection.identity.as_ref().map(|identity| identity.account.as_str());
         NewRun {
-            id: new_id(&*self.clock),
+            id: self.next_id(),
             flow: flow.name.clone(),
             connection: flow.steps.first().map(|step| step.connection.clone()).unwrap_or_default(),
             order_key: order.as_ref().map(|(key, _)| key.clone()),

@@ -37,7 +37,7 @@ pub use subscriptions::{Ensuring, NewSubscription};
 pub(crate) use subscriptions::{check_filter, is_delivered};
 pub use troubles::DeliveryTroubles;
 
-use crate::clock::{SharedClock, new_id};
+use crate::clock::{Series, SharedClock, new_id};
 use crate::egress::Network;
 use crate::observe::Metrics;
 use crate::plugin::{Compiler, Limits, Plugin, Plugins};
@@ -54,6 +54,7 @@ pub struct Host {
     pub(crate) clock: SharedClock,
     pub(crate) limits: Limits,
     pub(crate) id: String,
+    ids: Series,
     sessions: sessions::Sessions,
     network: Network,
     plugins: Plugins,
@@ -90,6 +91,7 @@ impl Host {
             clock,
             limits,
             id,
+            ids: Series::default(),
             sessions: sessions::Sessions::default(),
             network,
             plugins,
@@ -97,6 +99,11 @@ impl Host {
             ensuring: Default::default(),
             activity: Mutex::default(),
         })
+    }
+
+    /// An id for what is kept in great numbers.
+    pub(crate) fn next_id(&self) -> String {
+        self.ids.next(&*self.clock)
     }
 
     /// Loads a component, once per process. The first load of a component on a machine compiles it.

@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::{Host, HostError, off_thread};
-use crate::clock::new_id;
 use crate::engine::flow::{CompiledFlow, Flow};
 use crate::store::{Again, Cancelled, StoredRun, StoredStep};
 
@@ -97,7 +96,7 @@ impl Host {
         }
         let flow = self.definition_of(run, retry.definition.as_ref())?;
         let definition = retry.definition.as_ref().map(|_| written(&flow)).transpose()?;
-        let new = new_id(&*self.clock);
+        let new = self.next_id();
         let first = flow.steps.first();
         let connection = first.map(|step| step.connection.as_str()).unwrap_or_default();
         let now = self.clock.now_ms();

@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, params};
 use serde_json::Value;
 
 use super::meta::{Alarm, raise_in};
+use super::subscriptions::proving_version;
 use super::{Store, StoreError, json_column};
 use crate::clock::EpochMs;
 
@@ -72,12 +73,17 @@ impl Store {
         self.write(|transaction| keep_in(transaction, new))
     }
 
-    /// Keeps many at once, with one sync: all of them or none.
-    pub fn keep_deliveries<'a>(
+    /// Keeps many at once, with one sync: all of them or none. Each comes with the version of what was registered when
+    /// it was proved; where that was changed since it is not kept, and none stands in its place.
+    pub fn keep_proved<'a>(
         &self,
-        new: impl IntoIterator<Item = &'a StoredDelivery>,
-    ) -> Result<Vec<Kept>, StoreError> {
-        self.write(|transaction| new.into_iter().map(|one| keep_in(transaction, one)).collect())
+        new: impl IntoIterator<Item = (u64, &'a StoredDelivery)>,
+    ) -> Result<Vec<Option<Kept>>, StoreError> {
+        self.write(|transaction| {
+            let now = proving_version(transaction)?;
+            let keep = |(version, one)| if version == now { keep_in(transaction, one).map(Some) } else { Ok(None) };
+            new.into_iter().map(keep).collect()
+        })
     }
 
     /// How many deliveries wait to be processed, counted up to `most`.

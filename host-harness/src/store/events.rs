@@ -89,6 +89,10 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredEvent> {
     })
 }
 
+pub(super) fn event_by_id() -> String {
+    format!("SELECT {COLUMNS} FROM event WHERE id = ?1")
+}
+
 impl Store {
     /// Keeps what was brought, starts the runs, and marks the delivery as done or moves the cursor: all or
     /// nothing. Answers how many of the events were new.
@@ -153,10 +157,18 @@ impl Store {
         })
     }
 
-    /// One event, by the host's id or the connector's.
+    /// One event, by the host's id.
     pub fn event(&self, id: &str) -> Result<Option<StoredEvent>, StoreError> {
+        self.read(|db| Ok(db.prepare_cached(&event_by_id())?.query_row([id], from_row).optional()?))
+    }
+
+    /// One event, by the host's id or the connector's. Looks through all events where the host knows no such id.
+    pub fn event_called(&self, id: &str) -> Result<Option<StoredEvent>, StoreError> {
+        if let Some(event) = self.event(id)? {
+            return Ok(Some(event));
+        }
         self.read(|db| {
-            let sql = format!("SELECT {COLUMNS} FROM event WHERE id = ?1 OR event_id = ?1 ORDER BY rowid LIMIT 1");
+            let sql = format!("SELECT {COLUMNS} FROM event WHERE event_id = ?1 ORDER BY rowid LIMIT 1");
             Ok(db.prepare_cached(&sql)?.query_row([id], from_row).optional()?)
         })
     }

@@ -128,7 +128,7 @@ impl Store {
     /// A number that grows with every change of what deliveries are proved with: connections, endpoints, registrations,
     /// secrets.
     pub fn proving_version(&self) -> Result<u64, StoreError> {
-        self.read(|db| Ok(db.prepare_cached("SELECT version FROM proving")?.query_row([], |row| row.get(0))?))
+        self.read(proving_version)
     }
 
     /// Counts a delivery whose proof did not hold, and why.
@@ -193,4 +193,8 @@ fn endpoint(row: &Row<'_>) -> rusqlite::Result<Endpoint> {
         last_refusal: refused_at.zip(row.get(4)?),
         registering_until_ms: row.get(5)?,
     })
+}
+
+pub(super) fn proving_version(db: &rusqlite::Connection) -> Result<u64, StoreError> {
+    Ok(db.prepare_cached("SELECT version FROM proving")?.query_row([], |row| row.get(0))?)
 }

@@ -1,5 +1,6 @@
 //! Where each callback leads: its connection, and what proves its deliveries. Read from the store once, and again when
-//! something of it changed.
+//! something of it changed. Whether it did is asked of the store when a delivery is kept, in the same transaction, or
+//! before one is refused: a look for each delivery would cost as much as keeping it does.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,6 +14,8 @@ use crate::vault::Secret;
 /// One callback.
 #[derive(Debug)]
 pub(super) struct Callback {
+    /// Of what proves deliveries when this was read.
+    pub(super) version: u64,
     pub(super) endpoint: Endpoint,
     pub(super) connection: StoredConnection,
     pub(super) plugin: Plugin,
@@ -33,20 +36,37 @@ struct Known {
 }
 
 impl Callbacks {
-    /// The callback of a token; none where there is none.
+    /// The callback of a token as it is known, which may be past; none where there is none.
     pub(super) async fn find(&self, host: &Host, token: &str) -> Result<Option<Arc<Callback>>, HostError> {
         let token = hashed(token.as_bytes());
-        // The version is read first: what changes while the rest is read is read again next time.
-        let version = host.store().proving_version()?;
-        {
-            let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-            if known.version == version
-                && let Some(callback) = known.by_token.get(&token)
-            {
-                return Ok(Some(Arc::clone(callback)));
+        let known = self.known(&token);
+        if known.is_some() { Ok(known) } else { self.read(host, token).await }
+    }
+
+    /// The callback of a token as it is now.
+    pub(super) async fn find_anew(&self, host: &Host, token: &str) -> Result<Option<Arc<Callback>>, HostError> {
+        let token = hashed(token.as_bytes());
+        match self.known(&token) {
+            Some(known) if known.is_current(host)? => Ok(Some(known)),
+            Some(_) => {
+                let found = self.read(host, token.clone()).await?;
+                if found.is_none() {
+                    self.0.write().unwrap_or_else(PoisonError::into_inner).by_token.remove(&token);
+                }
+                Ok(found)
             }
+            None => self.read(host, token).await,
         }
-        let Some(callback) = read(host, &token).await? else { return Ok(None) };
+    }
+
+    fn known(&self, token: &str) -> Option<Arc<Callback>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).by_token.get(token).cloned()
+    }
+
+    async fn read(&self, host: &Host, token: String) -> Result<Option<Arc<Callback>>, HostError> {
+        // The version is read first: what changes while the rest is read is read again next time.
+        let version = off_thread(|| host.store().proving_version())?;
+        let Some(callback) = read(host, &token, version).await? else { return Ok(None) };
         let callback = Arc::new(callback);
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if known.version != version {
@@ -57,7 +77,14 @@ impl Callbacks {
     }
 }
 
-async fn read(host: &Host, token: &str) -> Result<Option<Callback>, HostError> {
+impl Callback {
+    /// Whether nothing that proves deliveries was changed since this was read.
+    pub(super) fn is_current(&self, host: &Host) -> Result<bool, HostError> {
+        Ok(off_thread(|| host.store().proving_version())? == self.version)
+    }
+}
+
+async fn read(host: &Host, token: &str, version: u64) -> Result<Option<Callback>, HostError> {
     let Some(endpoint) = off_thread(|| host.store().endpoint_by_token_hash(token))? else { return Ok(None) };
     let Some(connection) = off_thread(|| host.store().connection_by_id(&endpoint.connection))? else {
         return Ok(None);
@@ -69,7 +96,7 @@ async fn read(host: &Host, token: &str) -> Result<Option<Callback>, HostError> {
         let secret = off_thread(|| host.proof_secret(&connection, &registration.proof))?;
         proofs.push((registration.clone(), secret));
     }
-    Ok(Some(Callback { endpoint, connection, plugin, registrations, proofs }))
+    Ok(Some(Callback { version, endpoint, connection, plugin, registrations, proofs }))
 }
 
 /// Several registrations may share one callback: one that proves more is never passed over for one that proves nothing.

@@ -11,8 +11,17 @@ use crate::store::{Alarm, Kept, StoredDelivery};
 /// The most deliveries in one transaction.
 const AT_ONCE: usize = 256;
 
-/// A delivery on its way to the disk.
-type Waiting = (StoredDelivery, oneshot::Sender<Result<Kept, HostError>>);
+/// A delivery on its way to the disk, with the version of what proved it.
+type Waiting = (u64, StoredDelivery, oneshot::Sender<Result<Outcome, HostError>>);
+
+/// What became of a delivery.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It is on disk.
+    Kept(Kept),
+    /// What proved it was changed meanwhile. It is not kept, and has to be proved anew. Its body.
+    Past(Vec<u8>),
+}
 
 /// The way to the disk.
 #[derive(Debug, Clone)]
@@ -32,8 +41,8 @@ impl Intake {
         Self { queue }
     }
 
-    /// Keeps a delivery; it is on disk when this returns `Ok`.
-    pub(super) async fn keep(&self, delivery: StoredDelivery) -> Result<Kept, HostError> {
+    /// Keeps a delivery that was proved by what is registered at this version; it is on disk when it is answered so.
+    pub(super) async fn keep(&self, version: u64, delivery: StoredDelivery) -> Result<Outcome, HostError> {
         let (told, tell) = oneshot::channel();
         let overrun = |_| {
             HostError::other(
@@ -42,7 +51,7 @@ impl Intake {
                 "Nothing: they come again.",
             )
         };
-        self.queue.try_send((delivery, told)).map_err(overrun)?;
+        self.queue.try_send((version, delivery, told)).map_err(overrun)?;
         tell.await.unwrap_or_else(|_| {
             Err(HostError::other("intake", "the thread that keeps deliveries ended", "Start the program again."))
         })
@@ -60,14 +69,17 @@ fn keep_all(host: &Host, mut deliveries: mpsc::Receiver<Waiting>) {
     let (mut batch, mut replies) = (Vec::with_capacity(AT_ONCE), Vec::with_capacity(AT_ONCE));
     while let Some(first) = deliveries.blocking_recv() {
         let mut next = Some(first);
-        while let Some((delivery, reply)) = next {
-            batch.push(delivery);
+        while let Some((version, delivery, reply)) = next {
+            batch.push((version, delivery));
             replies.push(reply);
             next = if batch.len() < AT_ONCE { deliveries.try_recv().ok() } else { None };
         }
-        match host.store().keep_deliveries(&batch) {
+        match host.store().keep_proved(batch.iter().map(|(version, delivery)| (*version, delivery))) {
             Ok(kept) => {
-                replies.drain(..).zip(kept).for_each(|(reply, kept)| drop(reply.send(Ok(kept))));
+                for ((reply, kept), (_, delivery)) in replies.drain(..).zip(kept).zip(batch.drain(..)) {
+                    // A sender that has gone away comes again.
+                    drop(reply.send(Ok(kept.map_or_else(|| Outcome::Past(delivery.body), Outcome::Kept))));
+                }
                 if let Some(refused) = refused.take() {
                     tell(host, &refused);
                 }

@@ -67,13 +67,16 @@ pub fn is_supported(proof: &Proof) -> bool {
         Proof::Jwt(jwt) => {
             !jwt.algorithms.is_empty() && jwt.algorithms.iter().all(|name| hmac_algorithm(name).is_some())
         }
-        Proof::Mac(mac) => {
-            mac.signed.iter().any(|part| matches!(part, SignedPart::RawBody))
-                && mac.timestamp.as_ref().is_none_or(|stamp| mac.signed.iter().any(|part| same(part, &stamp.part)))
-        }
+        Proof::Mac(mac) => is_sound(mac),
         Proof::Signature(signature) => public_key(&signature.key).is_some(),
         Proof::Token(_) | Proof::Authenticate | Proof::None => true,
     }
+}
+
+/// Whether all that counts is signed: the body, and the time where there is one.
+fn is_sound(mac: &Mac) -> bool {
+    mac.signed.iter().any(|part| matches!(part, SignedPart::RawBody))
+        && mac.timestamp.as_ref().is_none_or(|stamp| mac.signed.iter().any(|part| same(part, &stamp.part)))
 }
 
 /// Where the secret of a proof is kept; none for proofs without one.
@@ -112,7 +115,7 @@ pub fn prove(proof: &Proof, incoming: &Incoming<'_>, secret: Option<&[u8]>, now:
 }
 
 fn prove_mac(mac: &Mac, incoming: &Incoming<'_>, secret: &[u8], now: EpochMs) -> Result<Stripped, Refusal> {
-    if !is_supported(&Proof::Mac(mac.clone())) {
+    if !is_sound(mac) {
         return Err(Refusal::Unsupported);
     }
     let value = only_header(incoming, &mac.header)?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -19,7 +20,7 @@ use tracing::Instrument as _;
 use super::callbacks::{Callback, Callbacks};
 use super::gathered::Gathered;
 use super::handshake;
-use super::intake::Intake;
+use super::intake::{Intake, Outcome};
 use super::listen::Seat;
 use super::proof::{self, Incoming, Refusal, Stripped};
 use super::room::{Room, RoomBounds};
@@ -60,6 +61,17 @@ impl Default for Bounds {
 
 /// Headers that are never passed on: they may hold credentials of somebody.
 const NEVER_PASSED_ON: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+
+/// How often what is registered may change while one delivery is taken in.
+const MOST_CHANGES: u32 = 4;
+
+/// What became of a delivery.
+enum Taken {
+    /// The answer to its sender.
+    Answered(Response),
+    /// What is registered was changed meanwhile: it is to be looked at anew. Its body.
+    Past(Vec<u8>),
+}
 
 /// What the routes share.
 #[derive(Debug)]
@@ -112,6 +124,10 @@ async fn below_token(
     receiver.deliver(&token, &last, request).await
 }
 
+fn nothing_here() -> Response {
+    (StatusCode::NOT_FOUND, "there is nothing here\n").into_response()
+}
+
 fn come_back() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "30")], "come back later\n").into_response()
 }
@@ -126,7 +142,7 @@ impl Receiver {
         // The address is checked before the body is read: strangers cost no memory.
         let callback = match self.callbacks.find(&self.host, token).await {
             Ok(Some(callback)) => callback,
-            Ok(None) => return (StatusCode::NOT_FOUND, "there is nothing here\n").into_response(),
+            Ok(None) => return nothing_here(),
             Err(error) => return internal("", &error),
         };
         if !self.room.is_there(&self.host) {
@@ -148,11 +164,32 @@ impl Receiver {
         }
         // Only whole ones take a place, so that slow senders hold up nobody.
         let Ok(_slot) = self.slots.try_acquire() else { return come_back() };
-        let url = format!("{}/hooks/{token}", callback.endpoint.public_url);
-        match self.take_in(&callback, &url, last, &parts.uri, &parts.headers, body).await {
-            Ok(response) => response,
-            Err(error) => internal(&callback.connection.name, &error),
+        self.prove_and_keep(callback, token, last, &parts, body).await
+    }
+
+    /// Takes a delivery in by what is registered now, also where that is changed meanwhile.
+    async fn prove_and_keep(
+        &self,
+        mut callback: Arc<Callback>,
+        token: &str,
+        last: &str,
+        parts: &Parts,
+        mut body: Vec<u8>,
+    ) -> Response {
+        for _ in 0..MOST_CHANGES {
+            let url = format!("{}/hooks/{token}", callback.endpoint.public_url);
+            body = match self.take_in(&callback, &url, last, &parts.uri, &parts.headers, body).await {
+                Ok(Taken::Answered(response)) => return response,
+                Ok(Taken::Past(body)) => body,
+                Err(error) => return internal(&callback.connection.name, &error),
+            };
+            callback = match self.callbacks.find_anew(&self.host, token).await {
+                Ok(Some(callback)) => callback,
+                Ok(None) => return nothing_here(),
+                Err(error) => return internal(&callback.connection.name, &error),
+            };
         }
+        come_back()
     }
 
     async fn read(
@@ -207,7 +244,7 @@ impl Receiver {
         uri: &Uri,
         headers: &HeaderMap,
         body: Vec<u8>,
-    ) -> Result<Response, HostError> {
+    ) -> Result<Taken, HostError> {
         let host = &self.host;
         let connection = &callback.connection;
         let headers: Vec<(String, Vec<u8>)> =
@@ -216,12 +253,14 @@ impl Receiver {
         let incoming = Incoming { url, last_segment: last, query, headers: &headers, body: &body };
         let (mut proved, mut refusal) = (None, None);
         for (registration, secret) in &callback.proofs {
-            match self.prove(callback, registration, secret.as_ref(), &incoming).await? {
-                Ok(stripped) => {
+            match self.prove(callback, registration, secret.as_ref(), &incoming).await {
+                Ok(Ok(stripped)) => {
                     proved = Some(self.stripped(callback, registration, &incoming, &stripped));
                     break;
                 }
-                Err(reason) => refusal = refusal.or(Some(reason)),
+                Ok(Err(reason)) => refusal = refusal.or(Some(reason)),
+                Err(_) if !callback.is_current(host)? => return Ok(Taken::Past(body)),
+                Err(error) => return Err(error),
             }
         }
         if let Some(delivery) = proved {
@@ -229,13 +268,17 @@ impl Receiver {
             let span = delivery_span(&delivery.id);
             return self.acknowledge(callback, StoredDelivery { body, sha256, ..delivery }).instrument(span).await;
         }
+        // Nobody is refused by what was registered before.
+        if !callback.is_current(host)? {
+            return Ok(Taken::Past(body));
+        }
         if handshake::is_being_registered(&callback.endpoint, &callback.registrations, url, host.clock().now_ms()) {
-            return Ok(self.introduce(callback, &incoming).await);
+            return Ok(Taken::Answered(self.introduce(callback, &incoming).await));
         }
         let reason = refusal.unwrap_or_else(|| "nothing is registered for this connection".to_owned());
         tracing::warn!(connection = connection.name, reason, "a delivery was refused");
         off_thread(|| host.store().count_refused(&connection.id, host.clock().now_ms(), &reason))?;
-        Ok((StatusCode::UNAUTHORIZED, "the delivery is not proved\n").into_response())
+        Ok(Taken::Answered((StatusCode::UNAUTHORIZED, "the delivery is not proved\n").into_response()))
     }
 
     /// Answers a challenge. A delivery proper, whose proof is not known yet, is asked to come again.
@@ -308,7 +351,7 @@ impl Receiver {
             headers.iter().find(|(name, value)| name.eq_ignore_ascii_case(wanted) && !value.is_empty())
         });
         StoredDelivery {
-            id: new_id(&**host.clock()),
+            id: host.next_id(),
             connection: callback.connection.id.clone(),
             registration: registration.id.clone(),
             service_id: service_id.map(|(_, value)| value.clone()),
@@ -322,17 +365,23 @@ impl Receiver {
         }
     }
 
-    async fn acknowledge(&self, callback: &Callback, delivery: StoredDelivery) -> Result<Response, HostError> {
+    async fn acknowledge(&self, callback: &Callback, delivery: StoredDelivery) -> Result<Taken, HostError> {
         let (connection, plugin) = (&callback.connection, &callback.plugin);
         if plugin.manifest().deliveries.handshake {
+            if !callback.is_current(&self.host)? {
+                return Ok(Taken::Past(delivery.body));
+            }
             let answer =
                 plugin.answer(&contract(&delivery)).await.map_err(|error: CallError| HostError::from(error))?;
             if let Some(reply) = answer {
-                return Ok(handshake::response(reply));
+                return Ok(Taken::Answered(handshake::response(reply)));
             }
         }
         let id = delivery.id.clone();
-        let kept = self.intake.keep(delivery).await?;
+        let kept = match self.intake.keep(callback.version, delivery).await? {
+            Outcome::Kept(kept) => kept,
+            Outcome::Past(body) => return Ok(Taken::Past(body)),
+        };
         // From here on the delivery is on disk: only now may the sender forget it.
         match kept {
             Kept::New => {
@@ -352,7 +401,7 @@ impl Receiver {
                 );
             }
         }
-        Ok((StatusCode::OK, "taken in\n").into_response())
+        Ok(Taken::Answered((StatusCode::OK, "taken in\n").into_response()))
     }
 }
 

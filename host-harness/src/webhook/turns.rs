@@ -127,7 +127,8 @@ mod tests {
         for (connection, count) in deliveries {
             all.extend((0..*count).map(|number| delivery(connection, number)));
         }
-        store.keep_deliveries(&all).unwrap();
+        let version = store.proving_version().unwrap();
+        store.keep_proved(all.iter().map(|one| (version, one))).unwrap();
         (store, folder)
     }
 

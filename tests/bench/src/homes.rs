@@ -84,6 +84,8 @@ impl SpareHome {
         let log = std::fs::File::create(self.beside("serve.log"))?;
         let mut command = self.harness(stage);
         command.args(["serve", "--listen", "127.0.0.1:0", "--json"]).stderr(log);
+        // A year's history stays: what is measured is to have it, not to delete it.
+        command.args(["--keep-deliveries", "400days", "--keep-history", "400days", "--keep-ids", "400days"]);
         if self.beside("flows").exists() {
             command.arg("--flows").arg(self.beside("flows"));
         }

@@ -1,6 +1,7 @@
 //! Runs: whose turn it is, in which order, what a person does with them, and that a long history costs nothing.
 
 use super::*;
+use crate::store::events::event_by_id;
 use crate::store::run_steps::{HEAD_OF_LANE, NEXT_DUE, NEXT_LANE, NEXT_OF_KEY};
 
 /// An event with a run of a flow.
@@ -204,7 +205,10 @@ fn what_is_asked_all_the_time_is_answered_from_an_index() {
     let (home, store) = with_connection();
     drop(store);
     let db = Connection::open(home.path().join("harness.db")).unwrap();
-    for (sql, parameters) in [(NEXT_LANE, 2), (HEAD_OF_LANE, 4), (NEXT_DUE, 0), (NEXT_OF_KEY, 1)] {
+    let of_runs = [(NEXT_LANE, 2), (HEAD_OF_LANE, 4), (NEXT_DUE, 0), (NEXT_OF_KEY, 1)];
+    let of_runs = of_runs.map(|(sql, parameters)| (sql.to_owned(), parameters, "INDEX run_"));
+    let of_events = [(event_by_id(), 1, "INDEX sqlite_autoindex_event_1")];
+    for (sql, parameters, index) in of_runs.into_iter().chain(of_events) {
         let mut statement = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         assert_eq!(statement.parameter_count(), parameters);
         let values = vec![rusqlite::types::Value::Integer(1); parameters];
@@ -214,10 +218,7 @@ fn what_is_asked_all_the_time_is_answered_from_an_index() {
             .collect::<Result<_, _>>()
             .unwrap();
         let plan = plan.join("; ");
-        assert!(
-            plan.contains("SEARCH") && plan.contains("INDEX run_") && !plan.contains("TEMP B-TREE"),
-            "{sql}: {plan}"
-        );
+        assert!(plan.contains("SEARCH") && plan.contains(index) && !plan.contains("TEMP B-TREE"), "{sql}: {plan}");
         assert!(!plan.contains("SCAN"), "{sql}: {plan}");
     }
 }

@@ -72,13 +72,14 @@ fn w11_the_acknowledgement_does_not_wait_for_flows() {
     let sender = Sender::of(&stage, "demo", &stage.jira);
     stage.jira.fault(&json!({"match": {"path": "/rest/api/3/issue"}, "times": 0, "delay_ms": 60_000}));
     let floor = bare();
-    // A build without optimisation, or a machine that is busy otherwise, may not take so many at all: then a burst of
-    // what it can take is offered, and the figure says how many that is.
     let all_it_can = send(serving.url(), &requests(&sender, "w11-most", 1_000, 25_000), 64, None);
-    let rate = ((600.0 / all_it_can.took.as_secs_f64()) as u32).clamp(100, 2_000);
+    let most = 1_000.0 / all_it_can.took.as_secs_f64();
     // Other tests share the machine: the least disturbed of some rounds, and what a bare server does in the same one.
+    // A build without optimisation, or a machine that is busy otherwise, may not take 2,000/s at all: then the last
+    // round offers what it can take, and the figure says so.
     let mut rounds = Vec::new();
     for round in 0..4 {
+        let rate = if round == 3 && most * 0.6 < 2_000.0 { ((most * 0.6) as u32).max(100) } else { 2_000 };
         let (slow, fast) = (format!("w11-slow-{round}"), format!("w11-fast-{round}"));
         let usual = requests(&sender, &slow, 400, 25_000);
         let burst = requests(&sender, &fast, rate as usize, 25_000);
@@ -89,21 +90,26 @@ fn w11_the_acknowledgement_does_not_wait_for_flows() {
         let bounds = [floors[0] * 3, floors[1] * 3].map(|floor| floor.min(Duration::from_secs(2)));
         let bounds = [bounds[0].max(Duration::from_millis(50)), bounds[1].max(Duration::from_millis(250))];
         let met = refused == 0 && ours[0] <= bounds[0] && ours[1] <= bounds[1];
-        rounds.push((met, ours, floors, refused));
+        rounds.push((met, ours, floors, refused, rate));
         if met {
             break;
         }
     }
-    let (met, ours, floors, refused) = *rounds.last().expect("a round");
+    let (met, ours, floors, refused, rate) = *rounds.last().expect("a round");
+    let fewer = if rate < 2_000 {
+        format!(", because with all senders waiting this build took no more than {most:.0}/s here")
+    } else {
+        String::new()
+    };
     let stalled = starts(&stage) > 0;
     stage.jira.clear_faults();
     stage.jira.forget_wire();
     figure(
         "W11",
-        "200/s for 2 s and 2,000/s for 1 s (or 0.6 of what this build takes here), 25 kB each, while every flow is stalled",
+        "200/s for 2 s and 2,000/s for 1 s, 25 kB each, while every flow is stalled",
         "p99 ≤ 50 ms at 200/s, ≤ 250 ms at 2,000/s, or ≤ 3 × a bare server that keeps nothing, on the same busy machine",
         format!(
-            "p99 {} ms at 200/s (bare {}), {} ms at {rate}/s (bare {}), in round {}; {refused} refused; stalled runs there: \
+            "p99 {} ms at 200/s (bare {}), {} ms at {rate}/s (bare {}){fewer}, in round {}; {refused} refused; stalled runs there: \
              {stalled}",
             ours[0].as_millis(),
             floors[0].as_millis(),
