@@ -83,6 +83,7 @@ impl Action for CreateIssue {
         Behaviour { read_only: false, destructive: false, idempotent: false, idempotency_key: "recorded" };
     const OPTIONS: &'static [&'static str] = &["/project", "/issue-type"];
     const DYNAMIC: &'static [&'static str] = &["/project", "/issue-type"];
+    const OBJECT: Option<&'static str> = Some("/id");
     type Input = Input;
     type Output<'t> = Output;
 

@@ -57,6 +57,8 @@ pub(crate) trait Action {
     const OPTIONS: &'static [&'static str] = &[];
     /// The fields that decide the schema, as JSON Pointers.
     const DYNAMIC: &'static [&'static str] = &[];
+    /// Where in the output the lasting id stands of what the card made, as a JSON Pointer.
+    const OBJECT: Option<&'static str> = None;
     type Input: Read + JsonSchema;
     type Output<'t>: json::Write + JsonSchema;
 
@@ -141,7 +143,7 @@ const fn card<A: Action>() -> Card {
 fn entry<A: Action>() -> Value {
     let head = (A::ID, A::TITLE, A::DESCRIPTION);
     let schemas = (shape::of::<A::Input>(), shape::output::<A::Output<'_>>());
-    entry_of(head, schemas, A::sample(), (A::OPTIONS, A::DYNAMIC), A::BEHAVIOUR)
+    entry_of(head, schemas, A::sample(), (A::OPTIONS, A::DYNAMIC), A::BEHAVIOUR, A::OBJECT)
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -151,8 +153,9 @@ fn entry_of(
     (sample_input, sample_output): (Value, Value),
     (options, dynamic): (&[&str], &[&str]),
     behaviour: Behaviour,
+    object: Option<&str>,
 ) -> Value {
-    json!({
+    let mut entry = json!({
         "id": id,
         "kind": "action",
         "title": title,
@@ -168,7 +171,11 @@ fn entry_of(
             "idempotent": behaviour.idempotent,
             "idempotency-key": behaviour.idempotency_key
         }
-    })
+    });
+    if let Some(object) = object {
+        entry["object"] = json!(object);
+    }
+    entry
 }
 
 fn run<A: Action>(client: &mut Client<'_>, input: Value, state: Option<String>) -> Result<Progress, Error> {

@@ -151,6 +151,7 @@ impl Going<'_> {
             began_at_ms: self.now(),
             ended_at_ms: None,
             redone: 0,
+            object: None,
         })
     }
 
@@ -207,7 +208,9 @@ impl Going<'_> {
             return Ok(Err(self.verdict(index, step, &error)));
         }
         let key = key_of(self.run, step);
-        let repeatable = session.plugin.manifest().card(&step.card).is_some_and(is_repeatable);
+        let card = session.plugin.manifest().card(&step.card);
+        let repeatable = card.is_some_and(is_repeatable);
+        let names_object = card.and_then(|card| card.object.as_deref());
         let mut calls = 0;
         loop {
             calls += 1;
@@ -226,6 +229,9 @@ impl Going<'_> {
             match self.host.invoke(&session, &step.card, &input, step.continuation.as_deref(), key.clone()).await {
                 Ok(action::Step::Done(output)) => {
                     step.output = Some(serde_json::from_str(&output).unwrap_or(Value::String(output)));
+                    step.object = names_object
+                        .and_then(|pointer| step.output.as_ref()?.pointer(pointer)?.as_str())
+                        .map(|name| format!("{}/{name}", session.connection.id));
                     step.state = "done".into();
                     step.continuation = None;
                     step.ended_at_ms = Some(self.now());

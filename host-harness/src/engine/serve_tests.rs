@@ -146,6 +146,7 @@ async fn interrupted(bench: &Bench, action: &str, connection: &str, input: serde
         began_at_ms: 1,
         ended_at_ms: None,
         redone: 0,
+        object: None,
     };
     assert!(store.begin_step("r", &[], &step).unwrap());
 }
@@ -289,10 +290,12 @@ async fn a_month_passes_and_every_event_has_come_to_its_end_once() {
     }
     until("every run to end", || {
         bench.clock.advance(Duration::from_secs(60));
-        bench.states().iter().all(|state| state == "done")
+        // The last delivery may not have been read yet.
+        let states = bench.states();
+        states.len() == 60 && states.iter().all(|state| state == "done")
     })
     .await;
-    assert_eq!((bench.states().len(), bench.world().lit), (60, 30));
+    assert_eq!(bench.world().lit, 30);
     let keys: std::collections::HashSet<String> = bench.world().keys.iter().cloned().collect();
     assert_eq!((keys.len(), bench.world().keys.len()), (30, 50), "one key for all attempts at one piece of work");
     assert!(bench.host.store().dead_runs(9).unwrap().is_empty());

@@ -170,6 +170,9 @@ pub struct Card {
     pub sample: Value,
     /// Of an action: what a host may conclude about running it.
     pub behaviour: Option<Behaviour>,
+    /// Of an action: where in its output, as a JSON Pointer, the lasting id stands of what it made or changed.
+    #[serde(default)]
+    pub object: Option<String>,
     /// Of an event: how it can be brought.
     #[serde(default)]
     pub sources: Vec<Source>,

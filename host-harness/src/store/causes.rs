@@ -7,8 +7,6 @@ use crate::clock::EpochMs;
 
 /// How far back a run may lie whose work caused an event.
 const WINDOW_MS: EpochMs = 15 * 60 * 1000;
-/// How many runs are looked through for one whose work was the event's object.
-const MOST_RUNS: u32 = 200;
 /// How long a chain of causes is followed.
 const LONGEST_CHAIN: usize = 64;
 /// How often a flow may run within one chain of causes.
@@ -31,28 +29,21 @@ impl Origin {
 }
 
 /// The run whose work an event of our own account seems to come from: the last one that an event of the same object
-/// started, or one of whose steps came to that object.
+/// started, or one of whose steps made or changed that object.
 pub(super) fn cause_of(db: &Connection, origin: &Origin, now: EpochMs) -> Result<Option<String>, StoreError> {
-    let (true, Some((_, name)), Some(kept)) = (origin.ours, &origin.object, origin.kept()) else { return Ok(None) };
+    let (true, Some(object)) = (origin.ours, origin.kept()) else { return Ok(None) };
     let since = now.saturating_sub(WINDOW_MS);
-    let same_object = db
-        .prepare_cached(
-            "SELECT id FROM run WHERE object = ?1 AND created_at_ms >= ?2 AND state NOT IN ('skipped', 'pending') \
-             ORDER BY object DESC, created_at_ms DESC, rowid DESC LIMIT 1",
-        )?
-        .query_row(params![kept, since], |row| row.get(0))
-        .optional()?;
-    if same_object.is_some() {
-        return Ok(same_object);
+    let started = "SELECT id FROM run WHERE object = ?1 AND created_at_ms >= ?2 AND state NOT IN ('skipped', 'pending') \
+                   ORDER BY object DESC, created_at_ms DESC, rowid DESC LIMIT 1";
+    let worked =
+        "SELECT run FROM step WHERE object = ?1 AND began_at_ms >= ?2 ORDER BY object, began_at_ms DESC LIMIT 1";
+    for sql in [started, worked] {
+        let found = db.prepare_cached(sql)?.query_row(params![object, since], |row| row.get(0)).optional()?;
+        if found.is_some() {
+            return Ok(found);
+        }
     }
-    let named = serde_json::Value::from(name.as_str()).to_string();
-    Ok(db
-        .prepare_cached(
-            "SELECT recent.id FROM (SELECT id FROM run WHERE created_at_ms >= ?1 ORDER BY created_at_ms DESC LIMIT ?2) \
-             AS recent JOIN step ON step.run = recent.id WHERE instr(step.output, ?3) > 0 LIMIT 1",
-        )?
-        .query_row(params![since, MOST_RUNS, named], |row| row.get(0))
-        .optional()?)
+    Ok(None)
 }
 
 /// Whether a flow that this run started again has run as often as it may within one chain of causes.

@@ -73,6 +73,8 @@ pub struct StoredStep {
     pub ended_at_ms: Option<EpochMs>,
     /// How often a person had it done anew after it had failed.
     pub redone: u32,
+    /// What it made or changed: the connection's id, and the connector's name of it.
+    pub object: Option<String>,
 }
 
 /// Which runs are meant; what is none means any.
@@ -128,6 +130,7 @@ fn step(row: &Row<'_>) -> rusqlite::Result<StoredStep> {
         began_at_ms: row.get(10)?,
         ended_at_ms: row.get(11)?,
         redone: row.get(12)?,
+        object: row.get(13)?,
     })
 }
 
@@ -204,7 +207,7 @@ impl Store {
         self.read(|db| {
             let mut statement = db.prepare_cached(
                 "SELECT position, id, card, connection, state, input, continuation, output, failure, attempts, \
-                 began_at_ms, ended_at_ms, redone FROM step WHERE run = ?1 ORDER BY position",
+                 began_at_ms, ended_at_ms, redone, object FROM step WHERE run = ?1 ORDER BY position",
             )?;
             let rows = statement.query_map([run], step)?.collect::<Result<_, _>>()?;
             Ok(rows)
@@ -215,7 +218,8 @@ impl Store {
 pub(super) fn put_step(db: &rusqlite::Connection, run: &str, step: &StoredStep) -> Result<(), StoreError> {
     let mut statement = db.prepare_cached(
         "INSERT OR REPLACE INTO step (run, position, id, card, connection, state, input, continuation, output, \
-         failure, attempts, began_at_ms, ended_at_ms, redone) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
+         failure, attempts, began_at_ms, ended_at_ms, redone, object) \
+         VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)",
     )?;
     statement.execute(params![
         run,
@@ -231,7 +235,8 @@ pub(super) fn put_step(db: &rusqlite::Connection, run: &str, step: &StoredStep) 
         step.attempts,
         step.began_at_ms,
         step.ended_at_ms,
-        step.redone
+        step.redone,
+        step.object
     ])?;
     Ok(())
 }

@@ -59,6 +59,10 @@ impl Default for Bounds {
     }
 }
 
+/// How much of a body that goes nowhere is let come to its end, in bytes, and for how long.
+const LITTLE: usize = 64 << 10;
+const STRANGERS: Duration = Duration::from_secs(1);
+
 /// Headers that are never passed on: they may hold credentials of somebody.
 const NEVER_PASSED_ON: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
@@ -137,12 +141,25 @@ fn internal(connection: &str, error: &HostError) -> Response {
     come_back()
 }
 
+/// Lets a body come to its end, but for more than `most` bytes, and keeps nothing of it.
+async fn read_off(mut body: Body, most: usize) {
+    let mut left = most;
+    while let Some(Ok(frame)) = body.frame().await {
+        let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) else { break };
+        left = rest;
+    }
+}
+
 impl Receiver {
     async fn deliver(&self, token: &str, last: &str, request: Request<Body>) -> Response {
         // The address is checked before the body is read: strangers cost no memory.
         let callback = match self.callbacks.find(&self.host, token).await {
             Ok(Some(callback)) => callback,
-            Ok(None) => return nothing_here(),
+            Ok(None) => {
+                // Who still sends does not read the answer.
+                let _ = tokio::time::timeout(STRANGERS, read_off(request.into_body(), LITTLE)).await;
+                return nothing_here();
+            }
             Err(error) => return internal("", &error),
         };
         if !self.room.is_there(&self.host) {
@@ -227,12 +244,8 @@ impl Receiver {
 
     /// Lets a body that is a little too large come to its end before it is refused: who still sends does not read the
     /// answer.
-    async fn too_large(&self, mut body: Body, had: usize) -> Response {
-        let mut left = (self.bounds.largest_body + self.bounds.largest_body / 4).saturating_sub(had);
-        while let Some(Ok(frame)) = body.frame().await {
-            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, bytes::Bytes::len)) else { break };
-            left = rest;
-        }
+    async fn too_large(&self, body: Body, had: usize) -> Response {
+        read_off(body, (self.bounds.largest_body + self.bounds.largest_body / 4).saturating_sub(had)).await;
         (StatusCode::PAYLOAD_TOO_LARGE, [(header::CONNECTION, "close")], "the body is too large\n").into_response()
     }
 

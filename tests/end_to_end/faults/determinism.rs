@@ -102,16 +102,17 @@ fn s10_the_same_call_takes_the_same_steps_to_the_same_answer() {
         let came = wait_for(plugin.invoke(&access, &call, card, &input.to_string(), None));
         (format!("{came:?}"), recorder.snapshot().fuel)
     };
-    let (mut done, mut odd) = (0, Vec::new());
+    let (mut done, mut spread, mut odd) = (0, 0, Vec::new());
     for card in &cards {
         // The first time Jira itself is asked, and changed.
         run(&card.id, &card.sample["input"]);
         let came = [(); TIMES].map(|()| run(&card.id, &card.sample["input"]));
         done += usize::from(came[0].0.starts_with("Ok("));
         // When an answer arrives is not in our hands: a guest that looks too early waits, which takes a few steps more.
-        let fuels: Vec<_> = came.iter().filter_map(|(_, fuel)| *fuel).collect();
-        let agree = fuels.iter().map(|one| fuels.iter().filter(|other| one == *other).count()).max();
-        if came.iter().any(|(output, _)| *output != came[0].0) || agree < Some(TIMES / 2 + 1) {
+        let fuels = came.each_ref().map(|(_, fuel)| fuel.unwrap_or_default());
+        let (least, most) = (fuels.iter().min().copied().unwrap_or(0), fuels.iter().max().copied().unwrap_or(0));
+        spread = spread.max(most - least);
+        if came.iter().any(|(output, _)| *output != came[0].0) || least == 0 || (most - least) * 100 > least {
             odd.push(format!("{}: {came:?}", card.id));
         }
     }
@@ -133,7 +134,7 @@ fn s10_the_same_call_takes_the_same_steps_to_the_same_answer() {
         "the sample of every action card, deliveries and `describe`, again and again in the same circumstances",
         "same output and same fuel: 100 %",
         format!(
-            "{} action cards ({done} done), {TIMES} times each: same output, most with the same fuel, the rest waited once; \
+            "{} action cards ({done} done), {TIMES} times each: same output, fuel within {spread} (waiting for an answer takes some); \
              {offline} calls without a request: same output and fuel; {} differ {}",
             cards.len(),
             odd.len(),

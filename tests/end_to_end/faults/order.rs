@@ -75,6 +75,7 @@ fn step(state: &str, at: u64) -> StoredStep {
         began_at_ms: at,
         ended_at_ms: None,
         redone: 0,
+        object: None,
     }
 }
 

@@ -45,12 +45,13 @@ CREATE TABLE step_new (
     began_at_ms INTEGER NOT NULL,
     ended_at_ms INTEGER,
     redone      INTEGER NOT NULL,              -- how often a person had it done anew: part of its idempotency key
+    object      TEXT,                          -- what it made or changed: connection and the connector's name of it
     PRIMARY KEY (run, position)
 ) STRICT;
 
 INSERT INTO step_new
 SELECT run, position, id, card, connection, state, input, continuation, output, failure, attempts, began_at_ms,
-       ended_at_ms, 0
+       ended_at_ms, 0, NULL
 FROM step;
 
 DROP TABLE step;
@@ -67,6 +68,7 @@ CREATE INDEX run_running ON run (created_at_ms) WHERE state = 'running';
 CREATE INDEX run_dead ON run (created_at_ms) WHERE state IN ('failed', 'uncertain');
 CREATE INDEX run_order ON run (order_key, time_ms) WHERE order_key IS NOT NULL;
 CREATE INDEX run_object ON run (object, created_at_ms) WHERE object IS NOT NULL;
+CREATE INDEX step_object ON step (object, began_at_ms) WHERE object IS NOT NULL;
 CREATE INDEX run_again ON run (again_of) WHERE again_of IS NOT NULL;
 -- Those of 0002 went with the table.
 CREATE INDEX run_of_event ON run (event);

@@ -48,6 +48,7 @@ fn step(state: &str) -> StoredStep {
         began_at_ms: 1,
         ended_at_ms: None,
         redone: 0,
+        object: None,
     }
 }
 
@@ -156,6 +157,24 @@ fn a_dead_run_goes_on_is_done_anew_or_is_given_up() {
 }
 
 #[test]
+fn what_a_step_made_leads_back_to_its_run_and_nothing_else_does() {
+    let (_home, store) = with_connection();
+    let ours = |id: &str, object: &str| {
+        let mut new = start("round", id, 10, None);
+        let origin = Origin { object: Some(("c1".into(), object.into())), ours: true };
+        new.run = new.run.map(|run| NewRun { origin, ..run });
+        new
+    };
+    keep(&store, &[ours("r1", "1")]);
+    // A step whose output holds a number that is also an object's id, by chance.
+    let chance = StoredStep { output: Some(json!({ "id": "8" })), object: Some("c1/7".into()), ..step("done") };
+    store.settle_run("r1", &Standing::ended("done", None, 20), &[chance]).unwrap();
+    keep(&store, &[ours("r2", "7"), ours("r3", "8")]);
+    assert_eq!(store.run("r2").unwrap().unwrap().cause.as_deref(), Some("r1"));
+    assert_eq!(store.run("r3").unwrap().unwrap().cause, None);
+}
+
+#[test]
 fn a_flow_that_starts_itself_runs_twice_and_is_then_stopped_with_one_alarm() {
     let (_home, store) = with_connection();
     let ours = |flow: &str, id: &str, ours: bool| {
@@ -191,9 +210,8 @@ fn a_flow_that_makes_what_starts_it_is_noticed_by_what_its_steps_came_to() {
     for (at, id) in ["r0", "r1", "r2"].iter().enumerate() {
         keep(&store, &[made(id, &format!("thing {at}"), at > 0)]);
         if state(&store, id) == "pending" {
-            let output = Some(json!({ "id": format!("thing {}", at + 1) }));
             assert!(store.begin_step(id, &[], &step("running")).unwrap());
-            let done = StoredStep { output, ..step("done") };
+            let done = StoredStep { object: Some(format!("c1/thing {}", at + 1)), ..step("done") };
             store.settle_run(id, &Standing::ended("done", None, 20), &[done]).unwrap();
         }
     }
