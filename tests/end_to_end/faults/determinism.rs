@@ -108,11 +108,12 @@ fn s10_the_same_call_takes_the_same_steps_to_the_same_answer() {
         run(&card.id, &card.sample["input"]);
         let came = [(); TIMES].map(|()| run(&card.id, &card.sample["input"]));
         done += usize::from(came[0].0.starts_with("Ok("));
-        // When an answer arrives is not in our hands: a guest that looks too early waits, which takes a few steps more.
+        // When an answer arrives, and in how many pieces, is not in our hands: a guest that looks too early waits, and
+        // one that gets two pieces reads twice, which takes some steps more.
         let fuels = came.each_ref().map(|(_, fuel)| fuel.unwrap_or_default());
         let (least, most) = (fuels.iter().min().copied().unwrap_or(0), fuels.iter().max().copied().unwrap_or(0));
         spread = spread.max(most - least);
-        if came.iter().any(|(output, _)| *output != came[0].0) || least == 0 || (most - least) * 100 > least {
+        if came.iter().any(|(output, _)| *output != came[0].0) || least == 0 || (most - least) * 20 > least {
             odd.push(format!("{}: {came:?}", card.id));
         }
     }

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::sender::watching;
+use super::sender::{all_read, watching};
 use super::wire::{Wire, place};
 use crate::figure::figure;
 
@@ -62,12 +62,13 @@ fn slowly(url: &str) -> Duration {
 
 #[test]
 fn w13_large_endless_and_slow_bodies_are_refused_in_time_and_in_little_memory() {
-    let (_stage, serving, sender) = watching();
+    let (stage, serving, sender) = watching();
     let body = vec![b' '; LARGEST + 1];
     let largest = sender.deliver("w13-largest", &body[..LARGEST]);
     let larger = sender.deliver("w13-larger", &body);
     drop(body);
-    // What the largest one took is given back first.
+    // What the largest one took, also when it was read, is given back first.
+    all_read(&stage);
     std::thread::sleep(Duration::from_millis(200));
     let before = resident(serving.id());
     let all = |work: fn(&str) -> Option<u16>| {
