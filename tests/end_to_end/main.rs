@@ -9,6 +9,7 @@
 //! harm (`faults`, each under its number) and against bytes that mean nothing (`fuzz`).
 
 mod built;
+mod draw;
 mod figure;
 mod harness;
 mod http;

@@ -2,12 +2,12 @@
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use serde::Deserialize;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::finding::Finding;
 use crate::workspace::Workspace;
 
 #[derive(Args)]
@@ -24,16 +24,6 @@ pub(crate) struct FiguresArguments {
     /// Print the findings as JSON lines instead
     #[arg(long, conflicts_with = "write")]
     json: bool,
-}
-
-/// What a fault test leaves behind.
-#[derive(Deserialize)]
-struct Finding {
-    id: String,
-    test: String,
-    expected: String,
-    figure: String,
-    passed: bool,
 }
 
 const PAGE: &str = "docs/reliability.md";

@@ -9,6 +9,7 @@ mod demo;
 mod dependencies;
 mod dist;
 mod figures;
+mod finding;
 mod manifest;
 mod native;
 mod scene;

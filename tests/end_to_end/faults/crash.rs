@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
+use crate::draw::Draw;
 use crate::figure::figure;
 use crate::harness::{Serving, free_address};
 use crate::http;
@@ -55,19 +56,6 @@ impl Plan {
     }
 }
 
-/// Chances that repeat themselves from the same seed (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % most
-    }
-}
-
 /// Creates so many issues at the site; each causes one delivery.
 fn create(stage: &Stage, count: usize) {
     let mut left = count;
@@ -102,7 +90,7 @@ fn count(db: &Connection, sql: &str) -> usize {
 
 /// Serves while `count` issues are created and all that is to be sent again comes again, and is killed after as long
 /// as chance says: at times before it is ready, mostly under load.
-fn serve_and_kill(stage: &Stage, address: &str, count: usize, chance: &mut Chance) {
+fn serve_and_kill(stage: &Stage, address: &str, count: usize, chance: &mut Draw) {
     let (early, serving) = match chance.below(8) {
         0 => (true, stage.host.serve_unready(address, &["--flows", "flows"])),
         _ => (false, stage.host.serve_at(address, &["--flows", "flows"])),
@@ -199,7 +187,7 @@ fn crash(plan: &Plan) {
     drop(stage.host.serve_at(&address, &["--flows", "flows"]));
     eventually("the webhook", || Some(()).filter(|()| webhooks(&stage).len() == 1));
 
-    let mut chance = Chance(plan.seed);
+    let mut chance = Draw(plan.seed);
     let per_kill = plan.deliveries.div_ceil(plan.kills);
     let mut created = 0;
     for _ in 0..plan.kills {

@@ -8,6 +8,7 @@ use host_harness::store::{
 };
 use serde_json::{Value, json};
 
+use crate::draw::Draw;
 use crate::figure::figure;
 use crate::main_job::deliver;
 use crate::simulator::{eventually, text};
@@ -21,19 +22,6 @@ const MINUTE: u64 = 60_000;
 
 /// What happens to a thing, in this order.
 const CHANGES: [&str; 4] = ["created", "updated", "updated again", "deleted"];
-
-/// A generator that repeats itself from the same seed (splitmix64).
-struct Draw(u64);
-
-impl Draw {
-    fn below(&mut self, most: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % most
-    }
-}
 
 fn event(thing: u64, change: usize, came_at: u64) -> NewEvent {
     let id = format!("{thing}-{change}");

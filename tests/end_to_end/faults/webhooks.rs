@@ -9,6 +9,7 @@ use serde_json::Value;
 use sha2::Sha256;
 
 use super::tee::Tee;
+use crate::draw::Draw;
 use crate::figure::figure;
 use crate::harness::{Serving, free_address};
 use crate::http;
@@ -74,23 +75,6 @@ impl Receiver {
 
     fn deliver_signed(&self, identifier: &str, body: &[u8], signature: &str) -> u16 {
         self.deliver(body, &[("x-atlassian-webhook-identifier", identifier), ("x-hub-signature", signature)])
-    }
-}
-
-/// A generator of bytes that repeats itself from the same seed (splitmix64).
-struct Draw(u64);
-
-impl Draw {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn bytes(&mut self, most: u64) -> Vec<u8> {
-        (0..self.next() % most).map(|_| self.next() as u8).collect()
     }
 }
 

@@ -65,8 +65,8 @@ fn response(input: &[u8]) -> Response {
 
 fn retry_after(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    for now in [0, 1_700_000_000_000, u64::MAX] {
-        assert!(wait::retry_after(&text, now).is_none_or(|wait| wait <= wait::LONGEST_MS));
+    for at_ms in [0, 1_700_000_000_000, u64::MAX] {
+        assert!(wait::retry_after(&text, at_ms).is_none_or(|wait| wait <= wait::LONGEST_MS));
     }
     if let Some(moment) = timestamp::parse(&text) {
         let _ = timestamp::format(moment);
@@ -75,8 +75,8 @@ fn retry_after(input: &[u8]) {
 
 fn rate_limit(input: &[u8]) {
     let response = response(input);
-    for now in [0, 1_700_000_000_000, u64::MAX] {
-        assert!(wait::asked(&response, now).is_none_or(|wait| (1..=wait::LONGEST_MS).contains(&wait)));
+    for at_ms in [0, 1_700_000_000_000, u64::MAX] {
+        assert!(wait::asked(&response, at_ms).is_none_or(|wait| (1..=wait::LONGEST_MS).contains(&wait)));
     }
     let _ = wait::scope(&response, "GET /x", Some("DEMO-1"));
 }

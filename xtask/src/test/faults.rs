@@ -4,13 +4,13 @@
 //! figure it measured. A test that left no such file counts as failed.
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::ExitCode;
 
 use super::{close, table};
+use crate::finding::Finding;
 use crate::workspace::{Workspace, run_visibly};
 
 /// The tests that must have run: sandbox, network, webhooks, authentication, secrets, durability, operation.
@@ -19,16 +19,6 @@ const NUMBERS: [&str; 40] = [
     "W7", "W8", "W9", "W10", "W11", "W12", "W13", "W14", "W15", "W17", "W19", "A1", "A3", "K1", "K2", "K3", "I11",
     "O1", "O2", "O4", "P2",
 ];
-
-/// What a fault test leaves behind.
-#[derive(Deserialize)]
-struct Finding {
-    id: String,
-    test: String,
-    expected: String,
-    figure: String,
-    passed: bool,
-}
 
 pub(super) fn run(workspace: &Workspace) -> Result<ExitCode> {
     let folder = workspace.target().join("faults");

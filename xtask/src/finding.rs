@@ -1,0 +1,13 @@
+//! What a fault test leaves behind: `target/faults/NUMBER.json`.
+
+use serde::Deserialize;
+
+/// What was expected, and the figure that was measured.
+#[derive(Deserialize)]
+pub(crate) struct Finding {
+    pub(crate) id: String,
+    pub(crate) test: String,
+    pub(crate) expected: String,
+    pub(crate) figure: String,
+    pub(crate) passed: bool,
+}
