@@ -29,6 +29,9 @@ pub enum CredentialError {
         /// What is wrong with it; never the value.
         reason: &'static str,
     },
+    /// A field of an app stands where no app is.
+    #[error("the connector takes the app's field `{0}` for a scheme that has no app: tell its maker")]
+    AppAlone(String),
     /// The scheme is not offered.
     #[error("this host does not offer the authorization scheme `{0}`: choose another auth method of the connector")]
     NotOffered(&'static str),
@@ -70,6 +73,7 @@ impl Credential {
                     secrets.push_str(secret.expose());
                     Ok((name.clone(), secret))
                 }
+                Value::App(name) => Err(CredentialError::AppAlone(name.clone())),
             }
         };
         let kind = match scheme {
@@ -79,8 +83,8 @@ impl Credential {
                 header(AUTHORIZATION, &name, "Bearer ", &token)?
             }
             Scheme::ApiKey { place, name, key } => api_key(*place, name, take(key)?)?,
-            Scheme::Oauth2 { .. } => return Err(CredentialError::NotOffered("oauth2")),
-            Scheme::Oauth1 { .. } => return Err(CredentialError::NotOffered("oauth1")),
+            Scheme::Oauth2(_) => return Err(CredentialError::NotOffered("oauth2")),
+            Scheme::Oauth1(_) => return Err(CredentialError::NotOffered("oauth1")),
         };
         // Of the secrets alone: a name beside them may be written in several ways.
         let fingerprint = vault.fingerprint(&Secret::new(&secrets));

@@ -11,4 +11,4 @@ pub use access::{Access, SigningSecret};
 pub use credential::{Credential, CredentialError};
 pub(crate) use placeholder::{is_stray, substitute};
 pub(crate) use scheme::refusal;
-pub use scheme::{KeyPlace, Rejection, Scheme, Value};
+pub use scheme::{ClientAuthentication, Grant, KeyPlace, Oauth1, Oauth2, OauthScope, Rejection, Scheme, Value};

@@ -1,5 +1,7 @@
 //! The schemes a manifest may declare, and how a service says no.
 
+use std::collections::BTreeMap;
+
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 
@@ -30,17 +32,98 @@ pub enum Scheme {
         key: Value,
     },
     /// OAuth 2.0 (RFC 6749).
-    Oauth2 {
-        /// Which grant.
-        grant: String,
-        /// Where tokens are got.
-        token_url: String,
-    },
-    /// OAuth 1.0a (RFC 5849).
-    Oauth1 {
-        /// Where request tokens are got.
-        request_token_url: String,
-    },
+    Oauth2(Box<Oauth2>),
+    /// OAuth 1.0a (RFC 5849), signed with RSA-SHA1 by a key pair that the host makes.
+    Oauth1(Box<Oauth1>),
+}
+
+/// OAuth 2.0 and its parameters. URLs may hold `{name}`, which stands for a text of the prepared settings.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Oauth2 {
+    /// Which grant.
+    pub grant: Grant,
+    /// Where a person authorizes; of the code grant.
+    pub authorization_url: Option<String>,
+    /// Where tokens are got.
+    pub token_url: String,
+    /// The client's id.
+    pub client_id: Value,
+    /// The client's secret, where it has one.
+    pub client_secret: Option<Value>,
+    /// Where the token request shows who the client is.
+    #[serde(default)]
+    pub client_authentication: ClientAuthentication,
+    /// Whether the code is bound to a verifier (RFC 7636, S256).
+    #[serde(default)]
+    pub pkce: bool,
+    /// What is added to the address where a person authorizes.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+    /// What is added to every token request.
+    #[serde(default)]
+    pub token_parameters: BTreeMap<String, String>,
+    /// The scopes there are.
+    #[serde(default)]
+    pub scopes: Vec<OauthScope>,
+    /// Whether a refresh ends the earlier access token too.
+    #[serde(default)]
+    pub refresh_ends_access: bool,
+    /// After how many days without use the service forgets a refresh token, where it does.
+    pub idle_days: Option<u32>,
+}
+
+/// A grant of OAuth 2.0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Grant {
+    /// A person authorizes in a browser.
+    AuthorizationCode,
+    /// The client is the account.
+    ClientCredentials,
+    /// An assertion that the client signs.
+    SignedAssertion,
+}
+
+/// Where a token request shows who the client is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientAuthentication {
+    /// `client_id` and `client_secret` in the body.
+    #[default]
+    Body,
+    /// HTTP Basic.
+    Basic,
+}
+
+/// One scope that a person may choose.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct OauthScope {
+    /// What is sent.
+    pub id: String,
+    /// What it allows.
+    pub description: String,
+    /// Whether it is asked for where a person chooses none.
+    #[serde(default)]
+    pub default: bool,
+    /// Whether it is always asked for: without it the connection would not live on.
+    #[serde(default)]
+    pub required: bool,
+}
+
+/// OAuth 1.0a and its parameters. URLs may hold `{name}`, which stands for a text of the prepared settings.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Oauth1 {
+    /// Where request tokens are got.
+    pub request_token_url: String,
+    /// Where a person authorizes.
+    pub authorization_url: String,
+    /// Where the request token is exchanged.
+    pub access_token_url: String,
+    /// The consumer's key.
+    pub consumer_key: Value,
 }
 
 /// Where an API key goes.
@@ -61,20 +144,39 @@ pub enum Value {
     Field(String),
     /// A secret field of the form, from the vault.
     Secret(String),
+    /// A field of the app form that an operator filled in once, secret or not.
+    App(String),
 }
 
 impl Scheme {
+    /// Whether tokens stand for the credential that has to be got first.
+    pub fn is_grant(&self) -> bool {
+        matches!(self, Self::Oauth2(_) | Self::Oauth1(_))
+    }
+
+    /// Whether a person authorizes in a browser.
+    pub fn is_authorized_by_a_person(&self) -> bool {
+        match self {
+            Self::Oauth2(oauth2) => oauth2.grant == Grant::AuthorizationCode,
+            Self::Oauth1(_) => true,
+            Self::Basic { .. } | Self::Bearer { .. } | Self::ApiKey { .. } => false,
+        }
+    }
+
     /// The fields of the form, none of them secret, that are part of the credential: a user name.
     pub(crate) fn fields(&self) -> Vec<&str> {
         let values: Vec<&Value> = match self {
             Self::Basic { username, password } => vec![username, password],
             Self::Bearer { token } => vec![token],
             Self::ApiKey { key, .. } => vec![key],
-            Self::Oauth2 { .. } | Self::Oauth1 { .. } => vec![],
+            Self::Oauth2(oauth2) => {
+                [Some(&oauth2.client_id), oauth2.client_secret.as_ref()].into_iter().flatten().collect()
+            }
+            Self::Oauth1(oauth1) => vec![&oauth1.consumer_key],
         };
         let field = values.into_iter().filter_map(|value| match value {
             Value::Field(name) => Some(name.as_str()),
-            Value::Secret(_) => None,
+            Value::Secret(_) | Value::App(_) => None,
         });
         field.collect()
     }

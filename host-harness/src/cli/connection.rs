@@ -292,7 +292,7 @@ fn connection_json(host: &Host, one: &StoredConnection) -> Result<Value, HostErr
         "connector": one.connector,
         "component": one.component,
         "method": one.method,
-        "form": one.form,
+        "form": host.whole_form(one)?,
         "settings": serde_json::from_str::<Value>(&one.settings).unwrap_or_default(),
         "origins": one.origins,
         "allow-private": one.allow_private,

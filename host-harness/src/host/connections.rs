@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 
 use super::session::account_key;
 use super::{Host, HostError, Session, input, off_thread};
+use crate::authorize::Scheme;
 use crate::clock::new_id;
 use crate::egress::Origin;
 use crate::plugin::Plugin;
 use crate::plugin::contract::{connection as contract, types};
 use crate::plugin::contract_json;
-use crate::store::{StoredConnection, StoredIdentity, StoredOrigin};
+use crate::store::{StoredConnection, StoredCredential, StoredIdentity, StoredOrigin};
 use crate::vault::{Secret, Space};
 
 /// What a person asks for with `connection add`.
@@ -106,16 +107,34 @@ impl Host {
         })?;
         let origins = pinned(&prepared.origins, new.allow_private)?;
         let component = std::path::absolute(&new.component).unwrap_or(new.component);
+        let scheme = &plugin.manifest().auth_method(&new.method).expect("the form was read by it").scheme;
+        let (form, credentials_form) = split_form(form, scheme);
+        let credential = StoredCredential {
+            id: new_id(&*self.clock),
+            connector: plugin.manifest().connector.id.clone(),
+            method: new.method.clone(),
+            form: credentials_form,
+            client: None,
+            generation: 1,
+            created_at_ms: self.clock.now_ms(),
+            version: 0,
+            scopes: None,
+            access_until_ms: None,
+            renewed_at_ms: None,
+            dead: None,
+        };
         let connection = StoredConnection {
             id: new_id(&*self.clock),
             name: new.name.clone(),
             component: component.display().to_string(),
             connector: plugin.manifest().connector.id.clone(),
             method: new.method,
+            credential: credential.id.clone(),
             form,
             settings: prepared.settings,
             origins,
             allow_private: new.allow_private,
+            authorities: None,
             proven: false,
             identity: None,
             health: None,
@@ -125,12 +144,13 @@ impl Host {
         // Secrets first: a connection is never there without them.
         off_thread(|| {
             for (name, secret) in &secrets {
-                self.vault.put(Space::Connection, &connection.id, name, secret)?;
+                self.vault.put(Space::Connection, &credential.id, name, secret)?;
             }
+            self.store.insert_credential(&credential)?;
             if self.store.insert_connection(&connection)? {
                 return Ok(());
             }
-            self.vault.remove_all(Space::Connection, &connection.id)?;
+            self.store.delete_credential_unused(&credential.id)?;
             Err(name_taken(&new.name))
         })?;
         Ok(Added { connection, corrections: prepared.corrections })
@@ -239,7 +259,8 @@ impl Host {
                 Some(now_known) => {
                     let method = session.plugin.manifest().auth_method(&now_known.method);
                     method.map_or(Ok(()), |method| {
-                        self.guard.rename(&session.account, &account_key(&now_known, &method.scheme))
+                        let form = &session.form;
+                        self.guard.rename(&session.account, &account_key(&now_known, form, &method.scheme))
                     })
                 }
                 None => Ok(()),
@@ -282,6 +303,14 @@ fn not_removed(name: &str, removed: Removed) -> HostError {
         Some(reason) => reason.amid(&kept, &advice),
         None => HostError::other("registrations-left", kept, format!("Remove them at the service. {advice}")),
     }
+}
+
+/// A form in two: what belongs to the connection, and what belongs to its credential.
+fn split_form(form: Value, scheme: &Scheme) -> (Value, Value) {
+    let Value::Object(form) = form else { return (json!({}), json!({})) };
+    let fields = scheme.fields();
+    let (credentials, own) = form.into_iter().partition(|(name, _)| fields.contains(&name.as_str()));
+    (Value::Object(own), Value::Object(credentials))
 }
 
 fn pinned(origins: &[contract::Origin], allow_private: bool) -> Result<Vec<StoredOrigin>, HostError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Host, HostError, off_thread};
@@ -21,6 +21,8 @@ const LONGEST_HOLD: Duration = Duration::from_secs(24 * 3600);
 pub struct Session {
     /// The connection as it is kept.
     pub connection: StoredConnection,
+    /// The form as it was filled in, without its secrets: the connection's part and the credential's.
+    pub form: Value,
     /// Its connector.
     pub plugin: Plugin,
     /// What its calls may use.
@@ -57,16 +59,27 @@ impl Host {
             origins.push(PinnedOrigin { origin, credential: stored.credential });
         }
         let policy = Policy::new(origins, connection.allow_private);
-        let account = account_key(&connection, &method.scheme);
+        let form = self.whole_form(&connection)?;
+        let account = account_key(&connection, &form, &method.scheme);
         let credential =
-            off_thread(|| Credential::from_vault(&method.scheme, &connection.form, &self.vault, &connection.id))?;
+            off_thread(|| Credential::from_vault(&method.scheme, &form, &self.vault, &connection.credential))?;
         let access = Access::new(self.network.clone(), policy, connection.id.clone()).with_credential(
             credential,
             method.rejections.clone(),
             self.guard.clone(),
             account.clone(),
         );
-        Ok(Arc::new(Session { tenant: tenant_of(&connection), connection, plugin, access, account }))
+        Ok(Arc::new(Session { tenant: tenant_of(&connection), connection, form, plugin, access, account }))
+    }
+
+    /// The form of a connection, without its secrets: its own part and its credential's.
+    pub(crate) fn whole_form(&self, connection: &StoredConnection) -> Result<Value, HostError> {
+        let credential = off_thread(|| self.store.credential(&connection.credential))?;
+        let mut form = connection.form.clone();
+        if let (Value::Object(form), Some(Value::Object(credentials))) = (&mut form, credential.map(|one| one.form)) {
+            form.extend(credentials);
+        }
+        Ok(form)
     }
 
     /// The session of the connection of a name.
@@ -171,7 +184,7 @@ pub(super) fn tenant_of(connection: &StoredConnection) -> String {
 
 /// The key of the account for the lockout guard: the proved identity; until then where the credential goes and the
 /// fields of the form that belong to it. However a site was typed, it is one site.
-pub(crate) fn account_key(connection: &StoredConnection, scheme: &Scheme) -> String {
+pub(crate) fn account_key(connection: &StoredConnection, form: &Value, scheme: &Scheme) -> String {
     match &connection.identity {
         Some(identity) => format!("{}/{}/{}", connection.connector, identity.tenant, identity.account),
         None => {
@@ -179,7 +192,7 @@ pub(crate) fn account_key(connection: &StoredConnection, scheme: &Scheme) -> Str
                 connection.origins.iter().filter(|origin| origin.credential).map(|origin| origin.url.as_str());
             let mut origins: Vec<_> = origins.collect();
             origins.sort_unstable();
-            let fields: Vec<_> = scheme.fields().into_iter().map(|field| &connection.form[field]).collect();
+            let fields: Vec<_> = scheme.fields().into_iter().map(|field| &form[field]).collect();
             let known = json!([connection.connector, origins, fields]).to_string();
             format!("unproven/{}", &hashed(known.as_bytes())[..32])
         }

@@ -116,8 +116,13 @@ pub struct AuthMethod {
     pub description: String,
     /// The form: a JSON Schema of type object; secrets have `writeOnly: true`.
     pub form: Value,
+    /// What an operator fills in once for all connections: a JSON Schema like the form.
+    pub app: Option<Value>,
     /// What the host does with the form.
     pub scheme: Scheme,
+    /// Whether the form names no site, so that a person chooses one of those that the credential reaches.
+    #[serde(default)]
+    pub discovers_sites: bool,
     /// How the service says no, beyond status 401.
     #[serde(default)]
     pub rejections: Vec<Rejection>,
@@ -126,10 +131,19 @@ pub struct AuthMethod {
 impl AuthMethod {
     /// The names of the form's secret fields.
     pub fn secrets(&self) -> Vec<&str> {
-        let properties = self.form.get("properties").and_then(Value::as_object);
-        let is_secret = |field: &Value| field.get("writeOnly") == Some(&Value::Bool(true));
-        properties.into_iter().flatten().filter(|(_, field)| is_secret(field)).map(|(name, _)| name.as_str()).collect()
+        secret_fields(&self.form)
     }
+
+    /// The names of the app form's secret fields.
+    pub fn app_secrets(&self) -> Vec<&str> {
+        self.app.as_ref().map(secret_fields).unwrap_or_default()
+    }
+}
+
+fn secret_fields(form: &Value) -> Vec<&str> {
+    let properties = form.get("properties").and_then(Value::as_object);
+    let is_secret = |field: &Value| field.get("writeOnly") == Some(&Value::Bool(true));
+    properties.into_iter().flatten().filter(|(_, field)| is_secret(field)).map(|(name, _)| name.as_str()).collect()
 }
 
 /// What a card does.

@@ -41,14 +41,18 @@ pub struct StoredConnection {
     pub connector: String,
     /// The manifest's id of the auth method.
     pub method: String,
-    /// The form without its secret fields.
+    /// The form without its secret fields and without what belongs to the credential.
     pub form: Value,
+    /// The credential, by id. Other connections may share it.
+    pub credential: String,
     /// The connector's settings: a JSON text.
     pub settings: String,
     /// The pinned origins.
     pub origins: Vec<StoredOrigin>,
     /// Whether private addresses and plain `http` are allowed.
     pub allow_private: bool,
+    /// The certificate authorities (PEM) that it trusts instead of the system's.
+    pub authorities: Option<String>,
     /// Whether its last health report had no failure.
     pub proven: bool,
     /// Whose it is.
@@ -62,7 +66,7 @@ pub struct StoredConnection {
 }
 
 const COLUMNS: &str = "id, name, component, connector, method, form, settings, origins, allow_private, proven, \
-     tenant, account, label, health, memo, memo_at_ms, created_at_ms";
+     tenant, account, label, health, memo, memo_at_ms, created_at_ms, credential, authorities";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredConnection> {
     let identity = match (row.get(10)?, row.get(11)?, row.get(12)?) {
@@ -89,6 +93,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredConnection> {
         health: health.and_then(|text| serde_json::from_str(&text).ok()),
         memo,
         created_at_ms: row.get(16)?,
+        credential: row.get(17)?,
+        authorities: row.get(18)?,
     })
 }
 
@@ -98,8 +104,8 @@ impl Store {
         self.write(|transaction| {
             let inserted = transaction.execute(
                 "INSERT INTO connection (id, name, component, connector, method, form, settings, origins, \
-                 allow_private, proven, created_at_ms, updated_at_ms) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?11) \
-                 ON CONFLICT (name) DO NOTHING",
+                 allow_private, proven, created_at_ms, updated_at_ms, credential, authorities) \
+                 VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?11,?12,?13) ON CONFLICT (name) DO NOTHING",
                 params![
                     new.id,
                     new.name,
@@ -112,6 +118,8 @@ impl Store {
                     new.allow_private,
                     new.proven,
                     new.created_at_ms,
+                    new.credential,
+                    new.authorities,
                 ],
             )?;
             Ok(inserted == 1)
@@ -185,13 +193,27 @@ impl Store {
         })
     }
 
-    /// Forgets a connection with its subscriptions, registrations and secrets. What it brought (events, runs) stays.
+    /// Forgets a connection with its subscriptions, registrations and their secrets, and its credential where no other
+    /// connection shares it. What it brought (events, runs) stays.
     pub fn delete_connection(&self, id: &str) -> Result<(), StoreError> {
         self.write(|transaction| {
-            transaction
-                .execute("DELETE FROM secret WHERE owner = ?1 AND space IN ('connection', 'registration')", [id])?;
-            transaction.execute("DELETE FROM connection WHERE id = ?1", [id])?;
+            transaction.execute("DELETE FROM secret WHERE owner = ?1 AND space = 'registration'", [id])?;
+            let sql = "DELETE FROM connection WHERE id = ?1 RETURNING credential";
+            let credential: Option<String> = transaction.query_row(sql, [id], |row| row.get(0)).optional()?;
+            if let Some(credential) = credential {
+                super::credentials::delete_unused(transaction, &credential)?;
+            }
             Ok(())
+        })
+    }
+
+    /// The connections that share a credential, by name.
+    pub fn connections_sharing(&self, credential: &str) -> Result<Vec<StoredConnection>, StoreError> {
+        self.read(|db| {
+            let sql = format!("SELECT {COLUMNS} FROM connection WHERE credential = ?1 ORDER BY name");
+            let mut statement = db.prepare_cached(&sql)?;
+            let rows = statement.query_map([credential], from_row)?.collect::<Result<_, _>>()?;
+            Ok(rows)
         })
     }
 }

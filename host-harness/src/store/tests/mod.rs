@@ -25,15 +25,37 @@ fn connection(id: &str, name: &str) -> StoredConnection {
         connector: "beacon".into(),
         method: "token".into(),
         form: json!({ "site": "example.test" }),
+        credential: format!("k-{id}"),
         settings: "{}".into(),
         origins: vec![],
         allow_private: false,
+        authorities: None,
         proven: false,
         identity: None,
         health: None,
         memo: None,
         created_at_ms: 1,
     }
+}
+
+/// Keeps a connection with a credential of its own; `false` where its name is taken.
+fn insert(store: &Store, connection: &StoredConnection) -> bool {
+    let credential = StoredCredential {
+        id: connection.credential.clone(),
+        connector: connection.connector.clone(),
+        method: connection.method.clone(),
+        form: json!({}),
+        client: None,
+        generation: 1,
+        created_at_ms: 1,
+        version: 0,
+        scopes: None,
+        access_until_ms: None,
+        renewed_at_ms: None,
+        dead: None,
+    };
+    store.insert_credential(&credential).unwrap();
+    store.insert_connection(connection).unwrap()
 }
 
 fn delivery(id: &str, service_id: Option<&str>, body: &str) -> StoredDelivery {
@@ -74,7 +96,7 @@ fn run(id: &str) -> Option<NewRun> {
 fn a_store_opens_again_with_what_it_held() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("harness.db");
-    Store::open(&path).unwrap().insert_connection(&connection("c1", "demo")).unwrap();
+    insert(&Store::open(&path).unwrap(), &connection("c1", "demo"));
     let again = Store::open(&path).unwrap();
     assert_eq!(again.connection_by_name("demo").unwrap().unwrap().id, "c1");
 }
@@ -90,14 +112,14 @@ fn a_store_of_a_later_version_is_refused() {
 #[test]
 fn a_name_is_taken_once() {
     let (_home, store) = store();
-    assert!(store.insert_connection(&connection("c1", "demo")).unwrap());
-    assert!(!store.insert_connection(&connection("c2", "demo")).unwrap());
+    assert!(insert(&store, &connection("c1", "demo")));
+    assert!(!insert(&store, &connection("c2", "demo")));
 }
 
 #[test]
 fn an_identity_stays_when_a_later_check_fails() {
     let (_home, store) = store();
-    store.insert_connection(&connection("c1", "demo")).unwrap();
+    insert(&store, &connection("c1", "demo"));
     let identity = StoredIdentity { tenant: "t".into(), account: "a".into(), label: "Somebody".into() };
     store.save_health("c1", "{}", Some(&identity), &json!({}), true, 2).unwrap();
     store.save_health("c1", "{}", None, &json!({}), false, 3).unwrap();
@@ -176,6 +198,6 @@ fn two_handles_on_one_file_see_each_others_writes() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("harness.db");
     let (one, two) = (Store::open(&path).unwrap(), Store::open(&path).unwrap());
-    one.insert_connection(&connection("c1", "demo")).unwrap();
+    insert(&one, &connection("c1", "demo"));
     assert!(two.connection_by_name("demo").unwrap().is_some());
 }

@@ -25,7 +25,7 @@ fn keep(store: &Store, events: &[NewEvent]) {
 
 fn with_connection() -> (tempfile::TempDir, Store) {
     let (home, store) = store();
-    store.insert_connection(&connection("c1", "demo")).unwrap();
+    insert(&store, &connection("c1", "demo"));
     (home, store)
 }
 
