@@ -13,7 +13,7 @@ mod bindings {
 
 use self::bindings::exports::workflow::connector::{action, catalog, connection, event, types};
 use self::convert::{aside_out, call_in, choices_out, delivery_in, ensure_in, ensured_out, error_out, json_in};
-use self::convert::{health_out, invoked_out, occurrence_out, prepared_out, subscription_in};
+use self::convert::{health_out, invoked_out, occurrence_out, prepared_out, sites_out, subscription_in};
 use self::wire::Wire;
 
 struct Component;
@@ -67,8 +67,8 @@ impl connection::Guest for Component {
     }
 
     fn discover(call: types::Call) -> Result<connection::Sites, types::Error> {
-        call_in(call).and_then(|call| crate::connection::discover(&call)).map_err(error_out)?;
-        Ok(connection::Sites { items: Vec::new(), aside: aside_out(crate::contract::Aside::default()) })
+        let call = call_in(call).map_err(error_out)?;
+        crate::connection::discover(&mut Wire::new(call.deadline_ms), &call).map(sites_out).map_err(error_out)
     }
 
     fn check(call: types::Call) -> Result<connection::Health, types::Error> {

@@ -6,6 +6,7 @@ use crate::document::RichText;
 use crate::form::{Form, Misfit, Read, lacks};
 use crate::jira::client::{Ask, Client, Places};
 use crate::jira::path;
+use crate::jira::scope::{self, Needs};
 use crate::json::{Object, Write};
 use schemars::JsonSchema;
 use serde_json::{Value, json};
@@ -91,6 +92,7 @@ impl Action for AddComment {
     const DESCRIPTION: &'static str = "Adds a comment to an issue.";
     const BEHAVIOUR: Behaviour =
         Behaviour { read_only: false, destructive: false, idempotent: false, idempotency_key: "recorded" };
+    const SCOPES: Needs = scope::COMMENT;
     type Input = Input;
     type Output<'t> = Output;
 
@@ -103,7 +105,7 @@ impl Action for AddComment {
 
     fn run(client: &mut Client<'_>, input: Input, _: Option<String>) -> Result<Progress, Error> {
         let issue = path::issue(&input.issue, "/issue", "Issue")?;
-        let mut body = json!({ "body": input.body.to_adf("/body", "Text")? });
+        let mut body = json!({ "body": input.body.encode(client.deployment, "/body", "Text")? });
         if let Some(visibility) = &input.visibility {
             let kind = match visibility.kind {
                 Circle::Role => "role",
@@ -114,7 +116,7 @@ impl Action for AddComment {
         if let Some(properties) = operation(client.call) {
             body["properties"] = properties;
         }
-        let ask = Ask::new("POST", format!("rest/api/3/issue/{issue}/comment"), "issue/{issue}/comment")
+        let ask = Ask::api("POST", format!("issue/{issue}/comment"), "issue/{issue}/comment")
             .object(issue)
             .fields(places())
             .body(body);

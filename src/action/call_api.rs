@@ -1,10 +1,12 @@
 //! Raw call of Jira's API, for what no card does.
 
 use super::{Action, Behaviour, Progress};
+use crate::connection;
 use crate::contract::{Error, Failure};
 use crate::form::{Form, Misfit, Read};
 use crate::jira::client::{Ask, Client};
 use crate::jira::path;
+use crate::jira::scope::{self, Needs};
 use crate::json::{self, Object, Write};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
@@ -47,7 +49,8 @@ pub(crate) struct Input {
     #[schemars(title = "API")]
     #[serde(default)]
     api: Api,
-    /// The path below the API's own: issue/DEMO-1. One that begins with /rest/ is taken whole, whatever the API.
+    /// The path below the API's own: issue/DEMO-1. One that begins with /rest/ is taken whole, whatever the API. With a
+    /// connection to Customer Service Management it is below that API's own: customer.
     #[schemars(title = "Path", length(min = 1))]
     path: String,
     /// Parameters. A list repeats its parameter.
@@ -98,7 +101,7 @@ pub(crate) enum Method {
 #[derive(JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Api {
-    /// Jira itself: /rest/api/3/.
+    /// Jira itself: /rest/api/3/, on Data Center /rest/api/2/.
     #[default]
     Platform,
     /// Boards and sprints: /rest/agile/1.0/.
@@ -150,6 +153,7 @@ impl Action for CallApi {
     const DESCRIPTION: &'static str = "Calls any endpoint of Jira's platform, agile or service desk API.";
     const BEHAVIOUR: Behaviour =
         Behaviour { read_only: false, destructive: true, idempotent: false, idempotency_key: "ignored" };
+    const SCOPES: Needs = scope::ANY;
     type Input = Input;
     type Output<'t> = Output<'t>;
 
@@ -161,7 +165,7 @@ impl Action for CallApi {
     }
 
     fn run(client: &mut Client<'_>, input: Input, _: Option<String>) -> Result<Progress, Error> {
-        let path = whole_path(&input)?;
+        let path = whole_path(client, &input)?;
         let mut ask = Ask::new(input.method.name(), path.clone(), &path);
         for (name, value) in &input.query {
             for value in value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice) {
@@ -187,18 +191,18 @@ impl Action for CallApi {
     }
 }
 
-/// The path below the site's base, checked and encoded.
-fn whole_path(input: &Input) -> Result<String, Error> {
+/// The path below the base of the connection's API, checked and encoded.
+fn whole_path(client: &Client<'_>, input: &Input) -> Result<String, Error> {
     let path = path::relative(&input.path, "/path")?;
-    if path.starts_with("rest/") {
+    if path.starts_with("rest/") || connection::is_customer_service(&client.call.connection.settings) {
         return Ok(path);
     }
     let base = match input.api {
-        Api::Platform => "rest/api/3",
-        Api::Agile => "rest/agile/1.0",
-        Api::ServiceDesk => "rest/servicedeskapi",
+        Api::Platform => client.deployment.platform(),
+        Api::Agile => "rest/agile/1.0/",
+        Api::ServiceDesk => "rest/servicedeskapi/",
     };
-    Ok(format!("{base}/{path}"))
+    Ok(format!("{base}{path}"))
 }
 
 fn header(name: &str, value: &str) -> Result<(String, String), Error> {

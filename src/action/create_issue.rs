@@ -8,6 +8,7 @@ use crate::field::{self, meta};
 use crate::form::{Form, Misfit, Read};
 use crate::jira::client::{Ask, Client, Places};
 use crate::jira::path;
+use crate::jira::scope::{self, Needs};
 use crate::json::{Object, Write};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
@@ -84,6 +85,7 @@ impl Action for CreateIssue {
     const OPTIONS: &'static [&'static str] = &["/project", "/issue-type"];
     const DYNAMIC: &'static [&'static str] = &["/project", "/issue-type"];
     const OBJECT: Option<&'static str> = Some("/id");
+    const SCOPES: Needs = scope::CREATE;
     type Input = Input;
     type Output<'t> = Output;
 
@@ -125,7 +127,7 @@ impl Action for CreateIssue {
         field::set(&mut fields, "issuetype", named_or_id(issue_type), &places)?;
         field::set(&mut fields, "summary", json!(input.summary), &places)?;
         if let Some(description) = &input.description {
-            let document = description.to_adf("/description", "Description")?;
+            let document = description.encode(client.deployment, "/description", "Description")?;
             field::set(&mut fields, "description", document, &places)?;
         }
         if let Some(parent) = parent {
@@ -136,7 +138,7 @@ impl Action for CreateIssue {
         if let Some(properties) = operation(client.call) {
             body.insert("properties".to_owned(), properties);
         }
-        let ask = Ask::new("POST", "rest/api/3/issue", "issue").body(Value::Object(body)).fields(places);
+        let ask = Ask::api("POST", "issue", "issue").body(Value::Object(body)).fields(places);
         let answer = client.send(&ask).map_err(|error| {
             if known.is_none() && field::is_unnamed(&error) {
                 known = meta::for_create(client, project, issue_type).ok();

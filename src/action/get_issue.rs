@@ -6,6 +6,7 @@ use crate::document::to_markdown;
 use crate::form::{Form, Misfit, Read};
 use crate::jira::client::{Ask, Client};
 use crate::jira::path;
+use crate::jira::scope::{self, Needs};
 use crate::json::{self, Members, Object, Write};
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
@@ -121,6 +122,7 @@ impl Action for GetIssue {
     const DESCRIPTION: &'static str = "Reads one issue.";
     const BEHAVIOUR: Behaviour =
         Behaviour { read_only: true, destructive: false, idempotent: true, idempotency_key: "ignored" };
+    const SCOPES: Needs = scope::READ;
     type Input = Input;
     type Output<'t> = Output<'t>;
 
@@ -141,7 +143,7 @@ impl Action for GetIssue {
 
     fn run(client: &mut Client<'_>, input: Input, _: Option<String>) -> Result<Progress, Error> {
         let issue = path::issue(&input.issue, "/issue", "Issue")?;
-        let mut ask = Ask::new("GET", format!("rest/api/3/issue/{issue}"), "issue/{issue}").object(issue);
+        let mut ask = Ask::api("GET", format!("issue/{issue}"), "issue/{issue}").object(issue);
         if !input.fields.is_empty() {
             ask = ask.query("fields", input.fields.join(","));
         }

@@ -16,6 +16,7 @@ use crate::contract::{Call, Choice, ChoiceQuery, Continuation, Error, Failure, F
 use crate::form::{self, Misfit, Read};
 use crate::host::Host;
 use crate::jira::client::Client;
+use crate::jira::scope::Needs;
 use crate::json;
 use schemars::JsonSchema;
 use serde_json::{Value, json};
@@ -59,6 +60,8 @@ pub(crate) trait Action {
     const DYNAMIC: &'static [&'static str] = &[];
     /// Where in the output the lasting id stands of what the card made, as a JSON Pointer.
     const OBJECT: Option<&'static str> = None;
+    /// The scopes it needs of a credential that has some.
+    const SCOPES: Needs;
     type Input: Read + JsonSchema;
     type Output<'t>: json::Write + JsonSchema;
 
@@ -86,6 +89,7 @@ type Run = fn(&mut Client<'_>, Value, Option<String>) -> Result<Progress, Error>
 /// A card as the catalog lists it.
 pub(crate) struct Card {
     pub(crate) id: &'static str,
+    pub(crate) scopes: Needs,
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) entry: fn() -> Value,
     #[cfg(test)]
@@ -129,6 +133,7 @@ pub fn invoke(
 const fn card<A: Action>() -> Card {
     Card {
         id: A::ID,
+        scopes: A::SCOPES,
         #[cfg(not(target_arch = "wasm32"))]
         entry: entry::<A>,
         #[cfg(test)]
@@ -143,7 +148,7 @@ const fn card<A: Action>() -> Card {
 fn entry<A: Action>() -> Value {
     let head = (A::ID, A::TITLE, A::DESCRIPTION);
     let schemas = (shape::of::<A::Input>(), shape::output::<A::Output<'_>>());
-    entry_of(head, schemas, A::sample(), (A::OPTIONS, A::DYNAMIC), A::BEHAVIOUR, A::OBJECT)
+    entry_of(head, schemas, A::sample(), (A::OPTIONS, A::DYNAMIC), A::BEHAVIOUR, (A::OBJECT, A::SCOPES))
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -153,7 +158,7 @@ fn entry_of(
     (sample_input, sample_output): (Value, Value),
     (options, dynamic): (&[&str], &[&str]),
     behaviour: Behaviour,
-    object: Option<&str>,
+    (object, scopes): (Option<&str>, Needs),
 ) -> Value {
     let mut entry = json!({
         "id": id,
@@ -174,6 +179,9 @@ fn entry_of(
     });
     if let Some(object) = object {
         entry["object"] = json!(object);
+    }
+    if !scopes.is_empty() {
+        entry["scopes"] = json!(scopes);
     }
     entry
 }

@@ -5,6 +5,7 @@ use crate::contract::{Continuation, Error, Failure, FailureClass};
 use crate::form::{Form, Misfit, Read};
 use crate::jira::answer::Answer;
 use crate::jira::client::{Ask, Client, Effect};
+use crate::jira::scope::{self, Needs};
 use crate::json::{self, Members, Object, Write};
 use schemars::JsonSchema;
 use serde_json::{Value, json};
@@ -107,6 +108,7 @@ impl Action for SearchIssues {
     const DESCRIPTION: &'static str = "Finds issues with JQL, a page at a time or all of them.";
     const BEHAVIOUR: Behaviour =
         Behaviour { read_only: true, destructive: false, idempotent: true, idempotency_key: "ignored" };
+    const SCOPES: Needs = scope::SEARCH;
     type Input = Input;
     type Output<'t> = Output<'t>;
 
@@ -147,7 +149,8 @@ impl Action for SearchIssues {
     }
 }
 
-/// One page. Source: Cloud v3, `POST /rest/api/3/search/jql`.
+/// One page. Source: Cloud v3, `POST /rest/api/3/search/jql`; Data Center, `POST /rest/api/2/search`, which counts from
+/// where on: its page tokens are numbers.
 fn ask(client: &mut Client<'_>, input: &Input, token: Option<&str>) -> Result<Answer, Error> {
     let fields: Vec<&str> =
         if input.fields.is_empty() { FIELDS.to_vec() } else { input.fields.iter().map(String::as_str).collect() };
@@ -156,10 +159,13 @@ fn ask(client: &mut Client<'_>, input: &Input, token: Option<&str>) -> Result<An
         "fields": fields,
         "maxResults": input.max_results.unwrap_or(PAGE).clamp(1, 1000)
     });
-    if let Some(token) = token {
-        body["nextPageToken"] = json!(token);
+    let path = if client.deployment.is_cloud() { "search/jql" } else { "search" };
+    match token {
+        Some(token) if client.deployment.is_cloud() => body["nextPageToken"] = json!(token),
+        Some(token) => body["startAt"] = json!(token.parse::<u64>().map_err(|_| token_invalid("It is no number."))?),
+        None => {}
     }
-    let ask = Ask::new("POST", "rest/api/3/search/jql", "search/jql").effect(Effect::Read).body(body);
+    let ask = Ask::api("POST", path, path).effect(Effect::Read).body(body);
     client.send(&ask).map_err(|error| at_input(error, token.is_some()))
 }
 
@@ -169,6 +175,12 @@ fn read<'t>(answer: &'t Answer, token: Option<&str>) -> Result<(Vec<&'t str>, Op
     let issues = body.get("issues").and_then(json::items);
     let named = |issue: &&str| Members::of(issue).is_some_and(|issue| issue.named("id").is_some());
     let issues = issues.filter(|issues| issues.iter().all(named)).ok_or_else(|| no_list(answer))?;
+    let count = |name: &str| body.get(name).and_then(|number| number.parse::<u64>().ok());
+    if let (Some(start), Some(total)) = (count("startAt"), count("total")) {
+        let seen = start.saturating_add(u64::try_from(issues.len()).unwrap_or(0));
+        let more = !issues.is_empty() && seen < total;
+        return Ok((issues, more.then(|| Cow::Owned(seen.to_string()))));
+    }
     let next = body.named("nextPageToken").filter(|next| Some(next.as_ref()) != token);
     let last = body.get("isLast").is_some_and(|last| last == "true");
     Ok((issues, next.filter(|_| !last)))
@@ -178,16 +190,22 @@ fn no_list(answer: &Answer) -> Error {
     answer.invalid("Jira's answer to the search holds no list of issues.")
 }
 
+fn token_invalid(why: &str) -> Error {
+    let message = format!("The page can't be had any more: {why}");
+    let remedy = "Search again from the first page, without a page token.";
+    Failure::input("page-token-invalid", "/page-token", "Page token", message, remedy).permanent()
+}
+
 /// What Jira refuses of a search is the page token, where its words name one, and else the query.
 fn at_input(error: Error, paged: bool) -> Error {
     match error {
         Error::Permanent(mut failure) if failure.class == FailureClass::Input && failure.fields.is_empty() => {
             if paged && failure.message.to_lowercase().contains("token") {
-                let message = format!("The page can't be had any more: {}", failure.message);
-                let remedy = "Search again from the first page, without a page token.";
-                let mut expired = Failure::input("page-token-invalid", "/page-token", "Page token", message, remedy);
-                (expired.status, expired.request_id) = (failure.status, failure.request_id);
-                return expired.permanent();
+                let mut expired = token_invalid(&failure.message);
+                if let Error::Permanent(expired) = &mut expired {
+                    (expired.status, expired.request_id) = (failure.status, failure.request_id);
+                }
+                return expired;
             }
             let message = failure.message.clone();
             failure.fields.push(crate::contract::FieldFailure {

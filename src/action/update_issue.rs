@@ -7,7 +7,9 @@ use crate::document::RichText;
 use crate::field::{self, meta};
 use crate::form::{Form, Misfit, Read};
 use crate::jira::client::{Ask, Client, Effect, FieldPlace, Places};
+use crate::jira::deployment::Deployment;
 use crate::jira::path;
+use crate::jira::scope::{self, Needs};
 use crate::json::{self, Object, Write};
 use crate::sorted;
 use schemars::JsonSchema;
@@ -102,6 +104,7 @@ impl Action for UpdateIssue {
     const DESCRIPTION: &'static str = "Changes fields of an issue: sets, adds, removes, empties. It changes no status.";
     const BEHAVIOUR: Behaviour =
         Behaviour { read_only: false, destructive: true, idempotent: true, idempotency_key: "ignored" };
+    const SCOPES: Needs = scope::UPDATE;
     type Input = Input;
     type Output<'t> = Output;
 
@@ -121,7 +124,7 @@ impl Action for UpdateIssue {
         };
         let mut places = standard_places();
         let mut fields = field::encode_all(client, &input.fields, known.as_deref(), &mut places)?;
-        set(&mut fields, &input, parent, &places)?;
+        set(&mut fields, &input, parent, client.deployment, &places)?;
         for (at, name) in input.clear.iter().enumerate() {
             let pointer = format!("/clear/{at}");
             let id = field::id_of(name, known.as_deref(), &pointer)?;
@@ -160,7 +163,7 @@ impl Action for UpdateIssue {
             let remedy = "Give at least one of summary, description, parent, fields, add, remove or clear.";
             return Err(Failure::new(FailureClass::Input, "nothing-to-do", message, remedy).permanent());
         }
-        let mut ask = Ask::new("PUT", format!("rest/api/3/issue/{issue}"), "issue/{issue}")
+        let mut ask = Ask::api("PUT", format!("issue/{issue}"), "issue/{issue}")
             .effect(Effect::Overwrite)
             .object(issue)
             .fields(places)
@@ -189,12 +192,18 @@ fn needs_meta(input: &Input) -> bool {
         || input.clear.iter().any(|name| !field::is_id(name) || name.starts_with("customfield_"))
 }
 
-fn set(fields: &mut Map<String, Value>, input: &Input, parent: Option<Value>, places: &Places) -> Result<(), Error> {
+fn set(
+    fields: &mut Map<String, Value>,
+    input: &Input,
+    parent: Option<Value>,
+    deployment: Deployment,
+    places: &Places,
+) -> Result<(), Error> {
     if let Some(summary) = &input.summary {
         field::set(fields, "summary", json!(summary), places)?;
     }
     if let Some(description) = &input.description {
-        field::set(fields, "description", description.to_adf("/description", "Description")?, places)?;
+        field::set(fields, "description", description.encode(deployment, "/description", "Description")?, places)?;
     }
     if let Some(parent) = parent {
         field::set(fields, "parent", parent, places)?;

@@ -8,7 +8,6 @@
 pub(crate) mod shape;
 
 use crate::action;
-#[cfg(not(target_arch = "wasm32"))]
 use crate::connection;
 use crate::contract::{
     Call, CardSchema, ChoiceQuery, Choices, Connection, Description, Error, Failure, FailureClass, Lack,
@@ -38,7 +37,7 @@ pub fn manifest() -> String {
         "id": "jira",
         "name": "Jira",
         "version": env!("CARGO_PKG_VERSION"),
-        "description": "Issues of Jira Cloud: actions, and events by webhook."
+        "description": "Issues of Jira Cloud, Data Center and Server: actions, and events by webhook."
     });
     format!(
         "{{\"contract\":\"0.1.0\",\n\"connector\":{connector},\n\"auth-methods\":[\n{}],\n\"cards\":[\n{}],\n\"deliveries\":{}}}\n",
@@ -58,19 +57,15 @@ fn schemas(card: &str) -> Option<(Value, Value)> {
 }
 
 fn lacking(connection: &Connection) -> Vec<Lack> {
-    let deployment = connection.settings.get("deployment").and_then(Value::as_str);
-    if !matches!(deployment, None | Some("cloud")) {
-        let reason = "This version of the connector speaks to Jira Cloud only.";
-        return action::CARDS
-            .iter()
-            .map(|card| card.id)
-            .chain(event::CARDS.iter().map(|card| card.id))
-            .map(|card| Lack { card: card.to_owned(), reason: reason.to_owned() })
-            .collect();
+    let (actions, events) = (action::CARDS.iter().map(|card| card.id), event::CARDS.iter().map(|card| card.id));
+    let lack = |card: &str, reason: &str| Lack { card: card.to_owned(), reason: reason.to_owned() };
+    if connection::is_customer_service(&connection.settings) {
+        let reason = "Customer Service Management has an API of its own, which raw calls reach.";
+        return actions.chain(events).filter(|card| *card != "call-api").map(|card| lack(card, reason)).collect();
     }
     if connection.settings.get("administers") == Some(&Value::Bool(false)) {
         let reason = "The account may not administer Jira, which webhooks need.";
-        return event::CARDS.iter().map(|card| Lack { card: card.id.to_owned(), reason: reason.to_owned() }).collect();
+        return events.map(|card| lack(card, reason)).collect();
     }
     Vec::new()
 }

@@ -152,7 +152,8 @@ fn a_deployment_and_an_account_lack_what_they_lack() {
     };
     assert_eq!(lacking(json!({ "deployment": "cloud", "administers": true })), 0);
     assert_eq!(lacking(json!({ "deployment": "cloud", "administers": false })), 3);
-    assert_eq!(lacking(json!({ "deployment": "data-center" })), 9);
+    assert_eq!(lacking(json!({ "deployment": "data-center", "version": "9.12.0", "administers": true })), 0);
+    assert_eq!(lacking(json!({ "method": "customer-service" })), 8);
 }
 
 fn query(field: &str, input: Value, text: &str, page: Option<&str>) -> ChoiceQuery {

@@ -153,6 +153,15 @@ pub(super) fn prepared_out(prepared: contract::Prepared) -> connection::Prepared
     }
 }
 
+pub(super) fn sites_out(sites: contract::Sites) -> connection::Sites {
+    let site = |site: contract::Site| connection::Site {
+        label: site.label,
+        url: site.url,
+        prepared: prepared_out(site.prepared),
+    };
+    connection::Sites { items: sites.items.into_iter().map(site).collect(), aside: aside_out(sites.aside) }
+}
+
 pub(super) fn health_out(health: contract::Health) -> connection::Health {
     connection::Health {
         findings: health

@@ -1,69 +1,71 @@
 //! Jira Cloud with an e-mail address and an API token.
 //!
-//! Source: Atlassian, "Manage API tokens for your Atlassian account": Basic authorization of e-mail and token.
+//! Source: Atlassian, "Manage API tokens for your Atlassian account": Basic authorization of e-mail and token. A
+//! classic token works at the site alone, one with scopes at the gateway alone; nobody has to know which one theirs is.
 
-use crate::contract::{Error, Failure, Origin, Prepared};
-use crate::jira::site;
-use serde_json::{Value, json};
-
-pub(super) const ID: &str = "api-token";
-
-/// The manifest's entry.
+use super::prepare::{Draft, text};
 #[cfg(not(target_arch = "wasm32"))]
-pub(super) fn entry() -> Value {
-    json!({
-        "id": ID,
-        "title": "API token",
-        "description": "Jira Cloud, as one account, with an API token of that account.",
-        "form": {
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "type": "object",
-            "required": ["site", "email", "token"],
-            "additionalProperties": false,
-            "properties": {
-                "site": {
-                    "type": "string", "minLength": 1, "title": "Site",
-                    "description": "The address of your Jira, in any form: demo, demo.atlassian.net, or any of its pages.",
-                    "examples": ["demo.atlassian.net"]
-                },
-                "email": {
-                    "type": "string", "minLength": 3, "title": "E-mail",
-                    "description": "The e-mail address of the account that the token belongs to.",
-                    "examples": ["administrator@example.test"]
-                },
-                "token": {
-                    "type": "string", "minLength": 1, "writeOnly": true, "title": "API token",
-                    "description": "Made at id.atlassian.com under Security, API tokens. It expires after at most a year."
-                }
-            }
-        },
-        "scheme": { "type": "basic", "username": { "field": "email" }, "password": { "secret": "token" } },
-        "rejections": [
-            { "header": "X-Seraph-LoginReason", "contains": "AUTHENTICATED_FAILED" },
-            { "header": "X-Seraph-LoginReason", "contains": "AUTHENTICATION_DENIED" },
-            { "header": "X-Authentication-Denied-Reason", "contains": "CAPTCHA" }
-        ]
-    })
+use super::entry;
+use super::{Home, Method, Route};
+use crate::contract::{Error, Failure, Prepared};
+use crate::jira::timestamp;
+use serde_json::Value;
+#[cfg(not(target_arch = "wasm32"))]
+use serde_json::json;
+
+pub(super) const METHOD: Method = Method {
+    id: "api-token",
+    name: "API token",
+    home: Home::Cloud,
+    route: Route::Either,
+    #[cfg(not(target_arch = "wasm32"))]
+    entry: manifest,
+    prepare,
+};
+
+#[cfg(not(target_arch = "wasm32"))]
+fn manifest() -> Value {
+    let email = "The e-mail address of the account that the token belongs to.";
+    let token = "Made at id.atlassian.com under Security, API tokens, with scopes or without. It expires after at most a year.";
+    let mut expires = entry::plain("Expires", "The day on which the token expires: you are warned ahead.", "2027-11-22");
+    expires["default"] = Value::Null;
+    entry::of(
+        &METHOD,
+        "API token",
+        "Jira Cloud, as one account, with an API token of that account.",
+        &[
+            entry::cloud_site(),
+            ("email", entry::plain("E-mail", email, "administrator@example.test")),
+            ("token", entry::secret("API token", token)),
+            ("expires", expires),
+        ],
+        &json!({ "type": "basic", "username": { "field": "email" }, "password": { "secret": "token" } }),
+    )
 }
 
-/// Understands the form: `site` and `email`. The settings keep both.
-pub(super) fn prepare(form: &Value) -> Result<Prepared, Error> {
-    let text = |name: &str| form.get(name).and_then(Value::as_str).unwrap_or_default();
-    let typed = site::understand(text("site")).map_err(|why| {
-        Failure::input("site-invalid", "/site", "Site", why, "Give your Jira's address, such as demo.atlassian.net.")
-            .permanent()
-    })?;
-    let mut corrections = typed.corrections;
-    let email = email(text("email"))?;
-    if email != text("email") {
-        corrections.push("Blanks around the e-mail address were left out.".to_owned());
+/// Understands the form: `site`, `email` and, where it is given, `expires`. The settings keep them.
+fn prepare(form: &Value) -> Result<Prepared, Error> {
+    let (mut draft, site) = Draft::with_site(&METHOD, form)?;
+    let email = email(text(form, "email"))?;
+    if email != text(form, "email") {
+        draft.correct("Blanks around the e-mail address were left out.");
     }
-    let base = typed.site.base();
-    Ok(Prepared {
-        settings: json!({ "method": ID, "site": base, "email": email }),
-        origins: vec![Origin { url: base.to_owned(), credential: true, purpose: "The Jira site".to_owned() }],
-        corrections,
-    })
+    draft.keep("email", &email);
+    let expires = text(form, "expires").trim();
+    if !expires.is_empty() {
+        if expires.len() != 10 || timestamp::parse(&format!("{expires}T00:00Z")).is_none() {
+            let message = "The day on which the token expires is not a date.";
+            let remedy = "Give it as year, month and day, such as 2027-11-22, or leave it out.";
+            return Err(Failure::input("expires-invalid", "/expires", "Expires", message, remedy).permanent());
+        }
+        draft.keep("expires", expires);
+    }
+    draft.pin_site(&site);
+    // The id by which the gateway knows a site is the site's own word: only one of Atlassian's is believed.
+    if site.is_cloud() {
+        draft.pin_gateway();
+    }
+    Ok(draft.done())
 }
 
 /// Basic authorization ends the user name at a colon, so an address with one could never work.
@@ -88,14 +90,26 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_form_becomes_settings_and_one_credentialed_origin() {
-        let prepared =
-            prepare(&json!({ "site": "Demo", "email": " administrator@example.test " })).expect("a good form");
+    fn a_form_becomes_settings_and_origins_of_which_the_api_alone_gets_the_credential() {
+        let form = json!({ "site": "Demo", "email": " administrator@example.test ", "expires": "2027-01-31" });
+        let prepared = prepare(&form).expect("a good form");
         assert_eq!(prepared.settings["site"], "https://demo.atlassian.net/");
         assert_eq!(prepared.settings["email"], "administrator@example.test");
-        assert_eq!(prepared.origins.len(), 1);
-        assert!(prepared.origins[0].credential);
+        assert_eq!(prepared.settings["expires"], "2027-01-31");
         assert_eq!(prepared.corrections.len(), 2);
+        let origins: Vec<_> = prepared.origins.iter().map(|origin| (origin.url.as_str(), origin.credential)).collect();
+        assert_eq!(
+            origins,
+            [
+                ("https://demo.atlassian.net/rest/api/2/serverInfo", false),
+                ("https://demo.atlassian.net/_edge/tenant_info", false),
+                ("https://demo.atlassian.net/", true),
+                ("https://api.atlassian.com/ex/jira/", true),
+            ]
+        );
+        let elsewhere = prepare(&json!({ "site": "http://127.0.0.1:8080", "email": "a@example.test" }));
+        let origins = elsewhere.expect("a good form").origins;
+        assert!(origins.iter().all(|origin| origin.url.starts_with("http://127.0.0.1:8080/")), "{origins:?}");
     }
 
     #[test]
@@ -105,6 +119,10 @@ mod tests {
         assert_eq!(pointer(json!({ "site": "https://a@b.test", "email": "a@example.test" })).as_deref(), Some("/site"));
         for email in ["", "a", "@", "a@", "a b@example.test", "a:b@example.test", "a@b@c", "a@b\r\nx: y"] {
             assert_eq!(pointer(json!({ "site": "demo", "email": email })).as_deref(), Some("/email"), "{email:?}");
+        }
+        for expires in ["tomorrow", "2027-02-30", "31.01.2027", "2027-01-31T00:00Z", "2027-1-31"] {
+            let form = json!({ "site": "demo", "email": "a@example.test", "expires": expires });
+            assert_eq!(pointer(form).as_deref(), Some("/expires"), "{expires:?}");
         }
     }
 }

@@ -256,6 +256,19 @@ pub struct Prepared {
     pub corrections: Vec<String>,
 }
 
+#[derive(Clone, Debug)]
+pub struct Site {
+    pub label: String,
+    pub url: String,
+    pub prepared: Prepared,
+}
+
+#[derive(Clone, Debug)]
+pub struct Sites {
+    pub items: Vec<Site>,
+    pub aside: Aside,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Passed,

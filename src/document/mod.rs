@@ -1,14 +1,17 @@
-//! Rich text: Markdown and plain text to Atlassian's document format (ADF), and back to Markdown.
+//! Rich text: Markdown and plain text to Atlassian's document format (ADF), and from that to Markdown and wiki markup.
 //!
 //! Source: Atlassian, "Atlassian Document Format", and its JSON schema of the full format.
 
 mod from_markdown;
 mod to_markdown;
+mod to_wiki;
 
 pub use from_markdown::from_markdown;
 pub use to_markdown::to_markdown;
+pub use to_wiki::to_wiki;
 
 use crate::contract::{Error, Failure};
+use crate::jira::deployment::Deployment;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -72,8 +75,15 @@ impl RichText {
             || members.get("type") == Some(&json!("doc"))
     }
 
-    /// As a document. `pointer` and `name` say where the text is in the input.
-    pub(crate) fn to_adf(&self, pointer: &str, name: &str) -> Result<Value, Error> {
+    /// As a deployment takes it: Cloud a document, Data Center wiki markup. `pointer` and `name` say where the text is in
+    /// the input.
+    pub(crate) fn encode(&self, deployment: Deployment, pointer: &str, name: &str) -> Result<Value, Error> {
+        let document = self.to_adf(pointer, name)?;
+        Ok(if deployment.is_cloud() { document } else { Value::String(to_wiki(&document)) })
+    }
+
+    /// As a document.
+    fn to_adf(&self, pointer: &str, name: &str) -> Result<Value, Error> {
         let refuse = |message: String, remedy: &str| {
             Err(Failure::input("document-invalid", pointer, name, message, remedy).permanent())
         };

@@ -1,4 +1,5 @@
-//! Webhooks that an administrator registers: `/rest/webhooks/1.0/webhook`.
+//! Webhooks that an administrator registers: `/rest/webhooks/1.0/webhook`, on Data Center from 10.0 on
+//! `/rest/jira-webhook/1.0/webhooks`.
 //!
 //! Source: Atlassian, "Webhooks" for Jira Cloud, section "Registering a webhook using the REST API". The limit of 100
 //! active ones per site since 2024-01-02 is quoted by integration vendors; no page of Atlassian's says whether
@@ -7,12 +8,16 @@
 use crate::contract::event::ForeignRegistration;
 use crate::contract::{Error, Failure, FailureClass, Responsible};
 use crate::jira::answer::Answer;
-use crate::jira::client::Ask;
+use crate::jira::client::{Ask, Client};
 use crate::sorted;
 use serde_json::Value;
 
 /// Where they are listed and made.
-pub(super) const PATH: &str = "rest/webhooks/1.0/webhook";
+pub(super) fn path(client: &Client<'_>) -> &'static str {
+    let moved = !client.deployment.is_cloud() && client.deployment.since(10, 0);
+    if moved { "rest/jira-webhook/1.0/webhooks" } else { "rest/webhooks/1.0/webhook" }
+}
+
 /// How many may be active on a site.
 pub(super) const LIMIT: u32 = 100;
 /// From how many on a person is warned.
@@ -97,8 +102,8 @@ impl Hook {
 }
 
 /// The request that lists them.
-pub(super) fn list() -> Ask {
-    Ask::new("GET", PATH, "webhook")
+pub(crate) fn list(client: &Client<'_>) -> Ask {
+    Ask::new("GET", path(client), "webhook")
 }
 
 /// Reads the list, or says why it can't be had. 403 and 404 mean a permission that lacks; 401 stays what it is, for a

@@ -1,6 +1,6 @@
 //! One webhook for all subscriptions of a connection.
 
-use super::admin_webhook::{self, Hook, LIMIT, PATH, WARN_FROM};
+use super::admin_webhook::{self, Hook, LIMIT, WARN_FROM};
 use super::find;
 use crate::catalog::unknown_card;
 use crate::contract::event::{
@@ -20,7 +20,7 @@ const ALLOWANCE: &str = "active admin webhooks of the site";
 pub fn ensure(host: &mut dyn Host, call: &Call, request: &EnsureRequest) -> Result<Ensured, Error> {
     let mut client = Client::open(host, call)?;
     let events = wanted_events(request)?;
-    let hooks = match admin_webhook::read(client.send(&admin_webhook::list())) {
+    let hooks = match list(&mut client) {
         Ok(hooks) => hooks,
         Err(error) if request.plan => return Ok(uncounted(client, request, &error)),
         Err(error) => return Err(error),
@@ -63,6 +63,11 @@ pub fn ensure(host: &mut dyn Host, call: &Call, request: &EnsureRequest) -> Resu
         (registrations, plan.done(id.as_deref(), &removed))
     };
     Ok(Ensured { registrations, changes, foreign, allowances: vec![allowance], aside: client.into_aside() })
+}
+
+fn list(client: &mut Client<'_>) -> Result<Vec<Hook>, Error> {
+    let ask = admin_webhook::list(client);
+    admin_webhook::read(client.send(&ask))
 }
 
 fn wanted_events(request: &EnsureRequest) -> Result<Vec<String>, Error> {
@@ -188,12 +193,12 @@ impl<'h> Plan<'h> {
             "secret": request.signing_secret
         });
         let Some(keep) = &self.keep else {
-            let answer = client.send(&Ask::new("POST", PATH, "webhook").body(body))?;
+            let answer = client.send(&Ask::new("POST", admin_webhook::path(client), "webhook").body(body))?;
             let hook = Hook::read(&answer.value()).ok_or_else(|| unnamed(answer.status))?;
             return Ok(Some(hook.id));
         };
         if keep.change != Change::Kept {
-            let path = format!("{PATH}/{}", path::encode(&keep.hook.id));
+            let path = format!("{}/{}", admin_webhook::path(client), path::encode(&keep.hook.id));
             client.send(&Ask::new("PUT", path, "webhook/{id}").body(body))?;
         }
         Ok(Some(keep.hook.id.clone()))
@@ -237,7 +242,7 @@ fn drift(hook: &Hook, request: &EnsureRequest, events: &[String]) -> Option<&'st
 }
 
 fn remove(client: &mut Client<'_>, hook: &Hook) -> Result<(), Error> {
-    let path = format!("{PATH}/{}", path::encode(&hook.id));
+    let path = format!("{}/{}", admin_webhook::path(client), path::encode(&hook.id));
     match client.send(&Ask::new("DELETE", path, "webhook/{id}")) {
         Ok(_) => Ok(()),
         // Somebody was faster.

@@ -9,7 +9,7 @@ mod issue_created;
 mod issue_deleted;
 mod issue_updated;
 
-pub(crate) use admin_webhook::usage as webhook_usage;
+pub(crate) use admin_webhook::{list as list_webhooks, usage as webhook_usage};
 pub use ensure::ensure;
 
 use crate::action::Page;
@@ -19,6 +19,7 @@ use crate::contract::event::{Delivery, Occurrence, Received, Subscription};
 use crate::contract::{Aside, ChoiceQuery, Error, Failure, FailureClass, Notice, Severity};
 use crate::form::{self, Read};
 use crate::jira::client::Client;
+use crate::jira::scope::{self, Needs};
 use crate::json::{self, Members};
 use schemars::JsonSchema;
 use serde_json::Value;
@@ -29,6 +30,8 @@ use serde_json::json;
 pub const PROOF_HEADER: &str = "x-hub-signature";
 /// What stands before the hexadecimal digits of an HMAC with SHA-256 over the raw body.
 pub const PROOF_PREFIX: &str = "sha256=";
+/// The scopes that every event card needs of a credential that has some: to register its webhook.
+pub(crate) const SCOPES: Needs = scope::WEBHOOKS;
 /// Why `authenticate` never says that a delivery is genuine.
 pub const NO_AUTHENTICATE: &str = "Jira's deliveries are proved by their signature; this connector proves none itself.";
 
@@ -110,7 +113,8 @@ fn entry_of((id, title, description): (&str, &str, &str), (filter, output): (Val
         "output": output,
         "options": ["/projects", "/issue-types"],
         "sample": { "input": { "projects": ["DEMO"] }, "output": sample },
-        "sources": ["delivery"]
+        "sources": ["delivery"],
+        "scopes": SCOPES
     })
 }
 

@@ -14,7 +14,7 @@ pub(super) fn encode(client: &mut Client<'_>, field: &Field, value: &Value, poin
         return Ok(Value::Null);
     }
     if is_rich(field) {
-        return RichText::of(value.clone()).to_adf(pointer, &field.name);
+        return RichText::of(value.clone()).encode(client.deployment, pointer, &field.name);
     }
     if field.kind == "array" {
         return list(client, field, value, pointer);

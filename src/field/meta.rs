@@ -1,5 +1,7 @@
 //! What a project and issue type, or an issue, says of its fields: create and edit metadata.
 
+mod old;
+
 use crate::contract::{Error, Failure};
 use crate::jira::answer::named;
 use crate::jira::client::{Ask, Client};
@@ -114,6 +116,11 @@ pub(crate) fn for_create(client: &mut Client<'_>, project: &str, issue_type: &st
     if let Some(fields) = noted(client, &name) {
         return Ok(fields);
     }
+    if !client.deployment.since(8, 4) {
+        let fields = old::fields(client, project, issue_type)?;
+        note(client, &name, &fields);
+        return Ok(fields);
+    }
     let type_id = type_id(client, project, issue_type)?;
     let base = format!("{}/{}", types_path(project)?, path::segment(&type_id, "/issue-type", "Issue type")?);
     let found =
@@ -131,7 +138,7 @@ pub(crate) fn for_create(client: &mut Client<'_>, project: &str, issue_type: &st
 /// The fields that can be changed in an issue. `issue` is an encoded path segment.
 pub(crate) fn for_edit(client: &mut Client<'_>, issue: &str) -> Result<Vec<Field>, Error> {
     let answer =
-        client.send(&Ask::new("GET", format!("rest/api/3/issue/{issue}/editmeta"), "issue/{issue}/editmeta"))?;
+        client.send(&Ask::api("GET", format!("issue/{issue}/editmeta"), "issue/{issue}/editmeta"))?;
     let body = answer.value();
     let fields = body.get("fields").and_then(Value::as_object);
     let fields = fields.filter(|fields| fields.values().all(Value::is_object));
@@ -141,6 +148,9 @@ pub(crate) fn for_edit(client: &mut Client<'_>, issue: &str) -> Result<Vec<Field
 
 /// The issue types with which issues can be created in a project.
 pub(crate) fn types(client: &mut Client<'_>, project: &str) -> Result<Vec<Value>, Error> {
+    if !client.deployment.since(8, 4) {
+        return old::types(client, project);
+    }
     let names = ["issueTypes", "values", "results"];
     let found = pages(client, &types_path(project)?, "createmeta/{project}/issuetypes", &names, is_type);
     let message = format!("There is no project {project:?}, or the account may not create issues in it.");
@@ -160,7 +170,7 @@ fn missing(error: Error, mut unknown: Failure) -> Error {
 }
 
 fn types_path(project: &str) -> Result<String, Error> {
-    Ok(format!("rest/api/3/issue/createmeta/{}/issuetypes", path::segment(project, "/project", "Project")?))
+    Ok(format!("issue/createmeta/{}/issuetypes", path::segment(project, "/project", "Project")?))
 }
 
 fn type_id(client: &mut Client<'_>, project: &str, issue_type: &str) -> Result<String, Error> {
@@ -200,7 +210,7 @@ fn pages(
 ) -> Result<Vec<Value>, Error> {
     let mut all = Vec::new();
     loop {
-        let ask = Ask::new("GET", path, route).query("startAt", all.len()).query("maxResults", PAGE);
+        let ask = Ask::api("GET", path, route).query("startAt", all.len()).query("maxResults", PAGE);
         let answer = client.send(&ask)?;
         let body = answer.value();
         let page = names.iter().find_map(|name| body.get(*name)?.as_array());

@@ -1,11 +1,12 @@
 //! What an answer means: a result, or one of the errors an engine can act on.
 
-use super::client::{Ask, Effect};
+use super::client::{Ask, Door, Effect};
+use super::site::Site;
 use super::{refusal, wait};
 use crate::contract::{Error, Failure, FailureClass, Responsible, Scope};
 use crate::host::{Response, SendError};
 use crate::json::{self, Members};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A request that did what was asked.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +67,7 @@ pub(crate) fn interpret(ask: &Ask, answer: Result<Response, SendError>, now_ms: 
 }
 
 fn judge(ask: &Ask, response: Response, now_ms: u64) -> Result<Answer, Error> {
-    if let Some(failure) = login_refused(&response) {
+    if let Some(failure) = login_refused(ask, &response) {
         // A write that went through was done by nobody we know: not by this account.
         let done = (200..300).contains(&response.status) && ask.effect != Effect::Read;
         return Err(if done { failure.uncertain() } else { failure.permanent() });
@@ -99,22 +100,44 @@ fn with_request_id(mut error: Error, request_id: Option<String>) -> Error {
     error
 }
 
-/// Jira says in headers, with any status, that it did not accept who asks: it then answers as to a stranger.
-fn login_refused(response: &Response) -> Option<Failure> {
+/// Jira says in headers, with any status, that it did not accept who asks: it then answers as to a stranger. Data
+/// Center names in each answer whom it took the caller for.
+fn login_refused(ask: &Ask, response: &Response) -> Option<Failure> {
+    if ask.door == Door::Stranger {
+        return None;
+    }
     let reasons: Vec<String> = response.header_values("x-seraph-loginreason").map(str::to_ascii_uppercase).collect();
     let denied = response.header("x-authentication-denied-reason").unwrap_or_default().to_ascii_uppercase();
     let says = |word: &str| reasons.iter().any(|reason| reason.contains(word));
     if denied.contains("CAPTCHA") || says("AUTHENTICATION_DENIED") {
         let message = "Jira refuses to look at the credential until a person has logged in with a browser (CAPTCHA).";
         let remedy = "Log in to Jira once in a browser, then release the connection.";
-        return Some(status(response, FailureClass::Credential, "captcha-required", message, remedy));
+        let mut failure = status(response, FailureClass::Credential, "captcha-required", message, remedy);
+        let said = response.header("x-authentication-denied-reason").unwrap_or_default();
+        if let Some((_, login)) = said.split_once("login-url=") {
+            failure.extra = json!({ "login-url": login.split([';', ' ']).next().unwrap_or_default() });
+        }
+        return Some(failure);
     }
-    if says("AUTHENTICATED_FAILED") {
+    let stranger = response.header("x-ausername").is_some_and(|name| name.eq_ignore_ascii_case("anonymous"));
+    if says("AUTHENTICATED_FAILED") || (stranger && response.status < 300) {
         let message = "Jira did not accept the credential and answered as to a stranger.";
-        let remedy = "Make a new API token for this e-mail address and enter it again.";
+        let remedy = "Check the credential, or make a new one and enter it.";
         return Some(status(response, FailureClass::Credential, "credential-refused", message, remedy));
     }
     None
+}
+
+/// Names the place where a person logs in, where Jira said one that is on the site itself: any other could be a trap.
+pub(crate) fn with_login(mut error: Error, site: &Site) -> Error {
+    let Error::Permanent(failure) = &mut error else { return error };
+    let Some(login) = failure.extra.get("login-url").and_then(Value::as_str) else { return error };
+    if login.starts_with(site.base()) && login.bytes().all(|byte| byte.is_ascii_graphic()) {
+        failure.remedy = format!("Log in to Jira once at {login}, then release the connection.");
+    } else {
+        failure.extra = json!({});
+    }
+    error
 }
 
 fn read_body(ask: &Ask, response: Response) -> Result<Answer, Error> {

@@ -1,10 +1,11 @@
 //! Sends requests to one connection's Jira and hands back answers or errors.
 
 use super::answer::{self, Answer};
+use super::deployment::Deployment;
 use super::path;
-use super::site::Site;
+use super::site::{self, Site};
 use crate::contract::{Aside, Call, Error, Failure, FailureClass, Notice, Scope, Severity};
-use crate::host::{Host, Request};
+use crate::host::{Host, Request, Response, SendError};
 use crate::json;
 use serde_json::Value;
 
@@ -57,11 +58,23 @@ impl Places {
     }
 }
 
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// To the API, with the path as it is.
+    Whole,
+    /// To Jira's platform API, in the version that the deployment has.
+    Platform,
+    /// To the site itself, as a stranger: without the credential.
+    Stranger,
+}
+
 /// One request to the API.
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
     pub(crate) method: String,
-    /// Relative to the site, encoded, without a leading slash.
+    pub(crate) door: Door,
+    /// Relative to where the door leads, encoded, without a leading slash.
     pub(crate) path: String,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) headers: Vec<(String, String)>,
@@ -85,6 +98,7 @@ impl Ask {
         };
         Self {
             method: method.to_owned(),
+            door: Door::Whole,
             path: path.into(),
             query: Vec::new(),
             headers: Vec::new(),
@@ -94,6 +108,16 @@ impl Ask {
             object: None,
             fields: Places::default(),
         }
+    }
+
+    /// The same of Jira's platform API: `path` is relative to its version.
+    pub(crate) fn api(method: &str, path: impl Into<String>, route: &str) -> Self {
+        Self { door: Door::Platform, ..Self::new(method, path, route) }
+    }
+
+    /// A question that anybody may ask the site.
+    pub(crate) fn stranger(path: &str, route: &str) -> Self {
+        Self { door: Door::Stranger, ..Self::new("GET", path, route) }
     }
 
     pub(crate) fn query(mut self, name: &str, value: impl ToString) -> Self {
@@ -126,7 +150,11 @@ impl Ask {
 pub(crate) struct Client<'a> {
     pub(crate) host: &'a mut dyn Host,
     pub(crate) call: &'a Call,
+    /// What people know it by: links lead there.
     pub(crate) site: Site,
+    /// Where requests go: to the site, or to Atlassian's gateway. Ends in `/`.
+    pub(crate) api: String,
+    pub(crate) deployment: Deployment,
     aside: Aside,
 }
 
@@ -134,7 +162,18 @@ impl<'a> Client<'a> {
     /// For the connection that a call is for.
     pub(crate) fn open(host: &'a mut dyn Host, call: &'a Call) -> Result<Self, Error> {
         let site = Site::of(&call.connection.settings)?;
-        Ok(Self { host, call, site, aside: Aside::default() })
+        let api = match call.connection.settings.get("api").and_then(Value::as_str) {
+            None => site.base().to_owned(),
+            Some(api) if api == site.base() || api.starts_with(site::GATEWAY) => api.to_owned(),
+            Some(_) => return Err(site::settings_invalid()),
+        };
+        Ok(Self::at(host, call, site, api))
+    }
+
+    /// For an API that the settings do not name yet.
+    pub(crate) fn at(host: &'a mut dyn Host, call: &'a Call, site: Site, api: String) -> Self {
+        let deployment = Deployment::of(&call.connection.settings);
+        Self { host, call, site, api, deployment, aside: Aside::default() }
     }
 
     /// Sends one request.
@@ -150,13 +189,28 @@ impl<'a> Client<'a> {
     /// Sends several requests side by side; the answers stand in the same order. Where one of them is held back, none
     /// is sent.
     pub(crate) fn send_all(&mut self, asks: &[Ask]) -> Vec<Result<Answer, Error>> {
-        if let Some(held) = asks.iter().find_map(|ask| self.held(ask)) {
-            return asks.iter().map(|_| Err(held.clone())).collect();
+        let answers = match self.send_raw(asks) {
+            Ok(answers) => answers,
+            Err(held) => return asks.iter().map(|_| Err(held.clone())).collect(),
+        };
+        asks.iter().zip(answers).map(|(ask, answer)| self.interpret(ask, answer)).collect()
+    }
+
+    /// Sends several requests side by side and hands on what came back, whatever it means. An error says that they
+    /// are held back.
+    pub(crate) fn send_raw(&mut self, asks: &[Ask]) -> Result<Vec<Result<Response, SendError>>, Error> {
+        match asks.iter().find_map(|ask| self.held(ask)) {
+            Some(held) => Err(held),
+            None => {
+                let requests = asks.iter().map(|ask| self.request(ask)).collect();
+                Ok(self.host.send(requests))
+            }
         }
-        let requests = asks.iter().map(|ask| self.request(ask)).collect();
-        let answers = self.host.send(requests);
-        let now_ms = self.host.now_ms();
-        asks.iter().zip(answers).map(|(ask, answer)| answer::interpret(ask, answer, now_ms)).collect()
+    }
+
+    /// What an answer means.
+    pub(crate) fn interpret(&self, ask: &Ask, answer: Result<Response, SendError>) -> Result<Answer, Error> {
+        answer::interpret(ask, answer, self.host.now_ms()).map_err(|error| answer::with_login(error, &self.site))
     }
 
     /// Leaves a note for later calls; the last one counts.
@@ -182,12 +236,18 @@ impl<'a> Client<'a> {
         if ask.body.is_some() {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
         }
-        if let Some(authorization) = &self.call.connection.authorization {
+        let (base, version) = match ask.door {
+            Door::Whole => (self.api.as_str(), ""),
+            Door::Platform => (self.api.as_str(), self.deployment.platform()),
+            Door::Stranger => (self.site.base(), ""),
+        };
+        if let Some(authorization) = self.call.connection.authorization.as_ref().filter(|_| ask.door != Door::Stranger)
+        {
             headers.push(("authorization".to_owned(), authorization.clone()));
         }
         Request {
             method: ask.method.clone(),
-            url: format!("{}{}{}", self.site.base(), ask.path, path::query(&ask.query)),
+            url: format!("{base}{version}{}{}", ask.path, path::query(&ask.query)),
             headers,
             body: ask.body.as_ref().map(|body| json::text(body).into_bytes()),
             limit: ANSWER_LIMIT,

@@ -2,8 +2,10 @@
 
 pub(crate) mod answer;
 pub(crate) mod client;
+pub(crate) mod deployment;
 pub(crate) mod path;
 pub(crate) mod refusal;
+pub(crate) mod scope;
 pub mod site;
 pub mod timestamp;
 pub mod wait;

@@ -79,11 +79,29 @@ fn by_status(response: &Response, body: &Value, said: &str) -> Failure {
             "Make a token that has the scopes this card names.",
         )
         .by(Responsible::User),
+        401 if text.contains("with passwords is deprecated") => Failure::new(
+            FailureClass::Credential,
+            "password-given",
+            "What was given is the account's password, which Jira Cloud takes no more.",
+            "Make an API token at id.atlassian.com under Security, and enter it in place of the password.",
+        ),
+        403 if text.contains("Connect Session Auth Token") => Failure::new(
+            FailureClass::Credential,
+            "token-of-other-kind",
+            "The site took the token for one of another kind: what OAuth gives, or Data Center, is of no use there.",
+            "Connect with an API token and its e-mail address, or choose the way in that the token is for.",
+        ),
         401 => Failure::new(
             FailureClass::Credential,
             "credential-refused",
             or("Jira did not accept the credential."),
-            "Check the e-mail address and make a new API token; tokens expire after at most a year.",
+            "Check the credential, or make a new one and enter it: tokens expire, and can be revoked.",
+        ),
+        403 if text.contains("not installed on this instance") => Failure::new(
+            FailureClass::Permission,
+            "app-not-installed",
+            "Nobody has authorized the app for this site.",
+            "Authorize the connection again and choose this site; a site's administrator may have blocked the app.",
         ),
         403 if text.contains("XSRF") => Failure::new(
             FailureClass::Protocol,

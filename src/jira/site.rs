@@ -6,6 +6,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The domain of Jira Cloud's sites.
 const CLOUD: &str = "atlassian.net";
+/// Atlassian's gateway, where everything goes that is no classic API token. Source: Atlassian, "OAuth 2.0 (3LO) apps",
+/// section "Make calls to the API", and "Manage API tokens", of tokens with scopes.
+pub(crate) const GATEWAY: &str = "https://api.atlassian.com/";
 
 /// First parts of paths inside Jira: what a person pastes from a browser, not a context path.
 const PAGES: &[&str] = &[
@@ -54,15 +57,13 @@ impl Site {
         let base = settings.get("site").and_then(Value::as_str).unwrap_or_default();
         match understand(base) {
             Ok(typed) if typed.corrections.is_empty() && typed.site.base == base => Ok(typed.site),
-            _ => Err(Failure::new(
-                FailureClass::Input,
-                "settings-invalid",
-                "The settings of the connection do not name a site.",
-                "Make the connection anew.",
-            )
-            .by(Responsible::Operator)
-            .permanent()),
+            _ => Err(settings_invalid()),
         }
+    }
+
+    /// Atlassian itself, where no site is chosen yet.
+    pub(crate) fn atlassian() -> Self {
+        Self { base: GATEWAY.to_owned() }
     }
 
     /// Scheme, host, port and context path; ends in `/`.
@@ -81,10 +82,34 @@ impl Site {
         format!("{}browse/{}", self.base, super::path::encode(key))
     }
 
+    /// Host, port and context path, by which a Jira of one's own is known for good: what it calls itself may be wrong,
+    /// as `http://localhost:8080` of several, and then two would be taken for one.
+    pub(crate) fn place(&self) -> &str {
+        self.base.split_once("://").map_or("", |(_, rest)| rest).trim_end_matches('/')
+    }
+
     /// Whether it is on Jira Cloud's own domain.
     pub fn is_cloud(&self) -> bool {
         self.authority().strip_suffix(CLOUD).is_some_and(|rest| rest.ends_with('.'))
     }
+}
+
+/// The error for settings that lead nowhere.
+pub(crate) fn settings_invalid() -> Error {
+    let message = "The settings of the connection do not name a site.";
+    Failure::new(FailureClass::Input, "settings-invalid", message, "Make the connection anew.")
+        .by(Responsible::Operator)
+        .permanent()
+}
+
+/// Where Atlassian's gateway has the Jira of a site; none where the id is none that could be.
+pub(crate) fn gateway(cloud_id: &str) -> Option<String> {
+    is_cloud_id(cloud_id).then(|| format!("{GATEWAY}ex/jira/{cloud_id}/"))
+}
+
+/// Whether a text can be the id of a site: nothing in it could lead to another path.
+pub(crate) fn is_cloud_id(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// Understands a written form of a site. An error says, in one sentence, why it can't be one.

@@ -16,9 +16,9 @@ pub struct OriginError {
     pub reason: &'static str,
 }
 
-/// A place on the network: scheme, host, port, and the path below which all requests stay.
-/// Written `https://host:port/path/`; the host is in lower case (IDNA 2008 ASCII form), the port is
-/// left out where it is the scheme's own, the path ends in `/`.
+/// A place on the network: scheme, host, port, and the path below which all requests stay, or the one resource they go
+/// to. Written `https://host:port/path/`, or `https://host:port/resource` for that resource alone; the host is in lower
+/// case (IDNA 2008 ASCII form), the port is left out where it is the scheme's own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Origin {
@@ -52,8 +52,8 @@ pub enum Mismatch {
 }
 
 impl Origin {
-    /// Reads an origin. The path must end in `/`; user information, a query, a fragment, an empty
-    /// host, a trailing dot and percent-encoding are refused.
+    /// Reads an origin. A path that ends in `/` holds what is below it, any other is one resource. User information, a
+    /// query, a fragment, an empty host, a trailing dot and percent-encoding are refused.
     pub fn parse(text: &str) -> Result<Self, OriginError> {
         let refuse = |reason| OriginError { text: text.to_owned(), reason };
         if text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '\\' | '@' | '%' | '?' | '#')) {
@@ -81,9 +81,6 @@ impl Origin {
         if written != url.path() || url.path().contains("//") {
             return Err(refuse("its path is not in its plain form"));
         }
-        if !url.path().ends_with('/') {
-            return Err(refuse("its path does not end in `/`"));
-        }
         Ok(Self { secure, host, port, path: url.path().to_owned() })
     }
 
@@ -102,7 +99,7 @@ impl Origin {
         self.port
     }
 
-    /// The path below which requests stay; it begins and ends with `/`.
+    /// The path below which requests stay, which ends in `/`; or the resource they go to.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -132,7 +129,8 @@ impl Origin {
         if path.starts_with("//") || is_ambiguous(path) {
             return Err(Mismatch::AmbiguousPath);
         }
-        if !path.starts_with(&self.path) {
+        let holds = if self.path.ends_with('/') { path.starts_with(&self.path) } else { path == self.path };
+        if !holds {
             return Err(Mismatch::OutsidePath);
         }
         let rest = uri.path_and_query().map_or("/", |p| p.as_str());

@@ -105,8 +105,8 @@ fn only_plain_origins_can_be_pinned() {
         "https://user@example.test/",
         "https://example.test./",
         "https://example.test:0/",
-        "https://example.test/base",
         "https://example.test/a/../b/",
+        "https://example.test/a/..",
         "https://example.test/%2e/",
         "https://example.test//",
         "https://example.test/?q",
@@ -120,9 +120,23 @@ fn only_plain_origins_can_be_pinned() {
 }
 
 #[test]
+fn a_path_without_a_slash_at_its_end_is_that_resource_alone() {
+    let origin = Origin::parse("https://example.test/base/info").unwrap();
+    for held in ["https://example.test/base/info", "https://EXAMPLE.test:443/base/info?x=../y"] {
+        assert!(origin.admit(&held.parse().unwrap()).is_ok(), "{held}");
+    }
+    for other in ["", "base", "base/", "base/info/", "base/info/x", "base/information", "base/info;x", "base/Info"] {
+        let uri = format!("https://example.test/{other}").parse().unwrap();
+        assert_eq!(origin.admit(&uri), Err(Mismatch::OutsidePath), "{other}");
+    }
+}
+
+#[test]
 fn an_origin_reads_back_what_it_writes() {
-    let origin = Origin::parse("http://127.0.0.1:8080/base/").unwrap();
-    let text = serde_json::to_string(&origin).unwrap();
-    assert_eq!(text, "\"http://127.0.0.1:8080/base/\"");
-    assert_eq!(serde_json::from_str::<Origin>(&text).unwrap(), origin);
+    for written in ["http://127.0.0.1:8080/base/", "http://127.0.0.1:8080/base/info"] {
+        let origin = Origin::parse(written).unwrap();
+        let text = serde_json::to_string(&origin).unwrap();
+        assert_eq!(text, format!("\"{written}\""));
+        assert_eq!(serde_json::from_str::<Origin>(&text).unwrap(), origin);
+    }
 }

@@ -250,7 +250,8 @@ impl Sender {
         let last = if is_unsafe(method) { self.0.begun + longest / 2 } else { self.0.deadline - longest / 8 };
         let patience = last.saturating_duration_since(Instant::now());
         let fingerprint = authority.credential.fingerprint();
-        let admitted = authority.guard.admit(&authority.account, fingerprint, patience, longest).await;
+        let (guard, account) = (&authority.guard, &authority.account);
+        let admitted = guard.admit_after(&self.0.refused, account, fingerprint, patience, longest).await;
         admitted.map_err(|error| match &error {
             NotAdmitted::Held { .. } => {
                 self.0.recorder.mark(|record| record.account_held = true);

@@ -176,7 +176,20 @@ impl LockoutGuard {
         patience: Duration,
         longest: Duration,
     ) -> Result<Admission, NotAdmitted> {
-        if let Tried::Admitted(admission) = self.try_admit(account, credential, longest)? {
+        self.admit_after(&Mutex::default(), account, credential, patience, longest).await
+    }
+
+    /// The same for a request of a call that has met refusals already: these, which stay unsettled until the call
+    /// ends, do not stand in the way of the same call. They count, so that no call is refused more often than others.
+    pub(crate) async fn admit_after(
+        &self,
+        own: &Mutex<Vec<Refused>>,
+        account: &str,
+        credential: &str,
+        patience: Duration,
+        longest: Duration,
+    ) -> Result<Admission, NotAdmitted> {
+        if let Tried::Admitted(admission) = self.try_admit(own, account, credential, longest)? {
             return Ok(admission);
         }
         let deadline = tokio::time::Instant::now() + patience;
@@ -186,7 +199,7 @@ impl LockoutGuard {
             tokio::pin!(notified);
             // Enabled before looking, so that no change in between is missed.
             notified.as_mut().enable();
-            let wait = match self.try_admit(account, credential, longest)? {
+            let wait = match self.try_admit(own, account, credential, longest)? {
                 Tried::Admitted(admission) => return Ok(admission),
                 Tried::BusyHere => Duration::from_secs(1),
                 Tried::BusyElsewhere => ASK_AGAIN,
@@ -199,9 +212,15 @@ impl LockoutGuard {
         }
     }
 
-    fn try_admit(&self, account: &str, credential: &str, longest: Duration) -> Result<Tried, NotAdmitted> {
+    fn try_admit(
+        &self,
+        own: &Mutex<Vec<Refused>>,
+        account: &str,
+        credential: &str,
+        longest: Duration,
+    ) -> Result<Tried, NotAdmitted> {
         let now = self.0.clock.monotonic();
-        let round = {
+        let (round, again) = {
             let mut accounts = self.0.lock();
             if accounts.len() >= MOST_ACCOUNTS && !accounts.contains_key(account) {
                 accounts.retain(|_, local| local.in_flight > 0 || local.unsettled > 0 || local.leased);
@@ -210,7 +229,10 @@ impl LockoutGuard {
                 accounts.insert(account.to_owned(), Local::default());
             }
             let Some(local) = accounts.get_mut(account) else { return Ok(Tried::BusyHere) };
-            if local.unsettled > 0 || local.leased {
+            let mut own = own.lock().unwrap_or_else(PoisonError::into_inner);
+            let own_count = u32::try_from(own.len()).unwrap_or(u32::MAX);
+            let ours = own.iter_mut().find(|refused| refused.leased);
+            if (local.leased && ours.is_none()) || local.unsettled > own_count {
                 return Ok(Tried::BusyHere);
             }
             if let Some(free) = local.free.get(credential).filter(|free| now < free.until) {
@@ -219,7 +241,7 @@ impl LockoutGuard {
                 }
                 local.in_flight += 1;
                 let round = local.round;
-                drop(accounts);
+                drop((accounts, own));
                 return Ok(Tried::Admitted(self.admission(account, credential, round, false)));
             }
             if local.in_flight > 0 {
@@ -228,14 +250,17 @@ impl LockoutGuard {
             if now < local.turn.rests_until {
                 return Ok(Tried::BusyElsewhere);
             }
-            // Asked for without the lock: other accounts go on while the store syncs.
+            // Asked for without the lock: other accounts go on while the store syncs. A lease that the call was refused
+            // under goes on with it.
             local.leased = true;
-            local.round
+            (local.round, ours.is_some_and(|refused| std::mem::take(&mut refused.leased)))
         };
         let now_ms = self.0.clock.now_ms();
         let until = now_ms + u64::try_from((longest * 2).as_millis()).unwrap_or(u64::MAX / 2);
         let lease = off_thread(|| rows::take(&self.0.store, account, credential, &self.0.holder, now_ms, until));
-        if let Some(local) = self.0.lock().get_mut(account) {
+        if again && !matches!(lease, Ok(Lease::Taken)) {
+            self.0.give_back(account);
+        } else if let Some(local) = self.0.lock().get_mut(account) {
             if matches!(lease, Ok(Lease::Taken)) {
                 local.in_flight += 1;
                 local.turn.since.get_or_insert(now);

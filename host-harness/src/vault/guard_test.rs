@@ -333,3 +333,34 @@ async fn nobody_waits_longer_than_there_is_time() {
     let waiting = process(&folder).admit("account", "credential", Duration::from_millis(100), PATIENCE).await;
     assert!(matches!(waiting, Err(NotAdmitted::Busy)));
 }
+
+#[tokio::test]
+async fn a_call_that_was_refused_may_try_in_another_way_and_no_call_three_times() {
+    let (folder, store) = store();
+    let guard = LockoutGuard::new(store, SystemClock::shared());
+    let own: Mutex<Vec<Refused>> = Mutex::default();
+    let again = async |own: &Mutex<Vec<Refused>>| {
+        guard.admit_after(own, "account", "credential", Duration::from_millis(50), PATIENCE).await
+    };
+    own.lock().unwrap().push(again(&own).await.unwrap().refused("status 401").unwrap());
+    // Others wait, here and elsewhere, until it is known what the call makes of it.
+    assert!(matches!(again(&Mutex::default()).await, Err(NotAdmitted::Busy)));
+    let second = again(&own).await.unwrap();
+    let elsewhere = process(&folder);
+    let other = elsewhere.admit("account", "credential", Duration::from_millis(50), PATIENCE).await;
+    assert!(matches!(other, Err(NotAdmitted::Busy)));
+    second.accepted().unwrap();
+    // The way that was accepted is free for the rest of the call.
+    let (one, two) = (again(&own).await.unwrap(), again(&own).await.unwrap());
+    one.accepted().unwrap();
+    two.accepted().unwrap();
+    own.lock().unwrap().drain(..).try_for_each(|refused| refused.settle(false)).unwrap();
+    assert_eq!(rows::worst(&guard.0.store, "account").unwrap().0, 0);
+    assert!(guard.admit("account", "credential", PATIENCE, PATIENCE).await.is_ok());
+
+    for _ in 0..2 {
+        let refused = again(&own).await.unwrap().refused("status 401").unwrap();
+        own.lock().unwrap().push(refused);
+    }
+    assert!(matches!(again(&own).await, Err(NotAdmitted::Held { .. })));
+}

@@ -1,0 +1,76 @@
+//! When the credential expires, where that is known, warned of ahead.
+
+use super::report::{Report, count};
+use crate::contract::{Error, Responsible};
+use crate::jira::answer::Answer;
+use crate::jira::client::Ask;
+use crate::jira::timestamp;
+use serde_json::Value;
+
+const DAY_MS: u64 = 24 * 3600 * 1000;
+/// From how many days ahead a person is warned, and from how many urgently.
+const SOON: u64 = 30;
+const VERY_SOON: u64 = 7;
+
+/// The account's personal access tokens. Source: Atlassian, "Using personal access tokens", section on REST.
+pub(super) fn ask() -> Ask {
+    Ask::new("GET", "rest/pat/latest/tokens", "pat/tokens")
+}
+
+/// Says what the form named, or what Jira lists of tokens.
+pub(super) fn say(now_ms: u64, tokens: Option<Result<Answer, Error>>, report: &mut Report) {
+    if let Some(day) = report.text("expires") {
+        // It expires in the course of its day, somewhere on earth.
+        if let Some(at) = timestamp::parse(&format!("{day}T00:00Z")) {
+            warn(now_ms, at + DAY_MS, &day, "The token", report);
+        }
+    }
+    match tokens {
+        Some(Ok(answer)) => listed(now_ms, &answer.value(), report),
+        Some(Err(error)) => report.error(&error, "When the token expires could not be found out: "),
+        None => {}
+    }
+}
+
+/// Which of several tokens the connection uses is not told: the first that expires is the one to know of.
+fn listed(now_ms: u64, tokens: &Value, report: &mut Report) {
+    let tokens = tokens.as_array().map(Vec::as_slice).unwrap_or_default();
+    let expiring = |token: &Value| {
+        let at = token.get("expiringAt")?;
+        let at = at.as_u64().or_else(|| timestamp::parse(at.as_str()?))?;
+        // One that has expired already is not the one that was just accepted.
+        (at > now_ms).then_some(at)
+    };
+    let first = tokens.iter().filter_map(expiring).min();
+    match (first, tokens.len()) {
+        (Some(at), 1) => warn(now_ms, at, &day_of(at), "The token", report),
+        (Some(at), number) => {
+            let what = format!("The first of the account's {}, of which this connection uses one,", count(number as u64, "token", "tokens"));
+            warn(now_ms, at, &day_of(at), &what, report);
+        }
+        (None, 0) => {
+            let message = "Jira lists no token of the account, and so does not say when this one expires.";
+            report.unknown("expiry-unknown", message, "", Responsible::User);
+        }
+        (None, _) => report.passed("expiry", "The token does not expire."),
+    }
+}
+
+fn day_of(at_ms: u64) -> String {
+    timestamp::format(at_ms).chars().take(10).collect()
+}
+
+fn warn(now_ms: u64, at_ms: u64, day: &str, what: &str, report: &mut Report) {
+    let days = at_ms.saturating_sub(now_ms) / DAY_MS;
+    let remedy = "Make a new token and replace the credential: everything that shares it goes on.";
+    if at_ms <= now_ms {
+        let message = format!("{what} was said to expire on {day}, and still works.");
+        report.warning("expiry-passed", message, "Correct the day, or replace the credential.", Responsible::User);
+    } else if days < SOON {
+        let message = format!("{what} expires on {day}, in {}.", count(days, "day", "days"));
+        let code = if days < VERY_SOON { "expires-very-soon" } else { "expires-soon" };
+        report.warning(code, message, remedy, Responsible::User);
+    } else {
+        report.passed("expiry", format!("{what} expires on {day}."));
+    }
+}

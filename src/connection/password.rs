@@ -1,0 +1,56 @@
+//! Data Center and Server with user name and password.
+//!
+//! Source: Atlassian, "Basic authentication" of Jira Server. Cloud takes no passwords; from Jira 11 on an administrator
+//! has to allow them.
+
+use super::prepare::{Draft, text};
+#[cfg(not(target_arch = "wasm32"))]
+use super::entry;
+use super::{Home, Method, Route};
+use crate::contract::{Error, Failure, Prepared};
+use serde_json::Value;
+#[cfg(not(target_arch = "wasm32"))]
+use serde_json::json;
+
+pub(super) const METHOD: Method = Method {
+    id: "password",
+    name: "password",
+    home: Home::Center(7, 13),
+    route: Route::Site,
+    #[cfg(not(target_arch = "wasm32"))]
+    entry: manifest,
+    prepare,
+};
+
+#[cfg(not(target_arch = "wasm32"))]
+fn manifest() -> Value {
+    entry::of(
+        &METHOD,
+        "User name and password",
+        "Jira Server or Data Center 7.13 or later. A token is safer where Jira has one.",
+        &[
+            entry::own_site(),
+            ("username", entry::plain("User name", "The name that the account logs in with.", "administrator")),
+            ("password", entry::secret("Password", "The account's password. Three wrong ones can lock the account.")),
+        ],
+        &json!({ "type": "basic", "username": { "field": "username" }, "password": { "secret": "password" } }),
+    )
+}
+
+/// Understands the form: `site` and `username`. The settings keep both.
+fn prepare(form: &Value) -> Result<Prepared, Error> {
+    let (mut draft, site) = Draft::with_site(&METHOD, form)?;
+    let typed = text(form, "username");
+    let name = typed.trim();
+    if name.is_empty() || name.len() > 255 || name.contains(':') || name.chars().any(char::is_control) {
+        let message = "The user name is none that Basic authorization can carry: it is empty or holds a colon.";
+        let remedy = "Give the name that the account logs in with.";
+        return Err(Failure::input("username-invalid", "/username", "User name", message, remedy).permanent());
+    }
+    if name != typed {
+        draft.correct("Blanks around the user name were left out.");
+    }
+    draft.keep("username", name);
+    draft.pin_site(&site);
+    Ok(draft.done())
+}
