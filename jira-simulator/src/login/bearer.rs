@@ -43,10 +43,8 @@ pub(super) fn authenticate(login: &mut Directory, jira: &Jira, door: Door, heade
 
 fn gateway(login: &mut Directory, jira: &Jira, door: Door, token: &str) -> Decided {
     let Some(access) = login.use_access(token) else { return failed(login, jira, door, None) };
-    if !jira.accounts[access.account].member {
-        return failed(login, jira, door, Some(access.account));
-    }
     match access.sites.get(&jira.place) {
+        Some(_) if !jira.accounts[access.account].member => failed(login, jira, door, Some(access.account)),
         Some(scopes) => accept(login, access.account, Some(scopes.clone())),
         None => {
             let status = login.settings.foreign_site_status;
