@@ -14,14 +14,16 @@
 //! # }
 //! ```
 //!
-//! How to read it: `server` moves bytes, `auth` decides who calls, `routes` has one file per Jira
-//! resource, `state` is what Jira knows, `jql` finds issues, `webhook` delivers, `control` is the
+//! How to read it: `server` moves bytes, `hosts` finds the server that a request is for, `login` has
+//! one file per way in, `routes` one per Jira resource, `world` holds the sites, `state` is what Jira knows, `jql` finds issues, `webhook` delivers, `control` is the
 //! second listener. Where a fact about Jira is unsure it is a setting (`state::settings`).
 
-mod auth;
 mod clock;
 mod control;
+mod csm;
+mod hosts;
 mod jql;
+mod login;
 mod routes;
 mod server;
 mod simulator;
@@ -29,6 +31,7 @@ mod state;
 mod version;
 mod webhook;
 mod wire;
+mod world;
 
-pub use simulator::{AccountAccess, Config, Running, Simulator, StartError};
+pub use simulator::{AccountAccess, Config, Consent, Running, Simulator, SiteAddress, StartError};
 pub use version::{Personality, Version, VersionError};

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 
 use clap::Parser;
-use jira_simulator::{Config, Personality, Simulator, Version};
+use jira_simulator::{Config, Consent, Personality, Simulator, Version};
 
 /// A Jira that runs on loopback: state, limits, webhooks and faults, for tests and demonstrations.
 #[derive(Debug, Parser)]
@@ -15,7 +15,8 @@ use jira_simulator::{Config, Personality, Simulator, Version};
   jira-simulator --listen 127.0.0.1:8089 --personality data-center --jira-version 10.3.0 --json
   jira-simulator | jq -r '.accounts[0] | .email + \":\" + .token'
 
-The first line on stdout is JSON: base_url, control_url, accounts [{name, email, token, password, admin}].
+The first line on stdout is JSON: base_url, control_url, accounts [{name, email, token, password, admin}],
+sites [{name, host, cloud_id}].
 `GET {control_url}/` lists what can be controlled: faults, time, credentials, settings, webhooks, the wire log.
 It runs until it is told to stop (ctrl-c or SIGTERM). All accounts and tokens are fakes, made at each start."
 )]
@@ -32,6 +33,15 @@ struct Arguments {
     /// The release of a Data Center.
     #[arg(long, default_value_t = Version::DEFAULT, value_name = "V")]
     jira_version: Version,
+    /// A Cloud site, as in NAME.atlassian.net; several may be named, the first is at the loopback address.
+    #[arg(long = "site", default_value = "demo", value_name = "NAME")]
+    sites: Vec<String>,
+    /// The context path of a Data Center, such as /jira.
+    #[arg(long, default_value = "", value_name = "PATH")]
+    context_path: String,
+    /// What authorization pages do: ask a person, consent at once (auto), or refuse.
+    #[arg(long, default_value = "ask", value_name = "HOW")]
+    consent: Consent,
     /// Print only the JSON line, and nothing for people on stderr.
     #[arg(long)]
     json: bool,
@@ -45,6 +55,9 @@ async fn main() -> std::process::ExitCode {
         control_listen: arguments.control_listen,
         personality: arguments.personality,
         version: arguments.jira_version,
+        sites: arguments.sites,
+        context_path: arguments.context_path,
+        consent: arguments.consent,
     };
     let running = match Simulator::start(config).await {
         Ok(running) => running,
@@ -65,6 +78,7 @@ async fn main() -> std::process::ExitCode {
         "base_url": running.base_url(),
         "control_url": running.control_url(),
         "accounts": running.accounts(),
+        "sites": running.sites(),
     });
     let mut out = std::io::stdout().lock();
     // A closed pipe is no reason to stop: whoever started it may only want the server.

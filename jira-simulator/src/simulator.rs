@@ -1,14 +1,15 @@
 //! Starting and stopping.
 
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::server::Site;
+use crate::server::Hub;
 use crate::version::{Personality, Version};
 use crate::{control, server};
 
@@ -23,13 +24,52 @@ pub struct Config {
     pub personality: Personality,
     /// The release of a Data Center; a Cloud ignores it.
     pub version: Version,
+    /// The names of the Cloud sites: `demo` is `demo.atlassian.net`. A Data Center ignores them.
+    pub sites: Vec<String>,
+    /// The context path of a Data Center: empty, or `/jira`. A Cloud has none.
+    pub context_path: String,
+    /// Whether authorization pages ask a person.
+    pub consent: Consent,
+}
+
+/// What an authorization page does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Consent {
+    /// Asks the person in front of the browser.
+    Ask,
+    /// Consents at once, for the account and the sites of the settings.
+    Auto,
+    /// Refuses at once.
+    Refuse,
+}
+
+impl FromStr for Consent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "ask" => Ok(Self::Ask),
+            "auto" => Ok(Self::Auto),
+            "refuse" => Ok(Self::Refuse),
+            other => Err(format!("'{other}' is no way to consent: write ask, auto or refuse")),
+        }
+    }
 }
 
 impl Default for Config {
     /// A Cloud on two free ports of 127.0.0.1.
     fn default() -> Self {
         let anywhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        Self { listen: anywhere, control_listen: anywhere, personality: Personality::Cloud, version: Version::DEFAULT }
+        Self {
+            listen: anywhere,
+            control_listen: anywhere,
+            personality: Personality::Cloud,
+            version: Version::DEFAULT,
+            sites: vec!["demo".to_owned()],
+            context_path: String::new(),
+            consent: Consent::Ask,
+        }
     }
 }
 
@@ -39,6 +79,12 @@ pub enum StartError {
     /// The address is reachable from other machines; a Jira with fake tokens must not be.
     #[error("{0} is not a loopback address: listen on 127.0.0.1 or [::1]")]
     NotLoopback(SocketAddr),
+    /// The names of the sites are not those of sites.
+    #[error("'{0}' names no site: use small letters, digits and hyphens, each name once, at least one name")]
+    Site(String),
+    /// The context path is not one, or the personality has none.
+    #[error("'{0}' is no context path: write a slash and a name, such as /jira, and only for a Data Center")]
+    ContextPath(String),
     /// The address cannot be bound.
     #[error("cannot listen on {address}: {reason}. Choose another port, or 0 for any free one")]
     Listen {
@@ -70,6 +116,17 @@ impl std::fmt::Debug for AccountAccess {
     }
 }
 
+/// A Cloud site.
+#[derive(Debug, Clone, Serialize)]
+pub struct SiteAddress {
+    /// Its name.
+    pub name: String,
+    /// The host it has in reality.
+    pub host: String,
+    /// Its id in the paths of the gateway.
+    pub cloud_id: String,
+}
+
 /// Starts simulators.
 #[derive(Debug)]
 pub struct Simulator;
@@ -80,19 +137,43 @@ impl Simulator {
     /// # Errors
     /// An address that is not loopback or cannot be bound.
     pub async fn start(config: Config) -> Result<Running, StartError> {
+        check(&config)?;
         let jira_listener = bind(config.listen).await?;
         let control_listener = bind(config.control_listen).await?;
         let local = |listener: &TcpListener, asked: SocketAddr| listener.local_addr().unwrap_or(asked).to_string();
-        let base_url = format!("http://{}", local(&jira_listener, config.listen));
+        let base_url = format!("http://{}{}", local(&jira_listener, config.listen), config.context_path);
         let control_url = format!("http://{}", local(&control_listener, config.control_listen));
         let (stop, stopped) = watch::channel(false);
-        let site = Arc::new(Site::new(config.personality, config.version, base_url.clone(), stopped.clone()));
+        let hub = Arc::new(Hub::new(&config, base_url.clone(), stopped.clone()));
         let tasks = vec![
-            tokio::spawn(server::serve(site.clone(), jira_listener, stopped.clone())),
-            tokio::spawn(control::serve(site.clone(), control_listener, stopped)),
+            tokio::spawn(server::serve(hub.clone(), jira_listener, stopped.clone())),
+            tokio::spawn(control::serve(hub.clone(), control_listener, stopped)),
         ];
-        Ok(Running { base_url, control_url, site, stop, tasks })
+        Ok(Running { base_url, control_url, hub, stop, tasks })
     }
+}
+
+fn check(config: &Config) -> Result<(), StartError> {
+    let cloud = config.personality == Personality::Cloud;
+    let path = &config.context_path;
+    let named = path.strip_prefix('/').is_some_and(|name| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    });
+    if !path.is_empty() && (cloud || !named) {
+        return Err(StartError::ContextPath(path.clone()));
+    }
+    if cloud && config.sites.is_empty() {
+        return Err(StartError::Site(String::new()));
+    }
+    for (place, name) in config.sites.iter().enumerate().filter(|_| cloud) {
+        let sane = !name.is_empty()
+            && name.len() <= 63
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if !sane || config.sites[..place].contains(name) {
+            return Err(StartError::Site(name.clone()));
+        }
+    }
+    Ok(())
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -106,13 +187,13 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
 pub struct Running {
     base_url: String,
     control_url: String,
-    site: Arc<Site>,
+    hub: Arc<Hub>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Running {
-    /// Where Jira is, without a trailing slash: `http://127.0.0.1:PORT`.
+    /// Where Jira is, without a trailing slash: `http://127.0.0.1:PORT`, with the context path.
     pub fn base_url(&self) -> &str {
         &self.base_url
     }
@@ -124,7 +205,20 @@ impl Running {
 
     /// The accounts and their fake credentials: the administrator first, then the ordinary user.
     pub fn accounts(&self) -> Vec<AccountAccess> {
-        self.site.jira().accounts.iter().map(crate::state::account::Account::access).collect()
+        let world = self.hub.world();
+        let people = world.sites[0].accounts.iter().enumerate().filter(|(_, account)| !account.service);
+        people.map(|(place, account)| world.login.access(place, account)).collect()
+    }
+
+    /// The Cloud sites: the first is the one at [`Running::base_url`].
+    pub fn sites(&self) -> Vec<SiteAddress> {
+        let world = self.hub.world();
+        let address = |site: &crate::state::Jira| SiteAddress {
+            name: site.name.clone(),
+            host: format!("{}.atlassian.net", site.name),
+            cloud_id: site.cloud_id.clone(),
+        };
+        world.sites.iter().filter(|site| site.cloud()).map(address).collect()
     }
 
     /// Stops listening, ends open connections and pending deliveries.

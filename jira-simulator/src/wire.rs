@@ -18,6 +18,11 @@ pub(crate) struct Entry {
     pub(crate) at_ms: i64,
     pub(crate) method: String,
     pub(crate) path: String,
+    /// The path within the site.
+    pub(crate) route: String,
+    /// The site and the door; none for the servers of logins.
+    pub(crate) site: Option<String>,
+    pub(crate) door: Option<&'static str>,
     pub(crate) query: String,
     pub(crate) headers: Map<String, Value>,
     pub(crate) account: Option<String>,
@@ -69,6 +74,10 @@ pub(crate) fn headers_for_log(headers: &HeaderMap) -> Map<String, Value> {
                 format!("{} redacted", text.split(' ').next().filter(|scheme| scheme.len() < 12).unwrap_or("?"))
             }
             "cookie" => "redacted".to_owned(),
+            "location" => match text.split_once('?') {
+                Some((address, query)) => format!("{address}?{}", query_for_log(query)),
+                None => text,
+            },
             _ => text,
         };
         match kept.get_mut(name.as_str()) {
@@ -79,19 +88,58 @@ pub(crate) fn headers_for_log(headers: &HeaderMap) -> Map<String, Value> {
     kept
 }
 
-/// A body as text, cut at 1 MiB. Webhook secrets in it are replaced.
+/// Members and parameters whose values are never kept.
+const SECRETS: &[&str] = &[
+    "secret",
+    "client_secret",
+    "access_token",
+    "refresh_token",
+    "code",
+    "code_verifier",
+    "rawToken",
+    "oauth_token",
+    "oauth_token_secret",
+    "oauth_verifier",
+    "oauth_session_handle",
+    "oauth_signature",
+    "os_password",
+    "ticket",
+];
+
+/// A body as text, cut at 1 MiB. Secrets in it are replaced.
 pub(crate) fn body_for_log(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(BODY_KEPT)]).into_owned();
-    if !text.contains("\"secret\"") {
+    if !SECRETS.iter().any(|name| text.contains(name)) {
         return text;
     }
     match serde_json::from_str::<Value>(&text) {
-        Ok(Value::Object(mut object)) if object.contains_key("secret") => {
-            object.insert("secret".to_owned(), Value::String("redacted".to_owned()));
-            Value::Object(object).to_string()
+        Ok(Value::Object(mut object)) => {
+            let mut replaced = false;
+            for (name, value) in &mut object {
+                // The code of a gateway's error is a number.
+                if SECRETS.contains(&name.as_str()) && value.is_string() {
+                    *value = Value::String("redacted".to_owned());
+                    replaced = true;
+                }
+            }
+            if replaced { Value::Object(object).to_string() } else { text }
         }
-        _ => text,
+        Ok(_) => text,
+        Err(_) if text.starts_with('<') => text,
+        Err(_) => query_for_log(&text),
     }
+}
+
+/// A query or form with its secrets replaced; one without any stays as it was sent.
+pub(crate) fn query_for_log(query: &str) -> String {
+    let pairs: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    if !pairs.iter().any(|(name, _)| SECRETS.contains(&name.as_str())) {
+        return query.to_owned();
+    }
+    let kept = pairs.iter().map(|(name, value)| {
+        (name.as_str(), if SECRETS.contains(&name.as_str()) { "redacted" } else { value.as_str() })
+    });
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(kept).finish()
 }
 
 #[cfg(test)]
@@ -106,5 +154,10 @@ mod tests {
         headers.insert("authorization", "c2VjcmV0LXdpdGhvdXQtc2NoZW1l".parse().unwrap());
         assert_eq!(headers_for_log(&headers)["authorization"], "? redacted");
         assert!(!body_for_log(br#"{"name":"n","secret":"fake-secret"}"#).contains("fake-secret"));
+        assert!(!body_for_log(br#"{"refresh_token":"fake-secret"}"#).contains("fake-secret"));
+        assert_eq!(body_for_log(b"grant_type=x&client_secret=fake"), "grant_type=x&client_secret=redacted");
+        assert_eq!(body_for_log(br#"{"code":401}"#), r#"{"code":401}"#);
+        headers.insert("location", "http://127.0.0.1:1/cb?code=fake-secret&state=s".parse().unwrap());
+        assert_eq!(headers_for_log(&headers)["location"], "http://127.0.0.1:1/cb?code=redacted&state=s");
     }
 }

@@ -10,8 +10,7 @@
 //! | `GET /time` | → `{now_ms, offset_ms}` |
 //! | `POST /time/advance` | `{ms}`: moves virtual time; due retries and the index follow at once |
 //! | `GET /settings`, `PATCH /settings` | see `state::settings` |
-//! | `GET /accounts` | → `[{name, email, admin, token_revoked, locked, failures}]`, and `auth_failures` in all |
-//! | `POST /accounts/{name}/revoke-token`, `/restore-token`, `/lock`, `/unlock` | `lock` is CAPTCHA |
+//! | see `login`, `people` | accounts, sites, tokens, apps, grants, links, the token endpoints |
 //! | `POST /webhooks/seed` | `{count, enabled?}`: webhooks of others → `{ids}` |
 //! | `GET /webhooks/deliveries` | → `[{identifier, webhook_id, event, url, state, attempts: [{at_ms, status \| error}], next_attempt_ms}]` |
 //! | `GET /webhooks/deliveries/{identifier}/request` | → `{method, url, headers, body}`, exactly as sent |
@@ -19,6 +18,9 @@
 //! | `POST /reset` | everything as at the start; tokens stay the same |
 
 pub(crate) mod fault;
+pub(crate) mod hold;
+mod login;
+mod people;
 
 use std::sync::Arc;
 
@@ -32,11 +34,13 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::server::Site;
+use crate::server::Hub;
+use crate::state::settings::Settings;
 use crate::webhook::Webhook;
+use crate::world::World;
 use fault::Fault;
 
-type Shared = State<Arc<Site>>;
+type Shared = State<Arc<Hub>>;
 
 /// The routes as `GET /` lists them.
 const ROUTES: &[&str] = &[
@@ -50,11 +54,6 @@ const ROUTES: &[&str] = &[
     "POST /time/advance {ms}",
     "GET /settings",
     "PATCH /settings",
-    "GET /accounts",
-    "POST /accounts/{name}/revoke-token",
-    "POST /accounts/{name}/restore-token",
-    "POST /accounts/{name}/lock",
-    "POST /accounts/{name}/unlock",
     "POST /webhooks/seed {count, enabled?}",
     "GET /webhooks/deliveries",
     "GET /webhooks/deliveries/{identifier}/request",
@@ -62,7 +61,7 @@ const ROUTES: &[&str] = &[
     "POST /reset",
 ];
 
-pub(crate) async fn serve(site: Arc<Site>, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
+pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
     let router = Router::new()
         .route("/", get(list_routes))
         .route("/wire", get(read_wire).delete(clear_wire))
@@ -71,15 +70,15 @@ pub(crate) async fn serve(site: Arc<Site>, listener: TcpListener, mut stopped: w
         .route("/time", get(time))
         .route("/time/advance", post(advance))
         .route("/settings", get(settings).patch(change_settings))
-        .route("/accounts", get(accounts))
-        .route("/accounts/{name}/{change}", post(change_account))
         .route("/webhooks/seed", post(seed))
         .route("/webhooks/deliveries", get(deliveries))
         .route("/webhooks/deliveries/{identifier}/request", get(delivery_request))
         .route("/webhooks/deliveries/{identifier}/redeliver", post(redeliver))
         .route("/reset", post(reset))
+        .merge(people::router())
+        .merge(login::router())
         .fallback(unknown)
-        .with_state(site);
+        .with_state(hub);
     let server = axum::serve(listener, router).with_graceful_shutdown(async move {
         let _ = stopped.changed().await;
     });
@@ -89,7 +88,8 @@ pub(crate) async fn serve(site: Arc<Site>, listener: TcpListener, mut stopped: w
 }
 
 async fn list_routes() -> Json<Value> {
-    Json(json!({"routes": ROUTES}))
+    let routes: Vec<&str> = [ROUTES, people::ROUTES, login::ROUTES].concat();
+    Json(json!({"routes": routes}))
 }
 
 fn refuse(status: StatusCode, message: &str) -> Response {
@@ -106,39 +106,39 @@ struct Since {
     since: u64,
 }
 
-async fn read_wire(State(site): Shared, Query(query): Query<Since>) -> Json<Value> {
-    let (next, entries) = site.wire().since(query.since);
+async fn read_wire(State(hub): Shared, Query(query): Query<Since>) -> Json<Value> {
+    let (next, entries) = hub.wire().since(query.since);
     Json(json!({"next": next, "entries": entries}))
 }
 
-async fn clear_wire(State(site): Shared) -> StatusCode {
-    site.wire().clear();
+async fn clear_wire(State(hub): Shared) -> StatusCode {
+    hub.wire().clear();
     StatusCode::NO_CONTENT
 }
 
-async fn list_faults(State(site): Shared) -> Json<Value> {
-    Json(json!(site.faults().list()))
+async fn list_faults(State(hub): Shared) -> Json<Value> {
+    Json(json!(hub.faults().list()))
 }
 
-async fn add_fault(State(site): Shared, Json(fault): Json<Fault>) -> Response {
+async fn add_fault(State(hub): Shared, Json(fault): Json<Fault>) -> Response {
     if fault.status.is_some_and(|status| !(200..=599).contains(&status)) {
         return refuse(StatusCode::BAD_REQUEST, "a status is a number from 200 to 599");
     }
-    let id = site.faults().add(fault);
+    let id = hub.faults().add(fault);
     Json(json!({"id": id})).into_response()
 }
 
-async fn clear_faults(State(site): Shared) -> StatusCode {
-    site.faults().clear();
+async fn clear_faults(State(hub): Shared) -> StatusCode {
+    hub.faults().clear();
     StatusCode::NO_CONTENT
 }
 
-async fn remove_fault(State(site): Shared, Path(id): Path<u64>) -> StatusCode {
-    if site.faults().remove(id) { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
+async fn remove_fault(State(hub): Shared, Path(id): Path<u64>) -> StatusCode {
+    if hub.faults().remove(id) { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
 }
 
-async fn time(State(site): Shared) -> Json<Value> {
-    Json(json!({"now_ms": site.clock.now_ms(), "offset_ms": site.clock.offset_ms()}))
+async fn time(State(hub): Shared) -> Json<Value> {
+    Json(json!({"now_ms": hub.clock.now_ms(), "offset_ms": hub.clock.offset_ms()}))
 }
 
 #[derive(Deserialize)]
@@ -146,62 +146,40 @@ struct Advance {
     ms: u64,
 }
 
-async fn advance(State(site): Shared, Json(advance): Json<Advance>) -> Json<Value> {
-    site.clock.advance(advance.ms);
-    time(State(site)).await
+async fn advance(State(hub): Shared, Json(advance): Json<Advance>) -> Json<Value> {
+    hub.clock.advance(advance.ms);
+    time(State(hub)).await
 }
 
-async fn settings(State(site): Shared) -> Json<Value> {
-    Json(json!(site.jira().settings))
+/// The settings of the sites and of the logins, as one object.
+fn merged(world: &World) -> serde_json::Map<String, Value> {
+    let mut all = serde_json::Map::new();
+    for part in [json!(world.sites[0].settings), json!(world.login.settings)] {
+        all.extend(part.as_object().cloned().unwrap_or_default());
+    }
+    all
 }
 
-async fn change_settings(State(site): Shared, Json(changes): Json<serde_json::Map<String, Value>>) -> Response {
-    let mut jira = site.jira();
-    let mut merged = json!(jira.settings);
+async fn settings(State(hub): Shared) -> Json<Value> {
+    Json(Value::Object(merged(&hub.world())))
+}
+
+async fn change_settings(State(hub): Shared, Json(changes): Json<serde_json::Map<String, Value>>) -> Response {
+    let mut world = hub.world();
+    let (mut sites, mut login) = (json!(world.sites[0].settings), json!(world.login.settings));
     for (name, value) in changes {
-        merged[name] = value;
+        // A name that neither has is refused with the first.
+        let part = if login.get(&name).is_some() { &mut login } else { &mut sites };
+        part[name] = value;
     }
-    match serde_json::from_value(merged) {
-        Ok(settings) => {
-            jira.settings = settings;
-            Json(json!(jira.settings)).into_response()
+    match (serde_json::from_value::<Settings>(sites), serde_json::from_value(login)) {
+        (Ok(sites), Ok(login)) => {
+            world.sites.iter_mut().for_each(|site| site.settings = sites.clone());
+            world.login.settings = login;
+            Json(Value::Object(merged(&world))).into_response()
         }
-        Err(error) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+        (Err(error), _) | (_, Err(error)) => refuse(StatusCode::BAD_REQUEST, &error.to_string()),
     }
-}
-
-async fn accounts(State(site): Shared) -> Json<Value> {
-    let jira = site.jira();
-    let accounts: Vec<Value> = jira
-        .accounts
-        .iter()
-        .map(|account| {
-            json!({
-                "name": account.name, "email": account.email, "account_id": account.account_id,
-                "admin": account.admin, "token_revoked": account.token_revoked, "locked": account.locked,
-                "failures": account.failures,
-            })
-        })
-        .collect();
-    Json(json!({"accounts": accounts, "auth_failures": jira.auth_failures}))
-}
-
-async fn change_account(State(site): Shared, Path((name, change)): Path<(String, String)>) -> Response {
-    let mut jira = site.jira();
-    let Some(account) = jira.accounts.iter_mut().find(|account| account.name == name) else {
-        return refuse(StatusCode::NOT_FOUND, "the accounts are admin and user");
-    };
-    match change.as_str() {
-        "revoke-token" => account.token_revoked = true,
-        "restore-token" => account.token_revoked = false,
-        "lock" => account.locked = true,
-        "unlock" => {
-            account.locked = false;
-            account.failures = 0;
-        }
-        _ => return refuse(StatusCode::NOT_FOUND, "an account takes revoke-token, restore-token, lock and unlock"),
-    }
-    StatusCode::NO_CONTENT.into_response()
 }
 
 #[derive(Deserialize)]
@@ -215,8 +193,9 @@ fn yes() -> bool {
     true
 }
 
-async fn seed(State(site): Shared, Json(seed): Json<Seed>) -> Json<Value> {
-    let mut jira = site.jira();
+async fn seed(State(hub): Shared, Json(seed): Json<Seed>) -> Json<Value> {
+    let mut world = hub.world();
+    let jira = &mut world.sites[0];
     let now = jira.now();
     let ids: Vec<u64> = (0..seed.count.min(10_000))
         .map(|_| {
@@ -234,30 +213,31 @@ async fn seed(State(site): Shared, Json(seed): Json<Seed>) -> Json<Value> {
     Json(json!({"ids": ids}))
 }
 
-async fn deliveries(State(site): Shared) -> Json<Value> {
-    Json(json!(site.deliveries.list()))
+async fn deliveries(State(hub): Shared) -> Json<Value> {
+    Json(json!(hub.deliveries.list()))
 }
 
-async fn delivery_request(State(site): Shared, Path(identifier): Path<String>) -> Response {
-    match site.deliveries.request(&identifier) {
+async fn delivery_request(State(hub): Shared, Path(identifier): Path<String>) -> Response {
+    match hub.deliveries.request(&identifier) {
         Some(request) => Json(json!(request)).into_response(),
         None => refuse(StatusCode::NOT_FOUND, "no such delivery: GET /webhooks/deliveries lists them"),
     }
 }
 
-async fn redeliver(State(site): Shared, Path(identifier): Path<String>) -> Response {
-    let private = site.jira().settings.allow_private_delivery;
-    match site.deliveries.redeliver(&identifier, private).await {
+async fn redeliver(State(hub): Shared, Path(identifier): Path<String>) -> Response {
+    let private = hub.world().sites[0].settings.allow_private_delivery;
+    match hub.deliveries.redeliver(&identifier, private).await {
         Some(delivery) => Json(json!(delivery)).into_response(),
         None => refuse(StatusCode::NOT_FOUND, "no such delivery: GET /webhooks/deliveries lists them"),
     }
 }
 
-async fn reset(State(site): Shared) -> StatusCode {
-    site.jira().reset();
-    site.faults().clear();
-    site.wire().clear();
-    site.deliveries.clear();
-    site.clock.reset();
+async fn reset(State(hub): Shared) -> StatusCode {
+    hub.world().reset();
+    hub.hold.set(None);
+    hub.faults().clear();
+    hub.wire().clear();
+    hub.deliveries.clear();
+    hub.clock.reset();
     StatusCode::NO_CONTENT
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Call, Refusal, Routed, render};
+use super::{Answer, Call, Refusal, Routed};
 
 fn visible_boards(call: &Call<'_>) -> Vec<Value> {
     call.jira
@@ -19,7 +19,7 @@ fn visible_boards(call: &Call<'_>) -> Vec<Value> {
                 "location": {
                     "projectId": project.id.parse::<u64>().unwrap_or_default(),
                     "displayName": format!("{} ({})", project.name, project.key),
-                    "projectName": project.name, "projectKey": project.key, "projectTypeKey": "software",
+                    "projectName": project.name, "projectKey": project.key, "projectTypeKey": project.kind,
                     "name": format!("{} ({})", project.name, project.key),
                 },
             })
@@ -76,11 +76,19 @@ pub(super) fn service_desks(call: &Call<'_>) -> Routed {
     let start = call.request.number("start", 0)?;
     let limit = call.request.number("limit", 50)?.clamp(1, 50);
     let link = format!("{}/rest/servicedeskapi/servicedesk", call.jira.base_url);
-    let project = render::project(call.jira, 1, call.api);
-    let all = [json!({
-        "id": "1", "projectId": project["id"], "projectName": project["name"], "projectKey": project["key"],
-        "_links": {"self": format!("{link}/1")},
-    })];
+    let all: Vec<Value> = (0..call.jira.projects.len())
+        .filter(|index| call.jira.projects[*index].kind == "service_desk")
+        .filter(|index| call.jira.may_browse(*index, call.caller.account))
+        .enumerate()
+        .map(|(number, index)| {
+            let project = &call.jira.projects[index];
+            let id = (number + 1).to_string();
+            json!({
+                "id": id, "projectId": project.id, "projectName": project.name, "projectKey": project.key,
+                "_links": {"self": format!("{link}/{id}")},
+            })
+        })
+        .collect();
     let values: Vec<&Value> = all.iter().skip(start).take(limit).collect();
     Ok(Answer::ok(json!({
         "_expands": [], "size": values.len(), "start": start, "limit": limit, "isLastPage": true,

@@ -24,7 +24,7 @@ use http::Method;
 pub(crate) use answer::{Answer, Refusal};
 pub(crate) use request::Request;
 
-use crate::auth::Caller;
+use crate::login::Caller;
 use crate::state::Jira;
 
 /// The version of the platform API a request used.
@@ -176,7 +176,7 @@ fn dead_link(request: &Request) -> Answer {
 }
 
 /// A route Jira may have and the simulator has not: said so that nobody takes it for Jira's 404.
-fn missing(request: &Request) -> Answer {
+pub(crate) fn missing(request: &Request) -> Answer {
     let route = format!("{} {}", request.method, request.path);
     eprintln!("the simulator lacks route {route}");
     let mut answer: Answer = Refusal::new(404, format!("the simulator lacks route {route}")).into();

@@ -30,12 +30,14 @@ pub(super) fn search(call: &Call<'_>) -> Routed {
     let most = call.request.number("maxResults", 50)?.clamp(1, 100);
     let words = call.request.parameter("query").unwrap_or_default().to_lowercase();
     let keys = call.request.list("keys");
+    let kinds = call.request.list("typeKey");
     let found: Vec<usize> = visible(call)
         .into_iter()
         .filter(|project| {
             let project = &call.jira.projects[*project];
             (project.name.to_lowercase().contains(&words) || project.key.to_lowercase().contains(&words))
                 && (keys.is_empty() || keys.iter().any(|key| key == project.key))
+                && (kinds.is_empty() || kinds.iter().any(|kind| kind == project.kind))
         })
         .collect();
     let values: Vec<Value> = found

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Api;
-use crate::clock::{ZONE, jira_time};
+use crate::clock::jira_time;
 use crate::state::Jira;
 use crate::state::field::{Field, Kind};
 use crate::state::issue::{Comment, History, Issue};
@@ -20,18 +20,17 @@ pub(crate) fn user(jira: &Jira, account: usize, api: Api) -> Value {
     let avatars = json!({
         "48x48": picture("large"), "24x24": picture("small"), "16x16": picture("xsmall"), "32x32": picture("medium"),
     });
-    if jira.cloud() {
-        return json!({
+    let mut user = if jira.cloud() {
+        json!({
             "self": link(jira, api, &format!("user?accountId={}", account.account_id)),
             "accountId": account.account_id,
-            "accountType": "atlassian",
+            "accountType": if account.service { "app" } else { "atlassian" },
             "avatarUrls": avatars,
             "displayName": account.display_name,
             "active": true,
-            "timeZone": ZONE,
-        });
-    }
-    json!({
+        })
+    } else {
+        json!({
         "self": link(jira, api, &format!("user?username={}", account.name)),
         "name": account.name,
         "key": account.name,
@@ -40,8 +39,12 @@ pub(crate) fn user(jira: &Jira, account: usize, api: Api) -> Value {
         "displayName": account.display_name,
         "active": true,
         "deleted": false,
-        "timeZone": ZONE,
-    })
+        })
+    };
+    if let Some(zone) = &account.time_zone {
+        user["timeZone"] = json!(zone);
+    }
+    user
 }
 
 pub(crate) fn status(jira: &Jira, status: usize, api: Api) -> Value {
@@ -106,7 +109,7 @@ pub(crate) fn project(jira: &Jira, project: usize, api: Api) -> Value {
         "id": project.id,
         "key": project.key,
         "name": project.name,
-        "projectTypeKey": "software",
+        "projectTypeKey": project.kind,
         "avatarUrls": {
             "48x48": picture("large"), "24x24": picture("small"), "16x16": picture("xsmall"), "32x32": picture("medium"),
         },

@@ -11,6 +11,8 @@ use super::answer::Refusal;
 pub(crate) struct Request {
     pub(crate) method: Method,
     pub(crate) path: String,
+    /// The path within the site: without the gateway's prefix, without the context path.
+    pub(crate) route: String,
     pub(crate) segments: Vec<String>,
     pub(crate) raw_query: String,
     pub(crate) query: Vec<(String, String)>,
@@ -33,7 +35,38 @@ impl Request {
             .map(|segment| decode(&segment.replace('&', "%26")).unwrap_or_default())
             .collect();
         let query = url::form_urlencoded::parse(raw_query.as_bytes()).into_owned().collect();
-        Self { method: parts.method.clone(), path, segments, raw_query, query, headers: parts.headers.clone(), body }
+        let route = path.clone();
+        Self {
+            method: parts.method.clone(),
+            path,
+            route,
+            segments,
+            raw_query,
+            query,
+            headers: parts.headers.clone(),
+            body,
+        }
+    }
+
+    /// Takes the first segments of the path away.
+    pub(crate) fn strip(&mut self, count: usize) {
+        self.segments.drain(..count.min(self.segments.len()));
+        let rest = self.route.trim_start_matches('/').splitn(count + 1, '/').nth(count).unwrap_or_default();
+        self.route = format!("/{rest}");
+    }
+
+    /// The media type of the body, in small letters, without parameters.
+    pub(crate) fn content_type(&self) -> String {
+        let header = self.header("content-type").unwrap_or_default();
+        header.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    }
+
+    /// The pairs of a form; none for other bodies.
+    pub(crate) fn form(&self) -> Vec<(String, String)> {
+        if self.content_type() != "application/x-www-form-urlencoded" {
+            return Vec::new();
+        }
+        url::form_urlencoded::parse(&self.body).into_owned().collect()
     }
 
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
@@ -72,8 +105,8 @@ impl Request {
     /// # Errors
     /// 415 for another content type, 400 for what is not JSON.
     pub(crate) fn json(&self) -> Result<Value, Refusal> {
-        let content_type = self.header("content-type").unwrap_or_default();
-        if !content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        let content_type = self.content_type();
+        if content_type != "application/json" {
             return Err(Refusal::new(
                 415,
                 format!("The content type '{content_type}' is not supported: send application/json."),

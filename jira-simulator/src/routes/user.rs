@@ -68,6 +68,7 @@ fn page(call: &Call<'_>) -> Routed {
         .accounts
         .iter()
         .enumerate()
+        .filter(|(_, account)| account.member)
         .filter(|(_, account)| match id {
             Some(id) => account.account_id == id,
             None => {

@@ -147,6 +147,7 @@ fn register(call: &mut Call<'_>) -> Routed {
     apply(call, &mut webhook, &request)?;
     check_limit(call, &webhook)?;
     webhook.id = call.jira.next_id("webhook", 1);
+    webhook.site_url = call.jira.site_url.clone();
     let answer = body(call.jira, &webhook);
     call.jira.webhooks.push(webhook);
     call.jira.commit();

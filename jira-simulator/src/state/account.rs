@@ -1,11 +1,9 @@
-//! Accounts and their credentials.
+//! Accounts, as a site shows them. What they log in with is in `login`.
 
-use rand::Rng;
+use crate::clock::ZONE;
 
-use crate::simulator::AccountAccess;
-
-/// A person of this Jira.
-#[derive(Clone)]
+/// A person of a site, or a service account.
+#[derive(Debug, Clone)]
 pub(crate) struct Account {
     /// Short name: user name and key on Data Center, name in the control API.
     pub(crate) name: String,
@@ -13,49 +11,24 @@ pub(crate) struct Account {
     pub(crate) email: String,
     pub(crate) account_id: String,
     pub(crate) admin: bool,
-    /// API token or personal access token.
-    token: String,
-    password: String,
-    pub(crate) token_revoked: bool,
-    /// CAPTCHA: nothing is checked until a person solves it in a browser.
-    pub(crate) locked: bool,
-    /// Failures in a row.
-    pub(crate) failures: u32,
+    /// Whether the account is on this site: Atlassian's accounts are the same everywhere.
+    pub(crate) member: bool,
+    pub(crate) service: bool,
+    /// None where the profile names none.
+    pub(crate) time_zone: Option<String>,
 }
 
 impl Account {
-    pub(crate) fn new(number: u32, name: &str, display_name: &str, admin: bool) -> Self {
-        let mut random = [0_u8; 12];
-        rand::rng().fill(&mut random);
+    pub(crate) fn new(number: usize, name: &str, display_name: &str, admin: bool) -> Self {
         Self {
             name: name.to_owned(),
             display_name: display_name.to_owned(),
             email: format!("{name}@example.test"),
             account_id: format!("712020:00000000-0000-4000-8000-{number:012}"),
             admin,
-            token: format!("not-a-real-token-{name}-{}", hex::encode(random)),
-            password: format!("not-a-real-password-{name}"),
-            token_revoked: false,
-            locked: false,
-            failures: 0,
-        }
-    }
-
-    pub(crate) fn has_token(&self, secret: &str) -> bool {
-        !self.token_revoked && self.token == secret
-    }
-
-    pub(crate) fn has_password(&self, secret: &str) -> bool {
-        self.password == secret
-    }
-
-    pub(crate) fn access(&self) -> AccountAccess {
-        AccountAccess {
-            name: self.name.clone(),
-            email: self.email.clone(),
-            token: self.token.clone(),
-            password: self.password.clone(),
-            admin: self.admin,
+            member: true,
+            service: false,
+            time_zone: Some(ZONE.to_owned()),
         }
     }
 }

@@ -47,12 +47,14 @@ pub(crate) struct IssueType {
     pub(crate) level: i32,
 }
 
-/// A project; `types` are indices, `restricted` projects are seen by administrators only.
+/// A project; `types` are indices, `kind` its `projectTypeKey`, `restricted` projects are seen by
+/// administrators only.
 #[derive(Debug, Clone)]
 pub(crate) struct Project {
     pub(crate) id: &'static str,
     pub(crate) key: &'static str,
     pub(crate) name: &'static str,
+    pub(crate) kind: &'static str,
     pub(crate) types: Vec<usize>,
     pub(crate) restricted: bool,
 }
@@ -73,7 +75,17 @@ pub(crate) const DONE: usize = 2;
 pub(crate) struct Jira {
     pub(crate) personality: Personality,
     pub(crate) version: Version,
+    /// Its number among the sites.
+    pub(crate) place: usize,
+    /// Its name in `NAME.atlassian.net`.
+    pub(crate) name: String,
+    /// The name that a list of sites shows.
+    pub(crate) display_name: String,
+    pub(crate) cloud_id: String,
+    /// Where links of an answer point: the site itself, or the gateway a request came through.
     pub(crate) base_url: String,
+    /// The site's own address.
+    pub(crate) site_url: String,
     pub(crate) clock: Arc<Clock>,
     pub(crate) settings: Settings,
     pub(crate) accounts: Vec<Account>,
@@ -88,7 +100,6 @@ pub(crate) struct Jira {
     next_ids: BTreeMap<&'static str, u64>,
     outbox: Vec<Occurrence>,
     committed: bool,
-    pub(crate) auth_failures: u64,
 }
 
 impl Jira {
@@ -96,6 +107,11 @@ impl Jira {
         Self {
             personality,
             version,
+            place: 0,
+            name: String::new(),
+            display_name: String::new(),
+            cloud_id: String::new(),
+            site_url: base_url.clone(),
             base_url,
             clock,
             settings: Settings::new(personality),
@@ -114,11 +130,19 @@ impl Jira {
             next_ids: BTreeMap::new(),
             outbox: Vec::new(),
             committed: false,
-            auth_failures: 0,
         }
     }
 
-    /// Everything as at the start; the accounts keep their tokens, so that who uses them still can.
+    /// The site as one of several.
+    pub(crate) fn named(mut self, place: usize, name: &str) -> Self {
+        self.place = place;
+        self.name = name.to_owned();
+        self.display_name = name.to_owned();
+        self.cloud_id = format!("00000000-0000-4000-8000-{place:04x}0000c10d");
+        self
+    }
+
+    /// Everything as at the start.
     pub(crate) fn reset(&mut self) {
         self.settings = Settings::new(self.personality);
         self.webhooks.clear();
@@ -126,11 +150,9 @@ impl Jira {
         self.index.clear();
         self.next_ids.clear();
         self.outbox.clear();
-        self.auth_failures = 0;
-        for account in &mut self.accounts {
-            account.token_revoked = false;
-            account.locked = false;
-            account.failures = 0;
+        self.display_name = self.name.clone();
+        for (place, account) in self.accounts.iter_mut().enumerate() {
+            *account = Account::new(place + 1, &account.name, &account.display_name, place == 0);
         }
     }
 
@@ -183,9 +205,9 @@ impl Jira {
 
     /// An account by what this deployment calls its id: account id on Cloud, name on Data Center.
     pub(crate) fn account_by_id(&self, id: &str) -> Option<usize> {
-        self.accounts
-            .iter()
-            .position(|account| if self.cloud() { account.account_id == id } else { account.name == id })
+        self.accounts.iter().position(|account| {
+            account.member && if self.cloud() { account.account_id == id } else { account.name == id }
+        })
     }
 
     pub(crate) fn key(&self, issue: &Issue) -> String {

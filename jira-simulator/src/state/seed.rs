@@ -37,9 +37,23 @@ pub(super) fn issue_types() -> Vec<IssueType> {
 
 pub(super) fn projects() -> Vec<Project> {
     vec![
-        Project { id: "10000", key: "DEMO", name: "Demonstration", types: vec![0, 1, 2, 4, 3], restricted: false },
-        Project { id: "10001", key: "OPS", name: "Operations", types: vec![2, 5, 3], restricted: false },
-        Project { id: "10002", key: "PRIV", name: "Restricted", types: vec![2], restricted: true },
+        Project {
+            id: "10000",
+            key: "DEMO",
+            name: "Demonstration",
+            kind: "software",
+            types: vec![0, 1, 2, 4, 3],
+            restricted: false,
+        },
+        Project {
+            id: "10001",
+            key: "OPS",
+            name: "Operations",
+            kind: "service_desk",
+            types: vec![2, 5, 3],
+            restricted: false,
+        },
+        Project { id: "10002", key: "PRIV", name: "Restricted", kind: "software", types: vec![2], restricted: true },
     ]
 }
 

@@ -20,8 +20,6 @@ pub(crate) struct Settings {
     pub(crate) allow_private_delivery: bool,
     /// Retries of a delivery after its first attempt. Data Center makes none.
     pub(crate) delivery_retries: u32,
-    /// Failed logins in a row before CAPTCHA; 0 is never.
-    pub(crate) lock_after_failures: u32,
     /// The most issues one search page holds, however many are asked for.
     pub(crate) search_page_limit: usize,
 }
@@ -36,7 +34,6 @@ impl Settings {
             anonymous_access: false,
             allow_private_delivery: true,
             delivery_retries: if cloud { 5 } else { 0 },
-            lock_after_failures: if cloud { 0 } else { 3 },
             search_page_limit: if cloud { 5_000 } else { 1_000 },
         }
     }

@@ -100,6 +100,8 @@ pub(crate) struct Webhook {
     pub(crate) secret: Option<Secret>,
     pub(crate) updated: i64,
     pub(crate) updated_by: usize,
+    /// The site's address as whoever registered it knows it; empty for webhooks of others.
+    pub(crate) site_url: String,
 }
 
 impl Webhook {
@@ -115,6 +117,7 @@ impl Webhook {
             secret: None,
             updated: now,
             updated_by: account,
+            site_url: String::new(),
         }
     }
 }

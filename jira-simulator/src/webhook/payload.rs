@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::Webhook;
 use super::sender::Delivery;
 use crate::jql;
 use crate::routes::Api;
@@ -10,22 +11,23 @@ use crate::state::Jira;
 use crate::state::issue::Occurrence;
 
 /// The deliveries that some occurrences cause, one for each active webhook that wants it.
-pub(crate) fn deliveries(jira: &Jira, occurrences: Vec<Occurrence>) -> Vec<Delivery> {
+pub(crate) fn deliveries(jira: &mut Jira, occurrences: Vec<Occurrence>) -> Vec<Delivery> {
     let mut deliveries = Vec::new();
     for occurrence in occurrences {
-        let mut body = None;
-        for webhook in &jira.webhooks {
-            if !webhook.enabled || !webhook.events.iter().any(|event| event == occurrence.event) {
-                continue;
-            }
-            let wanted = jql::parse(&webhook.jql)
-                .is_ok_and(|query| jql::matches(jira, &query, Some(webhook.updated_by), &occurrence.issue));
-            if !wanted {
-                continue;
-            }
-            let body = match webhook.exclude_body {
-                true => String::new(),
-                false => body.get_or_insert_with(|| payload(jira, &occurrence).to_string()).clone(),
+        // One body for each address the site is known by.
+        let mut bodies: Vec<(String, String)> = Vec::new();
+        let wanted: Vec<Webhook> =
+            jira.webhooks.iter().filter(|webhook| wants(jira, webhook, &occurrence)).cloned().collect();
+        for webhook in &wanted {
+            let body = match bodies.iter().find(|(site, _)| *site == webhook.site_url) {
+                _ if webhook.exclude_body => String::new(),
+                Some((_, body)) => body.clone(),
+                None => {
+                    jira.base_url =
+                        if webhook.site_url.is_empty() { jira.site_url.clone() } else { webhook.site_url.clone() };
+                    bodies.push((webhook.site_url.clone(), payload(jira, &occurrence).to_string()));
+                    bodies[bodies.len() - 1].1.clone()
+                }
             };
             // Old URL templates name the issue.
             let url = webhook
@@ -37,6 +39,13 @@ pub(crate) fn deliveries(jira: &Jira, occurrences: Vec<Occurrence>) -> Vec<Deliv
         }
     }
     deliveries
+}
+
+fn wants(jira: &Jira, webhook: &Webhook, occurrence: &Occurrence) -> bool {
+    webhook.enabled
+        && webhook.events.iter().any(|event| event == occurrence.event)
+        && jql::parse(&webhook.jql)
+            .is_ok_and(|query| jql::matches(jira, &query, Some(webhook.updated_by), &occurrence.issue))
 }
 
 /// Webhook bodies are those of the v2 API: rich text as a string.

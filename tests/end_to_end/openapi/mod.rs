@@ -90,7 +90,11 @@ pub(crate) fn assert_answers_as_documented(jira: &Jira) {
 
 /// Whether one answer was held against a schema, or what is wrong with it.
 fn check(documents: &[Document], entry: &Value) -> Result<bool, String> {
-    let (method, path) = (text(&entry["method"]), text(&entry["path"]));
+    // The documents know paths within a site; servers of logins and other products have none here.
+    if entry["site"].is_null() || entry["door"] == "csm" {
+        return Ok(false);
+    }
+    let (method, path) = (text(&entry["method"]), text(&entry["route"]));
     let status = entry["status"].as_u64().unwrap_or_default() as u16;
     let place = format!("{method} {path} {status}");
     let body = text(&entry["response_body"]);
@@ -101,7 +105,10 @@ fn check(documents: &[Document], entry: &Value) -> Result<bool, String> {
         }
         Some(Listed::WithSchema(validator)) => Some(validator),
         // The documents say in words only what most refusals look like; all that were recorded look alike.
-        _ if is_refusal(&path, status) && is_json(entry) => documents[0].refusal(),
+        // The gateway refuses in a shape of its own what does not reach Jira.
+        _ if is_refusal(&path, status) && is_json(entry) && !(entry["door"] == "gateway" && status == 401) => {
+            documents[0].refusal()
+        }
         _ => None,
     };
     let Some(validator) = validator.filter(|_| status != 204 || !body.is_empty()) else { return Ok(false) };

@@ -3,7 +3,7 @@
 //!
 //! A runner is a script of `tests/hosts/`. It gets in its environment `COMPONENT`,
 //! `CORPUS`, `BASE_URL`, `CONTROL_URL`, `EMAIL` and `TOKEN`, has a simulator of its
-//! own, and prints one JSON line per case: `{"case": …, "passed": …, "detail": …}`.
+//! own, may start others (`SIMULATOR` is the program), and prints one JSON line per case: `{"case": …, "passed": …, "detail": …}`.
 
 mod packages;
 
@@ -13,6 +13,7 @@ use std::process::{Command, ExitCode, Output};
 
 pub(crate) use self::packages::Packages;
 use super::{close, table};
+use crate::native;
 use crate::scene::Scene;
 use crate::simulator::Simulator;
 use crate::workspace::Workspace;
@@ -39,12 +40,13 @@ enum Language {
     Node(&'static str),
 }
 
-const RUNNERS: [Runner; 5] = [
+const RUNNERS: [Runner; 6] = [
     Runner { host: "our host (Rust)", language: Language::Rust("hosts::") },
     Runner { host: "wasmtime (Python)", language: Language::Python("run_wasmtime.py") },
     Runner { host: "jco (Node)", language: Language::Node("run_jco.mjs") },
     Runner { host: "jira (Python client)", language: Language::Python("clients/python_jira.py") },
     Runner { host: "jira.js (Node client)", language: Language::Node("clients/jira_js.mjs") },
+    Runner { host: "OAuth (Python clients)", language: Language::Python("clients/logins.py") },
 ];
 
 pub(super) fn run(workspace: &Workspace) -> Result<ExitCode> {
@@ -95,6 +97,7 @@ fn surroundings(workspace: &Workspace, simulator: &Simulator, command: &mut Comm
         .env("CORPUS", workspace.root().join("tests/hosts/corpus.json"))
         .env("BASE_URL", simulator.site())
         .env("CONTROL_URL", simulator.control_url())
+        .env("SIMULATOR", native::program(workspace, "jira-simulator"))
         .env("EMAIL", &account.email)
         .env("TOKEN", &account.token);
     Ok(())
