@@ -64,9 +64,10 @@ fn listed(client: &mut Client<'_>, query: &ChoiceQuery, start: usize) -> Result<
     let list = answer.value();
     let all: Option<Vec<Choice>> = list.as_array().and_then(|projects| projects.iter().map(project).collect());
     let text = query.text.trim().to_lowercase();
-    let matching = all.ok_or_else(|| answer.invalid(NO_PROJECTS))?.into_iter().filter(|choice| {
-        choice.label.to_lowercase().contains(&text) || choice.detail.to_lowercase().contains(&text)
-    });
+    let matching = all
+        .ok_or_else(|| answer.invalid(NO_PROJECTS))?
+        .into_iter()
+        .filter(|choice| choice.label.to_lowercase().contains(&text) || choice.detail.to_lowercase().contains(&text));
     let sorted = sorted::by(matching, |one, other| one.label.cmp(&other.label));
     let page = usize::try_from(PAGE).unwrap_or(usize::MAX);
     let next = start.saturating_add(page);

@@ -3,9 +3,9 @@
 //! Source: Atlassian, "Manage API tokens for your Atlassian account": Basic authorization of e-mail and token. A
 //! classic token works at the site alone, one with scopes at the gateway alone; nobody has to know which one theirs is.
 
-use super::prepare::{Draft, text};
 #[cfg(not(target_arch = "wasm32"))]
 use super::entry;
+use super::prepare::{Draft, text};
 use super::{Home, Method, Route};
 use crate::contract::{Error, Failure, Prepared};
 use crate::jira::timestamp;
@@ -26,8 +26,10 @@ pub(super) const METHOD: Method = Method {
 #[cfg(not(target_arch = "wasm32"))]
 fn manifest() -> Value {
     let email = "The e-mail address of the account that the token belongs to.";
-    let token = "Made at id.atlassian.com under Security, API tokens, with scopes or without. It expires after at most a year.";
-    let mut expires = entry::plain("Expires", "The day on which the token expires: you are warned ahead.", "2027-11-22");
+    let token =
+        "Made at id.atlassian.com under Security, API tokens, with scopes or without. It expires after at most a year.";
+    let mut expires =
+        entry::plain("Expires", "The day on which the token expires: you are warned ahead.", "2027-11-22");
     expires["default"] = Value::Null;
     entry::of(
         &METHOD,
@@ -53,7 +55,8 @@ fn prepare(form: &Value) -> Result<Prepared, Error> {
     draft.keep("email", &email);
     let expires = text(form, "expires").trim();
     if !expires.is_empty() {
-        if expires.len() != 10 || timestamp::parse(&format!("{expires}T00:00Z")).is_none() {
+        let day = timestamp::parse(&format!("{expires}T00:00Z")).map(timestamp::format);
+        if !day.is_some_and(|day| expires.len() == 10 && day.starts_with(expires)) {
             let message = "The day on which the token expires is not a date.";
             let remedy = "Give it as year, month and day, such as 2027-11-22, or leave it out.";
             return Err(Failure::input("expires-invalid", "/expires", "Expires", message, remedy).permanent());

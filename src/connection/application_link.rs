@@ -2,9 +2,9 @@
 //!
 //! Source: Atlassian, "OAuth for REST APIs" of Jira Server: RSA-SHA1, and three servlets.
 
-use super::prepare::Draft;
 #[cfg(not(target_arch = "wasm32"))]
 use super::entry;
+use super::prepare::Draft;
 use super::{Home, Method, Route};
 use crate::contract::{Error, Prepared};
 use serde_json::Value;

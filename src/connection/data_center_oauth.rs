@@ -3,9 +3,9 @@
 //! Source: Atlassian, "Jira OAuth 2.0 provider API", of Jira 8.22 and later. A higher scope holds the lower ones; a
 //! refresh ends the earlier access token.
 
-use super::prepare::Draft;
 #[cfg(not(target_arch = "wasm32"))]
 use super::entry::{self, Choice, scope};
+use super::prepare::Draft;
 use super::{Home, Method, Route};
 use crate::contract::{Error, Prepared};
 use serde_json::Value;

@@ -81,7 +81,8 @@ fn none_of(others: usize) -> Error {
         0 => "The grant reaches no site: the person who authorized it chose none, or has lost the access to it.",
         _ => "The grant reaches other products, and no Jira.",
     };
-    let remedy = "Authorize again with an account that can log in to the Jira, choose its site, and ask for scopes of Jira.";
+    let remedy =
+        "Authorize again with an account that can log in to the Jira, choose its site, and ask for scopes of Jira.";
     Failure::new(FailureClass::Permission, "no-site", message, remedy)
         .by(crate::contract::Responsible::User)
         .permanent()
@@ -156,7 +157,8 @@ mod tests {
 
     #[test]
     fn customer_service_management_has_its_own_base() {
-        let list = json!([resource("c-1", "Demo", "https://demo.atlassian.net", "read:customer:jira-service-management")]);
+        let list =
+            json!([resource("c-1", "Demo", "https://demo.atlassian.net", "read:customer:jira-service-management")]);
         let prepared = found("customer-service", &list).expect("sites").items.remove(0).prepared;
         assert_eq!(prepared.settings["api"], "https://api.atlassian.com/jsm/csm/cloudid/c-1/api/v1/");
         let urls: Vec<&str> = prepared.origins.iter().map(|origin| origin.url.as_str()).collect();

@@ -3,10 +3,10 @@
 //! Source: Atlassian, "OAuth 2.0 (3LO) apps", and "Jira scopes for OAuth 2.0 (3LO) and Forge apps". PKCE is not
 //! documented there; it is sent all the same and nothing relies on it.
 
-use super::prepare::Draft;
+use super::discover::RESOURCES;
 #[cfg(not(target_arch = "wasm32"))]
 use super::entry::{self, Choice, scope};
-use super::discover::RESOURCES;
+use super::prepare::Draft;
 use super::{Home, Method, Route};
 use crate::contract::{Error, Prepared};
 use serde_json::Value;

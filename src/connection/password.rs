@@ -3,9 +3,9 @@
 //! Source: Atlassian, "Basic authentication" of Jira Server. Cloud takes no passwords; from Jira 11 on an administrator
 //! has to allow them.
 
-use super::prepare::{Draft, text};
 #[cfg(not(target_arch = "wasm32"))]
 use super::entry;
+use super::prepare::{Draft, text};
 use super::{Home, Method, Route};
 use crate::contract::{Error, Failure, Prepared};
 use serde_json::Value;

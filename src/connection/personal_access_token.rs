@@ -2,9 +2,9 @@
 //!
 //! Source: Atlassian, "Using personal access tokens": a bearer token, of Jira 8.14 and later.
 
-use super::prepare::Draft;
 #[cfg(not(target_arch = "wasm32"))]
 use super::entry;
+use super::prepare::Draft;
 use super::{Home, Method, Route};
 use crate::contract::{Error, Prepared};
 use serde_json::Value;

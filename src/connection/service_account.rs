@@ -3,9 +3,9 @@
 //! Source: Atlassian, "Create OAuth 2.0 credential for service accounts": client credentials at the same token
 //! endpoint as 3LO, tokens of 60 minutes, and the gateway.
 
-use super::prepare::Draft;
 #[cfg(not(target_arch = "wasm32"))]
 use super::entry;
+use super::prepare::Draft;
 use super::{Home, Method, Route};
 use crate::contract::{Error, Failure, Prepared};
 use serde_json::Value;

@@ -69,7 +69,10 @@ fn one(node: &Value, out: &mut String, level: usize) {
             out.push_str("\n{quote}");
         }
         "table" => table(node, out),
-        _ if content(node).iter().any(|part| !matches!(kind(part), "" | "text" | "hardBreak" | "mention" | "emoji")) => {
+        _ if content(node)
+            .iter()
+            .any(|part| !matches!(kind(part), "" | "text" | "hardBreak" | "mention" | "emoji")) =>
+        {
             blocks(node, out, level + 1);
         }
         _ => out.push_str(&inline(node)),

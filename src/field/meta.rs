@@ -137,8 +137,7 @@ pub(crate) fn for_create(client: &mut Client<'_>, project: &str, issue_type: &st
 
 /// The fields that can be changed in an issue. `issue` is an encoded path segment.
 pub(crate) fn for_edit(client: &mut Client<'_>, issue: &str) -> Result<Vec<Field>, Error> {
-    let answer =
-        client.send(&Ask::api("GET", format!("issue/{issue}/editmeta"), "issue/{issue}/editmeta"))?;
+    let answer = client.send(&Ask::api("GET", format!("issue/{issue}/editmeta"), "issue/{issue}/editmeta"))?;
     let body = answer.value();
     let fields = body.get("fields").and_then(Value::as_object);
     let fields = fields.filter(|fields| fields.values().all(Value::is_object));

@@ -58,7 +58,8 @@ pub(super) fn look(client: &mut Client<'_>, report: &mut Report, method: &Method
         Err(Wrong::Elsewhere { code, message, remedy }) => {
             let alone = code == "no-jira" && report.text("cloud-id").is_some();
             if alone {
-                let message = format!("The site {} has no Jira: it may have Confluence alone.", client.site.authority());
+                let message =
+                    format!("The site {} has no Jira: it may have Confluence alone.", client.site.authority());
                 report.failed(FailureClass::Input, "no-jira", message, "Give the site that has the Jira.");
             } else {
                 report.failed(FailureClass::Input, code, message, remedy);
@@ -88,7 +89,11 @@ enum Wrong {
     NoAnswer(Result<Response, SendError>),
     /// Strangers are not told.
     Unsaid(u16),
-    Elsewhere { code: &'static str, message: String, remedy: &'static str },
+    Elsewhere {
+        code: &'static str,
+        message: String,
+        remedy: &'static str,
+    },
 }
 
 /// What `serverInfo` said, or what answered in its place.
@@ -98,12 +103,14 @@ fn read(answer: Result<Response, SendError>) -> Result<Value, Wrong> {
         other => return Err(Wrong::NoAnswer(other)),
     };
     let body = String::from_utf8_lossy(&response.body);
-    let elsewhere = |code, message: &str, remedy| {
-        Err(Wrong::Elsewhere { code, message: message.to_owned(), remedy })
-    };
+    let elsewhere = |code, message: &str, remedy| Err(Wrong::Elsewhere { code, message: message.to_owned(), remedy });
     if response.status == 511 {
         let remedy = "Log in to the network that the host is in, or let the host out of it.";
-        return elsewhere("captive-portal", "A network's login page (captive portal) answers in place of Jira.", remedy);
+        return elsewhere(
+            "captive-portal",
+            "A network's login page (captive portal) answers in place of Jira.",
+            remedy,
+        );
     }
     if (300..400).contains(&response.status) {
         return Err(redirected(&response));
@@ -128,12 +135,16 @@ fn read(answer: Result<Response, SendError>) -> Result<Value, Wrong> {
         404 | 410 => elsewhere("no-jira", "There is no Jira at the address (404).", ADDRESS),
         401 | 403 if !is_page_of_another(&response, &body) => Err(Wrong::Unsaid(response.status)),
         status if is_login(&body) => {
-            let message = format!("A login page answers in place of Jira (status {status}): single sign-on, or a proxy.");
-            let remedy = "Let requests to /rest/ and their credentials through to Jira itself, or give its own address.";
+            let message =
+                format!("A login page answers in place of Jira (status {status}): single sign-on, or a proxy.");
+            let remedy =
+                "Let requests to /rest/ and their credentials through to Jira itself, or give its own address.";
             Err(Wrong::Elsewhere { code: "login-page", message, remedy })
         }
         status => {
-            let message = format!("A web page answers in place of Jira (status {status}): perhaps a proxy, or a network's login page.");
+            let message = format!(
+                "A web page answers in place of Jira (status {status}): perhaps a proxy, or a network's login page."
+            );
             Err(Wrong::Elsewhere { code: "html-answer", message, remedy: ADDRESS })
         }
     }
@@ -160,7 +171,8 @@ fn redirected(response: &Response) -> Wrong {
 
 /// Another of Atlassian's products, by what it says of itself.
 fn product(response: &Response, body: &str) -> Option<&'static str> {
-    let says = |name: &str| body.contains(&format!("content=\"{name}\"")) || body.contains(&format!("- {name}</title>"));
+    let says =
+        |name: &str| body.contains(&format!("content=\"{name}\"")) || body.contains(&format!("- {name}</title>"));
     if response.header("x-confluence-request-time").is_some() || says("Confluence") {
         Some("Confluence")
     } else if says("Bitbucket") {
@@ -174,12 +186,17 @@ fn product(response: &Response, body: &str) -> Option<&'static str> {
 
 fn is_login(body: &str) -> bool {
     let body = body.to_ascii_lowercase();
-    ["type=\"password\"", "type='password'", "log in", "login", "sign in", "saml"].iter().any(|word| body.contains(word))
+    ["type=\"password\"", "type='password'", "log in", "login", "sign in", "saml"]
+        .iter()
+        .any(|word| body.contains(word))
 }
 
 /// Jira refuses strangers with its own words or a page that says so; anything else stands before it.
 fn is_page_of_another(response: &Response, body: &str) -> bool {
-    refusal::is_html(response) && !body.contains("jira") && !body.contains("Jira") && !body.contains("Unauthorized (401)")
+    refusal::is_html(response)
+        && !body.contains("jira")
+        && !body.contains("Jira")
+        && !body.contains("Unauthorized (401)")
 }
 
 fn not_jira(report: &mut Report, base: &str) {

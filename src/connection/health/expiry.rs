@@ -45,7 +45,10 @@ fn listed(now_ms: u64, tokens: &Value, report: &mut Report) {
     match (first, tokens.len()) {
         (Some(at), 1) => warn(now_ms, at, &day_of(at), "The token", report),
         (Some(at), number) => {
-            let what = format!("The first of the account's {}, of which this connection uses one,", count(number as u64, "token", "tokens"));
+            let what = format!(
+                "The first of the account's {}, of which this connection uses one,",
+                count(number as u64, "token", "tokens")
+            );
             warn(now_ms, at, &day_of(at), &what, report);
         }
         (None, 0) => {

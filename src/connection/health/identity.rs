@@ -112,8 +112,8 @@ fn stranger() -> Error {
 /// Whether the credential was not accepted: refused, or passed over and answered as a stranger's, perhaps with a page.
 fn is_refused(error: &Error) -> bool {
     let failure = error.failure();
-    let page = failure.class == FailureClass::Protocol
-        && failure.status.is_some_and(|status| (200..300).contains(&status));
+    let page =
+        failure.class == FailureClass::Protocol && failure.status.is_some_and(|status| (200..300).contains(&status));
     matches!(error, Error::Permanent(_)) && (failure.class == FailureClass::Credential || page)
 }
 
@@ -143,13 +143,19 @@ fn not_accepted(client: &Client<'_>, report: &mut Report, method: &Method, tried
             "Check that the whole token was given; one that expired or was revoked has to be made, or authorized, anew.",
         ),
     };
-    report.failed(FailureClass::Credential, "credential-refused", format!("{message} ({})", client.site.authority()), remedy);
+    report.failed(
+        FailureClass::Credential,
+        "credential-refused",
+        format!("{message} ({})", client.site.authority()),
+        remedy,
+    );
 }
 
 /// The credential is good and may not even say whose it is.
 fn scope_missing(client: &Client<'_>, report: &mut Report) {
     let scope = if client.deployment.is_cloud() { "read:jira-user" } else { "READ" };
-    let message = format!("The credential was accepted, and lacks the scope {scope}, by which it is found out whose it is.");
+    let message =
+        format!("The credential was accepted, and lacks the scope {scope}, by which it is found out whose it is.");
     let remedy = format!("Make a token, or authorize again, with {scope} and the scopes that the cards name.");
     report.failed(FailureClass::Scope, "scope-missing", message, &remedy);
 }
@@ -184,7 +190,12 @@ pub(super) fn time_zone(account: &Account, report: &mut Report) {
         None => {
             report.keep("time-zone", json!("UTC"));
             let remedy = "Set a time zone in the account's profile, if dates are to be read in another.";
-            report.warning("time-zone-unknown", "The profile has no time zone: UTC is taken.", remedy, Responsible::User);
+            report.warning(
+                "time-zone-unknown",
+                "The profile has no time zone: UTC is taken.",
+                remedy,
+                Responsible::User,
+            );
         }
     }
 }

@@ -28,14 +28,15 @@ pub(super) fn read(
     let invalid = |answer: &Answer| answer.invalid("Jira's list of projects is not what was due.");
     if deployment.is_cloud() {
         let (all, service) = (next(), next());
-        let total = |answer: Answer| {
-            answer.value().get("total").and_then(Value::as_u64).ok_or_else(|| invalid(&answer))
-        };
+        let total =
+            |answer: Answer| answer.value().get("total").and_then(Value::as_u64).ok_or_else(|| invalid(&answer));
         return Ok((total(all?)?, total(service?)?));
     }
     let answer = next()?;
     let list = json::items(&answer.body).ok_or_else(|| invalid(&answer))?;
-    let service = |project: &&&str| Members::of(project).is_some_and(|it| it.string("projectTypeKey").as_deref() == Some(SERVICE));
+    let service = |project: &&&str| {
+        Members::of(project).is_some_and(|it| it.string("projectTypeKey").as_deref() == Some(SERVICE))
+    };
     let of_service = list.iter().filter(service).count();
     Ok((list.len() as u64, of_service as u64))
 }
@@ -47,7 +48,8 @@ pub(super) fn say(seen: Result<(u64, u64), Error>, report: &mut Report) {
             report.warning("no-projects", "The account sees no project.", remedy, Responsible::ServiceAdmin);
         }
         Ok((all, service)) => {
-            let message = format!("The account sees {}, {service} of them for service.", count(all, "project", "projects"));
+            let message =
+                format!("The account sees {}, {service} of them for service.", count(all, "project", "projects"));
             report.passed("projects", message);
         }
         Err(error) => report.error(&error, "How many projects the account sees could not be counted: "),

@@ -22,8 +22,10 @@ pub(super) fn say(call: &Call, report: &mut Report) {
     };
     let actions = action::CARDS.iter().map(|card| (card.id, card.scopes));
     let events = event::CARDS.iter().map(|card| (card.id, event::SCOPES));
-    let lacking: Vec<String> =
-        actions.chain(events).filter_map(|(card, needs)| Some(format!("{card} ({})", missing(needs, granted)?))).collect();
+    let lacking: Vec<String> = actions
+        .chain(events)
+        .filter_map(|(card, needs)| Some(format!("{card} ({})", missing(needs, granted)?)))
+        .collect();
     told(&lacking, report);
 }
 

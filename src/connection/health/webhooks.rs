@@ -23,7 +23,13 @@ pub(super) fn say(deployment: Deployment, answer: Option<Result<Answer, Error>>,
     };
     match usage {
         Ok((used, ..)) if !deployment.is_cloud() => {
-            report.passed("webhooks", format!("Jira has {}, and sets no limit to them.", count(used.into(), "active webhook", "active webhooks")));
+            report.passed(
+                "webhooks",
+                format!(
+                    "Jira has {}, and sets no limit to them.",
+                    count(used.into(), "active webhook", "active webhooks")
+                ),
+            );
         }
         Ok((used, limit, warn_from)) => {
             let message = format!("{used} of {limit} active webhooks of the site are used.");

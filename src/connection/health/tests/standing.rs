@@ -1,0 +1,177 @@
+use super::{
+    center, checked, cloud, codes, healthy, last, made, myself, outcome, own, own_myself, permissions, tenant, total,
+    webhooks,
+};
+use crate::contract::{FailureClass, Health, Outcome};
+use crate::fake::{Scripted, json_answer, raw_answer};
+use crate::jira::timestamp;
+use serde_json::{Value, json};
+
+/// The report of Jira Cloud whose answers after the identity are these.
+fn after(rest: Vec<Scripted>) -> Health {
+    checked(&made("api-token", &json!({})), [vec![cloud(), tenant(), myself()], rest].concat()).0
+}
+
+#[test]
+fn a_healthy_connection_passes_in_the_order_of_what_has_to_work() {
+    let health = after(healthy());
+    let expected = [
+        "reachable",
+        "deployment",
+        "identity",
+        "time-zone",
+        "administer",
+        "project-permissions",
+        "projects",
+        "webhooks",
+        "not-locked",
+    ];
+    assert_eq!(codes(&health), expected);
+    assert!(health.findings.iter().all(|finding| finding.outcome == Outcome::Passed), "{:?}", health.findings);
+    let projects = health.findings.iter().find(|finding| finding.code == "jira.projects").expect("projects");
+    assert!(projects.message.contains("3 projects, 1 of them for service"), "{}", projects.message);
+    let identity = health.identity.expect("an identity");
+    assert_eq!((identity.tenant.as_str(), identity.account.as_str()), ("cloud-1", "acc-1"));
+    for (name, value) in
+        [("deployment", "cloud"), ("cloud-id", "cloud-1"), ("account-id", "acc-1"), ("time-zone", "Europe/Vienna")]
+    {
+        assert_eq!(health.settings[name], value);
+    }
+}
+
+#[test]
+fn what_the_account_lacks_is_warned_of() {
+    let forbidden = json_answer(403, &json!({ "errorMessages": ["No."] }));
+    let health = after(vec![permissions(false, false), total(0), total(0), forbidden]);
+    for code in ["administer-missing", "project-permissions-missing", "no-projects"] {
+        assert_eq!(outcome(&health, &format!("jira.{code}")), Some(Outcome::Warning), "{code}");
+    }
+    assert_eq!(outcome(&health, "jira.webhooks-forbidden"), Some(Outcome::Unknown));
+    assert_eq!(health.settings["administers"], false);
+    let health = after(vec![json_answer(200, &json!({})), total(1), total(0), webhooks(80)]);
+    assert_eq!(outcome(&health, "jira.webhooks-near-limit"), Some(Outcome::Warning));
+    assert_eq!(outcome(&health, "jira.administer-unknown"), Some(Outcome::Unknown));
+    assert_eq!(outcome(&health, "jira.project-permissions-unknown"), Some(Outcome::Unknown));
+}
+
+#[test]
+fn a_credential_that_dies_in_the_middle_has_failed() {
+    let anonymous = raw_answer(200, &[("x-seraph-loginreason", "AUTHENTICATED_FAILED")], b"{\"permissions\":{}}");
+    let health = after(vec![anonymous, total(1), total(0), webhooks(0)]);
+    let failed = health.findings.iter().find(|finding| finding.outcome == Outcome::Failed).expect("a failed finding");
+    assert_eq!(failed.class, Some(FailureClass::Credential));
+}
+
+/// What limits and locks are kept by must not depend on what fails today.
+#[test]
+fn the_tenant_is_the_same_whatever_fails() {
+    let with = |answer: Scripted| {
+        let health = checked(&made("api-token", &json!({})), [vec![cloud(), answer, myself()], healthy()].concat()).0;
+        health.identity.map(|identity| identity.tenant)
+    };
+    assert_eq!(with(raw_answer(503, &[], b"")), None, "what passes is not taken for a site without an id");
+    assert_eq!(with(json_answer(404, &json!({}))).as_deref(), Some("demo.atlassian.net"));
+    let known = made("api-token", &json!({ "cloud-id": "cloud-1" }));
+    let health = checked(&known, [vec![cloud(), myself()], healthy()].concat()).0;
+    assert_eq!(health.identity.map(|identity| identity.tenant).as_deref(), Some("cloud-1"));
+}
+
+#[test]
+fn scopes_are_held_against_what_each_card_needs() {
+    let gateway = "https://api.atlassian.com/ex/jira/cloud-1/";
+    let of = |scopes: &[&str], rest: Vec<Scripted>| {
+        let mut call = made("oauth", &json!({ "cloud-id": "cloud-1", "api": gateway }));
+        call.granted_scopes = Some(scopes.iter().map(|scope| (*scope).to_owned()).collect());
+        checked(&call, [vec![cloud(), myself()], rest].concat()).0
+    };
+    let health =
+        of(&["read:jira-user", "read:jira-work", "offline_access"], vec![permissions(true, true), total(1), total(0)]);
+    let finding = health.findings.iter().find(|finding| finding.code == "jira.scopes-missing").expect("a finding");
+    assert!(finding.message.contains("create-issue (write:jira-work)"), "{}", finding.message);
+    assert!(finding.message.contains("issue-created (manage:jira-configuration)"), "{}", finding.message);
+    assert!(!finding.message.contains("get-issue"), "{}", finding.message);
+    assert_eq!(outcome(&health, "jira.webhooks-unseen"), Some(Outcome::Unknown));
+    assert_eq!(outcome(&health, "jira.app-distribution"), Some(Outcome::Unknown));
+    let all = ["read:jira-user", "read:jira-work", "write:jira-work", "manage:jira-configuration"];
+    assert_eq!(outcome(&of(&all, healthy()), "jira.scopes"), Some(Outcome::Passed));
+}
+
+#[test]
+fn the_day_a_token_expires_is_warned_of_ahead() {
+    let now: i64 = 1_792_007_200_000;
+    for (days, expected) in [
+        (60, ("expiry", Outcome::Passed)),
+        (29, ("expires-soon", Outcome::Warning)),
+        (6, ("expires-very-soon", Outcome::Warning)),
+        (0, ("expires-very-soon", Outcome::Warning)),
+        (-2, ("expiry-passed", Outcome::Warning)),
+    ] {
+        let at = now + days * 24 * 3600 * 1000;
+        let moment = timestamp::format(u64::try_from(at).expect("positive"));
+        let given = made("api-token", &json!({ "expires": &moment[..10] }));
+        let health = checked(&given, [vec![cloud(), tenant(), myself()], healthy()].concat()).0;
+        assert_eq!(outcome(&health, &format!("jira.{}", expected.0)), Some(expected.1), "{days}");
+        if days > 0 {
+            let token = json!([{ "id": 1, "name": "flow", "expiringAt": moment.replace('Z', "+0000") }]);
+            let health = listed(&token);
+            assert_eq!(outcome(&health, &format!("jira.{}", expected.0)), Some(expected.1), "{days} listed");
+        }
+    }
+}
+
+/// The report of a Data Center whose list of personal access tokens is this.
+fn listed(tokens: &Value) -> Health {
+    let rest = vec![
+        permissions(true, true),
+        json_answer(200, &json!([{ "key": "A", "projectTypeKey": "service_desk" }, { "key": "B" }])),
+        webhooks(1),
+        json_answer(200, tokens),
+    ];
+    checked(&own("personal-access-token"), [vec![center("10.3.0"), own_myself()], rest].concat()).0
+}
+
+#[test]
+fn a_data_center_is_asked_for_its_own_lists() {
+    let rest = vec![permissions(true, true), json_answer(200, &json!([])), webhooks(1), json_answer(200, &json!([]))];
+    let answers = [vec![center("10.3.0"), own_myself()], rest].concat();
+    let (health, host) = checked(&own("personal-access-token"), answers);
+    let base = "https://jira.example.test/jira/";
+    let asked: Vec<&str> = host.asked[2..].iter().map(|request| request.url.trim_start_matches(base)).collect();
+    assert_eq!(asked[1..], ["rest/api/2/project", "rest/jira-webhook/1.0/webhooks", "rest/pat/latest/tokens"]);
+    assert_eq!(outcome(&health, "jira.expiry-unknown"), Some(Outcome::Unknown));
+    assert_eq!(outcome(&health, "jira.no-projects"), Some(Outcome::Warning));
+    let health = listed(&json!([{ "id": 1 }]));
+    assert_eq!(outcome(&health, "jira.expiry"), Some(Outcome::Passed), "one without a day does not expire");
+    let projects = health.findings.iter().find(|finding| finding.code == "jira.projects").expect("projects");
+    assert!(projects.message.contains("2 projects, 1 of them for service"), "{}", projects.message);
+    let soon = timestamp::format(1_792_007_200_000 + 3 * 24 * 3600 * 1000);
+    let health = listed(&json!([{ "id": 1 }, { "id": 2, "expiringAt": soon }]));
+    let finding = health.findings.iter().find(|finding| finding.code == "jira.expires-very-soon").expect("a warning");
+    assert!(finding.message.contains("2 tokens"), "{}", finding.message);
+}
+
+#[test]
+fn customer_service_management_proves_its_account_at_jira_and_answers_at_its_own_base() {
+    let api = "https://api.atlassian.com/jsm/csm/cloudid/cloud-1/api/v1/";
+    let call = made("customer-service", &json!({ "cloud-id": "cloud-1", "api": api }));
+    let (health, host) = checked(&call, vec![cloud(), myself(), json_answer(200, &json!({ "results": [] }))]);
+    let urls: Vec<&str> = host.asked[1..].iter().map(|request| request.url.as_str()).collect();
+    assert_eq!(urls[0], "https://api.atlassian.com/ex/jira/cloud-1/rest/api/3/myself");
+    assert_eq!(urls[1], format!("{api}customer?limit=1"));
+    assert_eq!(outcome(&health, "jira.customer-service"), Some(Outcome::Passed));
+    assert_eq!((health.settings["api"].as_str(), last(&health).code.as_str()), (Some(api), "jira.app-distribution"));
+    assert!(health.identity.is_some());
+}
+
+#[test]
+fn a_service_account_waits_for_the_id_of_its_site() {
+    let call = made("service-account", &json!({}));
+    let (health, host) = checked(&call, vec![cloud(), raw_answer(503, &[], b"")]);
+    assert_eq!((last(&health).outcome, last(&health).class), (Outcome::Unknown, Some(FailureClass::Unavailable)));
+    assert_eq!(host.batches, [2], "nothing is sent with the credential");
+    let (health, host) = checked(&call, [vec![cloud(), tenant(), myself()], healthy()].concat());
+    assert!(
+        host.asked[2..].iter().all(|request| request.url.starts_with("https://api.atlassian.com/ex/jira/cloud-1/"))
+    );
+    assert!(health.identity.is_some());
+}
