@@ -342,7 +342,8 @@ async fn a_call_that_was_refused_may_try_in_another_way_and_no_call_three_times(
     let again = async |own: &Mutex<Vec<Refused>>| {
         guard.admit_after(own, "account", "credential", Duration::from_millis(50), PATIENCE).await
     };
-    own.lock().unwrap().push(again(&own).await.unwrap().refused("status 401").unwrap());
+    let refused = again(&own).await.unwrap().refused("status 401").unwrap();
+    own.lock().unwrap().push(refused);
     // Others wait, here and elsewhere, until it is known what the call makes of it.
     assert!(matches!(again(&Mutex::default()).await, Err(NotAdmitted::Busy)));
     let second = again(&own).await.unwrap();

@@ -40,7 +40,7 @@ pub(super) fn prove(client: &mut Client<'_>, report: &mut Report, method: &Metho
                 }
                 return Some(account);
             }
-            Err(error) if is_refused(&error) => refused = Some(refused.unwrap_or(error)),
+            Err(error) if error.failure().class == FailureClass::Credential => refused = Some(refused.unwrap_or(error)),
             Err(error) => {
                 // The second way failed by itself: what the first said of the credential is all that is known of it.
                 let unsent = at > 0 && error.failure().class == FailureClass::Unavailable;
@@ -95,7 +95,10 @@ fn routes(client: &Client<'_>, report: &Report, method: &Method) -> Vec<String> 
 
 /// Asks who it is. An answer that names no account was given to a stranger, whatever its status says.
 fn ask(client: &mut Client<'_>) -> Result<Account, Error> {
-    let answer = client.send(&Ask::api("GET", "myself", "myself"))?;
+    let answer = client.send(&Ask::api("GET", "myself", "myself")).map_err(|error| match is_page(&error) {
+        true => stranger(),
+        false => error,
+    })?;
     let said = answer.value();
     let id = if client.deployment.is_cloud() { "accountId" } else { "key" };
     let id = named(&said, id).or_else(|| named(&said, "name").filter(|_| !client.deployment.is_cloud()));
@@ -109,12 +112,10 @@ fn stranger() -> Error {
     crate::contract::Failure::new(FailureClass::Credential, "credential-refused", message, "").permanent()
 }
 
-/// Whether the credential was not accepted: refused, or passed over and answered as a stranger's, perhaps with a page.
-fn is_refused(error: &Error) -> bool {
+/// Whether what should have been an account is something else: a page, as a stranger gets it.
+fn is_page(error: &Error) -> bool {
     let failure = error.failure();
-    let page =
-        failure.class == FailureClass::Protocol && failure.status.is_some_and(|status| (200..300).contains(&status));
-    matches!(error, Error::Permanent(_)) && (failure.class == FailureClass::Credential || page)
+    failure.class == FailureClass::Protocol && failure.status.is_some_and(|status| (200..300).contains(&status))
 }
 
 fn not_accepted(client: &Client<'_>, report: &mut Report, method: &Method, tried: usize) {
