@@ -125,7 +125,6 @@ impl Store {
 
 /// A new set of tokens in the place of those of `version`; part of the transaction that keeps the tokens themselves.
 /// `false` where others came first: then nothing is changed.
-#[expect(dead_code, reason = "grants come with the schemes that need them")]
 pub(crate) fn supersede(
     transaction: &Transaction<'_>,
     id: &str,
