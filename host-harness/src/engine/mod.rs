@@ -10,6 +10,7 @@ mod hand;
 mod polling;
 mod registering;
 mod rehearse;
+mod renewing;
 mod retention;
 mod rounds;
 mod run;

@@ -120,10 +120,12 @@ impl HostError {
         }
     }
 
-    /// Whether the account of the connection is held by the lockout guard.
+    /// Whether nothing is sent for the connection until a person acts: the lockout guard holds its account, or its
+    /// grant is over.
     pub(crate) fn is_held_account(&self) -> bool {
         let Self::Answer(error) = self else { return false };
-        failure_of(error).is_some_and(|failure| failure.code == FaultKind::AccountHeld.code())
+        let codes = [FaultKind::AccountHeld.code(), FaultKind::GrantDead.code()];
+        failure_of(error).is_some_and(|failure| codes.contains(&failure.code.as_str()))
     }
 
     /// What has to wait, where the failure passes.

@@ -14,7 +14,7 @@ pub use seal::VaultError;
 pub use secret::Secret;
 
 use hmac::{Hmac, Mac};
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, Transaction};
 use sha2::Sha256;
 
 use crate::clock::SharedClock;
@@ -100,17 +100,27 @@ impl Vault {
 
     /// Seals a secret and stores it, in place of one of the same name.
     pub fn put(&self, space: Space, owner: &str, name: &str, secret: &Secret) -> Result<(), VaultError> {
+        self.store.write(|transaction| self.put_in(transaction, space, owner, name, secret))
+    }
+
+    /// Seals a secret in the place of any of the same name, as part of a transaction.
+    pub(crate) fn put_in(
+        &self,
+        transaction: &Transaction<'_>,
+        space: Space,
+        owner: &str,
+        name: &str,
+        secret: &Secret,
+    ) -> Result<(), VaultError> {
         let sealed = self.key.seal(&Place { space: space.name(), owner, name }, secret, &self.clock)?;
-        self.store.write(|transaction| {
-            transaction
-                .execute(
-                    "INSERT INTO secret (space, owner, name, sealed) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT (space, owner, name) DO UPDATE SET sealed = excluded.sealed",
-                    (space.name(), owner, name, sealed),
-                )
-                .map_err(StoreError::from)?;
-            Ok(())
-        })
+        transaction
+            .execute(
+                "INSERT INTO secret (space, owner, name, sealed) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (space, owner, name) DO UPDATE SET sealed = excluded.sealed",
+                (space.name(), owner, name, sealed),
+            )
+            .map_err(StoreError::from)?;
+        Ok(())
     }
 
     /// Opens a secret; none where there is none of that name.
