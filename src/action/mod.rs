@@ -210,3 +210,6 @@ pub(crate) const OPERATION_PROPERTY: &str = "workflow-connector.op";
 pub(crate) fn operation(call: &Call) -> Option<Value> {
     call.idempotency_key.as_ref().map(|key| json!([{ "key": OPERATION_PROPERTY, "value": { "id": key } }]))
 }
+
+#[cfg(test)]
+mod tests;
