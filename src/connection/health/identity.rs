@@ -170,9 +170,12 @@ pub(super) fn say(account: &Account, report: &mut Report) {
     }
     let typed = |name: &str| report.text(name).unwrap_or_default();
     let differs = |typed: &str, seen: &str| !typed.is_empty() && !seen.is_empty() && !typed.eq_ignore_ascii_case(seen);
-    if differs(&typed("email"), text("emailAddress")) {
+    // An account may log in with its e-mail address in place of its name.
+    let name = typed("username");
+    let renamed = differs(&name, text("name")) && differs(&name, text("emailAddress"));
+    if renamed || differs(&typed("email"), text("emailAddress")) {
         let message = format!(
-            "The token works, but it belongs to {}, whose e-mail address is another than the given one.",
+            "The credential works, but it belongs to {}, whose name or e-mail address is another than the given one.",
             account.name
         );
         report.warning("identity-differs", message, "Check that this is the account you mean.", Responsible::User);
