@@ -5,7 +5,7 @@
 //! main job work (`main_job`), is every card used (`cards`), do the commands keep their word
 //! (`commands`, `refusals`, `explained`), does the simulator answer as Atlassian's documents say (`openapi`), is
 //! the component what the reviewer was told (`imports`), does a person see how it stands and
-//! can they stop it (`operate`), and do host and connector hold against
+//! can they stop it (`operate`), does every way in lead in (`ways_in`), and do host and connector hold against
 //! harm (`faults`, each under its number) and against bytes that mean nothing (`fuzz`).
 
 mod built;
@@ -33,3 +33,4 @@ mod openapi;
 mod operate;
 mod refusals;
 mod runs;
+mod ways_in;

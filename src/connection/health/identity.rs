@@ -125,6 +125,11 @@ fn not_accepted(client: &Client<'_>, report: &mut Report, method: &Method, tried
             "Check that the e-mail address is that of the account the token was made with, and that the whole token was \
              given; a token that expired or was revoked has to be made anew at id.atlassian.com.",
         ),
+        Route::Either if report.settings.get(DOUBTED).is_some() => (
+            "Jira did not accept the API token with this e-mail address, in the way that it was accepted before.",
+            "One that expired or was revoked has to be made anew at id.atlassian.com. One that was replaced by one of the \
+             other kind, with scopes or without, is tried in the other way when the connection is checked again.",
+        ),
         Route::Either => (
             "Jira did not accept the API token with this e-mail address.",
             "Check site, e-mail address and token, and that the whole token was given; one that expired or was revoked \

@@ -1,0 +1,162 @@
+//! The ways into a Jira, with the component, the host and the simulated Jira: what is found out, and at what cost.
+
+use jira_simulator::{Config, Personality};
+use serde_json::{Value, json};
+
+use crate::built;
+use crate::harness::{Harness, Outcome};
+use crate::simulator::Jira;
+use crate::stage::Stage;
+
+/// A Data Center of a release, below a context path.
+fn center(version: &str) -> Jira {
+    Jira::start_as(Config {
+        personality: Personality::DataCenter,
+        version: version.parse().expect("a release"),
+        context_path: "/jira".to_owned(),
+        ..Config::default()
+    })
+}
+
+/// Adds a connection to a Jira on this machine.
+fn add(host: &Harness, method: &str, fields: &[(&str, &str)], secret: (&str, &str)) -> Outcome {
+    let connector = built::connector();
+    let file = host.file(&format!("{method}.secret"), secret.1);
+    let sets: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let secret = format!("{}=@{}", secret.0, file.display());
+    let mut arguments = vec!["connection", "add", "demo", "--connector", connector.to_str().expect("a plain path")];
+    arguments.extend(["--method", method, "--allow-private", "--secret", &secret]);
+    arguments.extend(sets.iter().flat_map(|set| ["--set", set]));
+    host.run(&arguments)
+}
+
+/// The health report of `demo`.
+fn report(host: &Harness) -> Value {
+    host.run(&["connection", "check", "demo"]).json()
+}
+
+fn finding<'r>(report: &'r Value, code: &str) -> Option<&'r Value> {
+    let findings = report["findings"].as_array()?;
+    findings.iter().find(|finding| finding["code"] == format!("jira.{code}"))
+}
+
+fn logins(jira: &Jira) -> usize {
+    jira.wire().iter().filter(|entry| matches!(entry["login"].as_str(), Some("ok" | "failed" | "denied"))).count()
+}
+
+#[test]
+fn a_data_center_is_worked_with_by_its_personal_access_token() {
+    for version in ["8.14.0", "9.12.0", "10.3.0"] {
+        let (jira, host) = (center(version), Harness::new());
+        let made =
+            jira.control("POST", "/accounts/admin/tokens", &json!({"kind": "personal", "label": "flows", "days": 20}));
+        let token = made["token"].as_str().expect("a token");
+        let added = add(&host, "personal-access-token", &[("site", jira.url())], ("token", token));
+        assert_eq!(added.code, 0, "{added:#?}");
+        let report = report(&host);
+        assert_eq!(report["proven"], true, "{report:#}");
+        for code in ["reachable", "deployment", "identity", "expires-soon", "administer", "projects", "webhooks"] {
+            assert!(finding(&report, code).is_some(), "{version} {code}: {report:#}");
+        }
+        assert_eq!(jira.refused_logins(), 0);
+        let run =
+            |card: &str, input: Value| host.run(&["run", card, "--connection", "demo", "--input", &input.to_string()]);
+        let created = run(
+            "create-issue",
+            json!({"project": "DEMO", "issue-type": "Task", "summary": "By wiki", "description": "So **bold**."}),
+        );
+        let key = created.expect(0)["key"].as_str().expect("a key").to_owned();
+        let read = run("get-issue", json!({"issue": key})).expect(0);
+        assert_eq!(read["fields"]["description"], "So *bold*.");
+        assert_eq!(read["url"], format!("{}/browse/{key}", jira.url()));
+        run("add-comment", json!({"issue": key, "body": "Looked at."})).expect(0);
+        run("update-issue", json!({"issue": key, "fields": {"labels": ["seen"], "assignee": "me"}})).expect(0);
+        let found = run("search-issues", json!({"jql": "labels = seen", "all": true, "max-results": 1})).expect(0);
+        assert_eq!(found["issues"].as_array().map(Vec::len), Some(1), "{found:#}");
+    }
+}
+
+#[test]
+fn a_data_center_is_worked_with_by_name_and_password_and_locks_nobody() {
+    let (jira, host) = (center("7.13.0"), Harness::new());
+    let account = jira.account("admin");
+    let wrong =
+        add(&host, "password", &[("site", jira.url()), ("username", "admin")], ("password", "not-the-password"));
+    assert_eq!(wrong.code, 3, "{wrong:#?}");
+    assert_eq!(jira.refused_logins(), 1);
+    host.run(&["connection", "remove", "demo"]).expect(0);
+    let added = add(&host, "password", &[("site", jira.url()), ("username", "admin")], ("password", &account.password));
+    assert_eq!(added.code, 0, "{added:#?}");
+    let input = json!({"project": "DEMO", "issue-type": "Task", "summary": "Old", "fields": {"Labels": ["old"]}});
+    host.run(&["run", "create-issue", "--connection", "demo", "--input", &input.to_string()]).expect(0);
+    jira.control("POST", "/accounts/admin/lock", &Value::Null);
+    let locked = report(&host);
+    let captcha = finding(&locked, "captcha-required").expect("a finding");
+    assert!(
+        captcha["remedy"].as_str().is_some_and(|remedy| remedy.contains(&format!("{}/login.jsp", jira.url()))),
+        "{captcha:#}"
+    );
+}
+
+#[test]
+fn a_way_in_that_does_not_fit_costs_no_login() {
+    for (version, method, fields, secret, says) in [
+        ("9.12.0", "api-token", vec![("email", "admin@example.test")], "token", "personal access token"),
+        ("8.4.0", "personal-access-token", vec![], "token", "application link"),
+    ] {
+        let (jira, host) = (center(version), Harness::new());
+        let mut all = vec![("site", jira.url())];
+        all.extend(fields);
+        let added = add(&host, method, &all, (secret, "not-a-real-token"));
+        assert_eq!(added.code, 3, "{added:#?}");
+        let report = report(&host);
+        let unfit = finding(&report, "method-unfit").unwrap_or_else(|| panic!("{report:#}"));
+        assert!(unfit["remedy"].as_str().is_some_and(|remedy| remedy.contains(says)), "{unfit:#}");
+        assert_eq!(logins(&jira), 0);
+    }
+    let (jira, host) = (Jira::start(), Harness::new());
+    let fields = [("site", jira.url()), ("username", "admin")];
+    let added = add(&host, "password", &fields, ("password", "not-a-real-password"));
+    assert_eq!((added.code, logins(&jira)), (3, 0), "{added:#?}");
+    let fields = [("site", "demo.atlassian.net"), ("username", "admin")];
+    let offline = add(&host, "password", &fields, ("password", "not-a-real-password"));
+    assert_eq!(offline.code, 2, "{offline:#?}");
+    assert!(offline.stdout.contains("API token") || offline.stderr.contains("API token"), "{offline:#?}");
+}
+
+#[test]
+fn a_token_with_scopes_is_found_out_at_the_gateway_with_two_logins() {
+    let mut stage = Stage::new();
+    let stand_in: Vec<String> = ["demo.atlassian.net", "api.atlassian.com", "auth.atlassian.com"]
+        .iter()
+        .map(|name| format!("https://{name}={}", stage.jira.url()))
+        .collect();
+    stage.host.set("HARNESS_CONNECT_TO", &stand_in.join(","));
+    let scopes = json!(["read:jira-user", "read:jira-work", "write:jira-work"]);
+    let made = stage.jira.control("POST", "/accounts/admin/tokens", &json!({"kind": "scoped", "scopes": scopes}));
+    let email = stage.jira.account("admin").email;
+    let added = stage.connect_at("demo", "demo", &email, made["token"].as_str().expect("a token"), &[]);
+    assert_eq!(added.code, 0, "{added:#?}");
+    assert_eq!(stage.jira.refused_logins(), 1, "at the site, and then the gateway took it");
+    let key = stage.task("Through the gateway");
+    stage.jira.forget_wire();
+    let report = report(&stage.host);
+    assert_eq!(report["proven"], true, "{report:#}");
+    let paths: Vec<String> = stage.jira.wire().iter().map(|entry| entry["path"].to_string()).collect();
+    assert!(stage.jira.refused_logins() <= 1, "only the webhooks' scope is refused: {paths:?}");
+    assert!(paths.iter().filter(|path| path.contains("myself")).count() == 1, "{paths:?}");
+    let read = stage.run("get-issue", &json!({"issue": key})).expect(0);
+    assert_eq!(read["url"], format!("https://demo.atlassian.net/browse/{key}"), "links for people name the site");
+}
+
+#[test]
+fn a_dead_token_costs_two_logins_at_most_and_then_none() {
+    let mut stage = Stage::new();
+    let url = stage.jira.url().to_owned();
+    stage.host.set("HARNESS_CONNECT_TO", &format!("https://*.atlassian.net={url},https://api.atlassian.com={url}"));
+    let added = stage.connect_at("demo", "demo", "admin@example.test", "not-a-real-token", &[]);
+    assert_eq!(added.code, 3, "{added:#?}");
+    assert_eq!(stage.jira.refused_logins(), 2);
+    stage.host.run(&["connection", "check", "demo"]);
+    assert_eq!(stage.jira.refused_logins(), 2, "the account is held");
+}
