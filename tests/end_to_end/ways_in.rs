@@ -119,7 +119,7 @@ fn a_way_in_that_does_not_fit_costs_no_login() {
     let added = add(&host, "password", &fields, ("password", "not-a-real-password"));
     assert_eq!((added.code, logins(&jira)), (3, 0), "{added:#?}");
     let fields = [("site", "demo.atlassian.net"), ("username", "admin")];
-    let offline = add(&host, "password", &fields, ("password", "not-a-real-password"));
+    let offline = add(&Harness::new(), "password", &fields, ("password", "not-a-real-password"));
     assert_eq!(offline.code, 2, "{offline:#?}");
     assert!(offline.stdout.contains("API token") || offline.stderr.contains("API token"), "{offline:#?}");
 }
