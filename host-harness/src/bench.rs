@@ -85,6 +85,7 @@ impl Bench {
             fields: vec![("base-url".into(), self.url.clone())],
             secrets: vec![(secret.into(), Secret::new("obviously-fake-secret"))],
             allow_private: true,
+            ..NewConnection::default()
         };
         self.host.add_connection(new).await.unwrap();
         true

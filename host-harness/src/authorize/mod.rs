@@ -2,6 +2,7 @@
 //! a secret.
 
 mod access;
+pub mod callback;
 mod credential;
 mod placeholder;
 mod scheme;

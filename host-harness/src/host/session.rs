@@ -42,7 +42,7 @@ impl Host {
         }
     }
 
-    async fn make_session(&self, connection: StoredConnection) -> Result<Arc<Session>, HostError> {
+    pub(super) async fn make_session(&self, connection: StoredConnection) -> Result<Arc<Session>, HostError> {
         let plugin = self.plugin_of(&connection).await?;
         let method = plugin.manifest().auth_method(&connection.method).ok_or_else(|| {
             HostError::other(
@@ -51,6 +51,21 @@ impl Host {
                 "Remove the connection and add it again with a method that it offers.",
             )
         })?;
+        let form = self.whole_form(&connection)?;
+        let account = account_key(&connection, &form, &method.scheme);
+        let credential =
+            off_thread(|| Credential::from_vault(&method.scheme, &form, &self.vault, &connection.credential))?;
+        let access = self.access_without_credential(&connection)?.with_credential(
+            credential,
+            method.rejections.clone(),
+            self.guard.clone(),
+            account.clone(),
+        );
+        Ok(Arc::new(Session { tenant: tenant_of(&connection), connection, form, plugin, access, account }))
+    }
+
+    /// What a connection may reach, without a credential.
+    pub(super) fn access_without_credential(&self, connection: &StoredConnection) -> Result<Access, HostError> {
         let mut origins = Vec::new();
         for stored in &connection.origins {
             let origin = Origin::parse(&stored.url).map_err(|error| {
@@ -59,17 +74,7 @@ impl Host {
             origins.push(PinnedOrigin { origin, credential: stored.credential });
         }
         let policy = Policy::new(origins, connection.allow_private);
-        let form = self.whole_form(&connection)?;
-        let account = account_key(&connection, &form, &method.scheme);
-        let credential =
-            off_thread(|| Credential::from_vault(&method.scheme, &form, &self.vault, &connection.credential))?;
-        let access = Access::new(self.network.clone(), policy, connection.id.clone()).with_credential(
-            credential,
-            method.rejections.clone(),
-            self.guard.clone(),
-            account.clone(),
-        );
-        Ok(Arc::new(Session { tenant: tenant_of(&connection), connection, form, plugin, access, account }))
+        Ok(Access::new(self.network.clone(), policy, connection.id.clone()))
     }
 
     /// The form of a connection, without its secrets: its own part and its credential's.

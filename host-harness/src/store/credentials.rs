@@ -143,7 +143,6 @@ pub(crate) fn supersede(
 
 /// A person gave the credential anew: its form, and a generation that tells it from the one before. Part of the
 /// transaction that keeps its secrets.
-#[expect(dead_code, reason = "as above")]
 pub(crate) fn replace(transaction: &Transaction<'_>, id: &str, form: &Value) -> Result<(), StoreError> {
     transaction.execute(
         "UPDATE credential SET form = ?2, generation = generation + 1, dead = NULL WHERE id = ?1",

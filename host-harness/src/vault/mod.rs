@@ -113,6 +113,30 @@ impl Vault {
         })
     }
 
+    /// Seals secrets and stores them in the place of all that their owner had, in one transaction with `also`.
+    pub(crate) fn replace_all<T>(
+        &self,
+        space: Space,
+        owner: &str,
+        secrets: &[(String, Secret)],
+        also: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, VaultError> {
+        let mut sealed = Vec::new();
+        for (name, secret) in secrets {
+            let place = Place { space: space.name(), owner, name };
+            sealed.push((name, self.key.seal(&place, secret, &self.clock)?));
+        }
+        self.store.write(|transaction| {
+            let sql = "DELETE FROM secret WHERE space = ?1 AND owner = ?2";
+            transaction.execute(sql, (space.name(), owner)).map_err(StoreError::from)?;
+            for (name, sealed) in &sealed {
+                let sql = "INSERT INTO secret (space, owner, name, sealed) VALUES (?1, ?2, ?3, ?4)";
+                transaction.execute(sql, (space.name(), owner, name, sealed)).map_err(StoreError::from)?;
+            }
+            Ok(also(transaction)?)
+        })
+    }
+
     /// Opens a secret; none where there is none of that name.
     pub fn get(&self, space: Space, owner: &str, name: &str) -> Result<Option<Secret>, VaultError> {
         let sealed: Option<Vec<u8>> = self.store.read(|connection| {
