@@ -4,12 +4,22 @@
 mod access;
 pub mod callback;
 mod credential;
+mod oauth1;
+mod oauth2;
 mod placeholder;
+mod registration;
 mod scheme;
+pub mod signature;
+mod template;
+mod tokens;
 
 pub(crate) use access::Authority;
 pub use access::{Access, SigningSecret};
 pub use credential::{Credential, CredentialError};
 pub(crate) use placeholder::{is_stray, substitute};
+pub use registration::{AnswerFault, AuthorizeError, PRIVATE_KEY, Pending, Registration};
 pub(crate) use scheme::refusal;
 pub use scheme::{ClientAuthentication, Grant, KeyPlace, Oauth1, Oauth2, OauthScope, Rejection, Scheme, Value};
+pub use signature::key_pair;
+pub use template::TemplateError;
+pub use tokens::{TokenError, Tokens, keep};

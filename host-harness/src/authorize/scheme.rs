@@ -47,6 +47,8 @@ pub struct Oauth2 {
     pub authorization_url: Option<String>,
     /// Where tokens are got.
     pub token_url: String,
+    /// Who answers at the authorization URL, where the service says so in its answers (RFC 9207).
+    pub issuer: Option<String>,
     /// The client's id.
     pub client_id: Value,
     /// The client's secret, where it has one.

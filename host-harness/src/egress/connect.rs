@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::address::reserved;
+use super::detour::Detours;
 use super::fault::ConnectFault;
 use super::resolve::Resolver;
 use super::tls::Tls;
@@ -67,23 +68,24 @@ impl Service<Uri> for CheckedTcp {
 
     fn call(&mut self, uri: Uri) -> Self::Future {
         let this = self.clone();
-        Box::pin(async move {
-            let mut last = ConnectFault::Refused;
-            for address in this.permitted(&uri).await? {
-                match TcpStream::connect(address).await {
-                    Ok(stream) => {
-                        let _ = stream.set_nodelay(true);
-                        return Ok(TokioIo::new(stream));
-                    }
-                    Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                        last = ConnectFault::Refused;
-                    }
-                    Err(error) => last = ConnectFault::Unreachable(error.to_string()),
-                }
-            }
-            Err(last)
-        })
+        Box::pin(async move { connect_to(&this.permitted(&uri).await?).await })
     }
+}
+
+/// Connects to the first of these that takes the connection.
+async fn connect_to(addresses: &[SocketAddr]) -> Result<TokioIo<TcpStream>, ConnectFault> {
+    let mut last = ConnectFault::Refused;
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                let _ = stream.set_nodelay(true);
+                return Ok(TokioIo::new(stream));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => last = ConnectFault::Refused,
+            Err(error) => last = ConnectFault::Unreachable(error.to_string()),
+        }
+    }
+    Err(last)
 }
 
 /// The same with TLS where the scheme asks for it, all of it within a bounded time.
@@ -92,11 +94,17 @@ pub(crate) struct Connector {
     tcp: CheckedTcp,
     tls: Arc<Tls>,
     within: Duration,
+    detours: Detours,
 }
 
 impl Connector {
     pub(crate) fn new(tcp: CheckedTcp, tls: Arc<Tls>, within: Duration) -> Self {
-        Self { tcp, tls, within }
+        Self { tcp, tls, within, detours: Detours::default() }
+    }
+
+    /// The same with the operator's detours.
+    pub(crate) fn with_detours(self, detours: Detours) -> Self {
+        Self { detours, ..self }
     }
 }
 
@@ -110,8 +118,11 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let Self { mut tcp, tls, within } = self.clone();
+        let Self { mut tcp, tls, within, detours } = self.clone();
         let connecting = async move {
+            if let Some(target) = detours.of(&uri) {
+                return connect_to(&[target]).await.map(MaybeHttpsStream::Http);
+            }
             if uri.scheme_str() == Some("http") {
                 return tcp.call(uri).await.map(MaybeHttpsStream::Http);
             }

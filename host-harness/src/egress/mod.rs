@@ -5,6 +5,8 @@
 mod address;
 mod body;
 mod connect;
+mod detour;
+mod direct;
 mod echo;
 mod fault;
 mod network;
@@ -15,6 +17,8 @@ mod sender;
 mod tls;
 
 pub use address::reserved;
+pub use detour::{Detour, DetourError, Detours};
+pub(crate) use direct::{Direct, DirectFault};
 pub(crate) use network::Pool;
 pub use network::{Network, NetworkError, Policy};
 pub(crate) use network::{OperatorsClient, operators_client};
@@ -22,3 +26,4 @@ pub use origin::{Mismatch, Origin, OriginError, PinnedOrigin};
 pub use record::{CallRecord, Outcome, Recorder, RequestRecord};
 pub use resolve::{Resolver, SystemResolver};
 pub(crate) use sender::{Sender, Substitution};
+pub use tls::{AuthoritiesError, check_authorities};

@@ -7,14 +7,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{Method, Uri};
 use http_body_util::Full;
 use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use wasmtime_wasi_http::WasiBody;
 
 use super::connect::{CheckedTcp, Connector};
+use super::detour::Detours;
 use super::origin::PinnedOrigin;
 use super::resolve::{Resolver, SystemResolver};
+use super::sender::Refusal;
 use super::tls::Tls;
 
 /// How many pools are kept at most; when there are more, all are dropped and made anew on demand.
@@ -39,6 +42,8 @@ pub struct Policy {
     pub max_response_header_bytes: usize,
     /// How long name resolution, connection and TLS may take together.
     pub connect_timeout: Duration,
+    /// The certificate authorities (PEM) that are trusted instead of the system's.
+    pub authorities: Option<Arc<str>>,
 }
 
 impl Policy {
@@ -52,6 +57,21 @@ impl Policy {
             max_response_headers: 100,
             max_response_header_bytes: 64 << 10,
             connect_timeout: Duration::from_secs(10),
+            authorities: None,
+        }
+    }
+
+    /// The same with these certificate authorities (PEM) instead of the system's, if any.
+    #[must_use]
+    pub fn trusting(self, authorities: Option<&str>) -> Self {
+        Self { authorities: authorities.map(Into::into), ..self }
+    }
+
+    /// Whether a request of the host itself may go there; the reason where it may not.
+    pub(crate) fn admits(&self, uri: &Uri) -> Result<(), String> {
+        match super::sender::permit(self, &Method::POST, uri) {
+            Ok(_) => Ok(()),
+            Err(Refusal::Denied(reason) | Refusal::Unreached(reason, _) | Refusal::Lost(reason, _)) => Err(reason),
         }
     }
 
@@ -76,7 +96,8 @@ pub struct Network(Arc<Shared>);
 
 struct Shared {
     resolver: Arc<dyn Resolver>,
-    tls: Arc<Tls>,
+    tls: Tls,
+    detours: Detours,
     pools: Mutex<HashMap<(Policy, String), Pool>>,
 }
 
@@ -94,11 +115,22 @@ impl Network {
 
     /// The network with another resolver.
     pub fn with_resolver(resolver: impl Resolver) -> Result<Self, NetworkError> {
+        Self::with(resolver, Detours::default())
+    }
+
+    /// The network with another resolver and the operator's detours.
+    pub fn with(resolver: impl Resolver, detours: Detours) -> Result<Self, NetworkError> {
         Ok(Self(Arc::new(Shared {
             resolver: Arc::new(resolver),
-            tls: Arc::new(Tls::new()?),
+            tls: Tls::new()?,
+            detours,
             pools: Mutex::new(HashMap::new()),
         })))
+    }
+
+    /// The operator's detours.
+    pub fn detours(&self) -> &Detours {
+        &self.0.detours
     }
 
     /// The pool for a policy and the fingerprint of a credential.
@@ -112,7 +144,8 @@ impl Network {
             pools.clear();
         }
         let tcp = CheckedTcp { resolver: self.0.resolver.clone(), allow_private: policy.allow_private };
-        let connector = Connector::new(tcp, self.0.tls.clone(), policy.connect_timeout);
+        let tls = Arc::new(self.0.tls.trusting(policy.authorities.as_ref()));
+        let connector = Connector::new(tcp, tls, policy.connect_timeout).with_detours(self.0.detours.clone());
         let pool = policy.client().build(connector);
         pools.insert(key, pool.clone());
         pool

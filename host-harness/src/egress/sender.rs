@@ -333,14 +333,14 @@ fn is_unsafe(method: &Method) -> bool {
 }
 
 /// Why a request got no answer.
-enum Refusal {
+pub(super) enum Refusal {
     Denied(String),
     Unreached(String, HttpError),
     Lost(String, HttpError),
 }
 
 /// Whether the policy lets a request go, in which spelling, and whether with the credential.
-fn permit(policy: &Policy, method: &Method, uri: &Uri) -> Result<(Uri, bool), Refusal> {
+pub(super) fn permit(policy: &Policy, method: &Method, uri: &Uri) -> Result<(Uri, bool), Refusal> {
     if matches!(*method, Method::CONNECT | Method::TRACE) {
         return Err(Refusal::Denied(format!("the method {method} is not allowed")));
     }
@@ -367,7 +367,7 @@ fn permit(policy: &Policy, method: &Method, uri: &Uri) -> Result<(Uri, bool), Re
     best.map(|(_, uri, credential)| (uri, credential)).ok_or_else(|| Refusal::Denied(nearest.to_string()))
 }
 
-fn bound_headers(policy: &Policy, headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn bound_headers(policy: &Policy, headers: &HeaderMap) -> Result<(), Refusal> {
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if headers.len() > policy.max_response_headers || bytes > policy.max_response_header_bytes {
         let error = HttpError::HttpResponseHeaderSectionSize(u32::try_from(bytes).ok());

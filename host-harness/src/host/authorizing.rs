@@ -129,7 +129,7 @@ impl Host {
     fn keep_tokens(&self, parts: &Parts, tokens: Tokens) -> Result<Vec<String>, HostError> {
         let sharing = self.sharing(&parts.connection)?;
         let scheme = &parts.method().scheme;
-        off_thread(|| keep(&self.vault, &self.store, &self.clock, &parts.credential.id, tokens))?;
+        off_thread(|| keep(&self.vault, &self.store, &self.clock, &parts.credential.id, &tokens))?;
         for one in &sharing {
             self.sessions.forget(&one.name, &one.id);
             let form = self.whole_form(one)?;

@@ -84,9 +84,17 @@ impl Host {
         let now = self.clock.now_ms();
         let form = serde_json::Value::Object(read.fields);
         off_thread(|| {
-            self.vault.replace_all(Space::Connection, &credential.id, &read.secrets, |transaction| {
+            self.store.write(|transaction| {
+                // Tokens that were got with what was there before go with it.
+                self.vault.remove_all_in(transaction, Space::Connection, &credential.id)?;
+                for (name, secret) in &read.secrets {
+                    self.vault.put_in(transaction, Space::Connection, &credential.id, name, secret)?;
+                }
                 crate::store::credentials::replace(transaction, &credential.id, &form)?;
-                changed.iter().try_for_each(|one| crate::store::connections::change(transaction, one, now))
+                for one in &changed {
+                    crate::store::connections::change(transaction, one, now)?;
+                }
+                Ok::<_, HostError>(())
             })
         })?;
         for one in &sharing {

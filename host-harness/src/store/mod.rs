@@ -32,6 +32,7 @@ pub use backup::Contents;
 pub(crate) use backup::{inspect, retire};
 pub use causes::Origin;
 pub use connections::{StoredConnection, StoredIdentity, StoredOrigin};
+pub(crate) use credentials::supersede;
 pub use credentials::{NewTokens, StoredCredential};
 pub use deliveries::{FailedDelivery, Kept, StoredDelivery};
 pub use events::{BroughtBy, NewEvent, NewRun, StoredEvent};

@@ -14,7 +14,7 @@ pub use seal::VaultError;
 pub use secret::Secret;
 
 use hmac::{Hmac, Mac};
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, Transaction};
 use sha2::Sha256;
 
 use crate::clock::SharedClock;
@@ -100,41 +100,38 @@ impl Vault {
 
     /// Seals a secret and stores it, in place of one of the same name.
     pub fn put(&self, space: Space, owner: &str, name: &str, secret: &Secret) -> Result<(), VaultError> {
-        let sealed = self.key.seal(&Place { space: space.name(), owner, name }, secret, &self.clock)?;
-        self.store.write(|transaction| {
-            transaction
-                .execute(
-                    "INSERT INTO secret (space, owner, name, sealed) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT (space, owner, name) DO UPDATE SET sealed = excluded.sealed",
-                    (space.name(), owner, name, sealed),
-                )
-                .map_err(StoreError::from)?;
-            Ok(())
-        })
+        self.store.write(|transaction| self.put_in(transaction, space, owner, name, secret))
     }
 
-    /// Seals secrets and stores them in the place of all that their owner had, in one transaction with `also`.
-    pub(crate) fn replace_all<T>(
+    /// Seals a secret in the place of any of the same name, as part of a transaction.
+    pub(crate) fn put_in(
         &self,
+        transaction: &Transaction<'_>,
         space: Space,
         owner: &str,
-        secrets: &[(String, Secret)],
-        also: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<T, StoreError>,
-    ) -> Result<T, VaultError> {
-        let mut sealed = Vec::new();
-        for (name, secret) in secrets {
-            let place = Place { space: space.name(), owner, name };
-            sealed.push((name, self.key.seal(&place, secret, &self.clock)?));
-        }
-        self.store.write(|transaction| {
-            let sql = "DELETE FROM secret WHERE space = ?1 AND owner = ?2";
-            transaction.execute(sql, (space.name(), owner)).map_err(StoreError::from)?;
-            for (name, sealed) in &sealed {
-                let sql = "INSERT INTO secret (space, owner, name, sealed) VALUES (?1, ?2, ?3, ?4)";
-                transaction.execute(sql, (space.name(), owner, name, sealed)).map_err(StoreError::from)?;
-            }
-            Ok(also(transaction)?)
-        })
+        name: &str,
+        secret: &Secret,
+    ) -> Result<(), VaultError> {
+        let sealed = self.key.seal(&Place { space: space.name(), owner, name }, secret, &self.clock)?;
+        transaction
+            .execute(
+                "INSERT INTO secret (space, owner, name, sealed) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (space, owner, name) DO UPDATE SET sealed = excluded.sealed",
+                (space.name(), owner, name, sealed),
+            )
+            .map_err(StoreError::from)?;
+        Ok(())
+    }
+
+    /// Forgets every secret of an owner, as part of a transaction.
+    pub(crate) fn remove_all_in(
+        &self,
+        transaction: &Transaction<'_>,
+        space: Space,
+        owner: &str,
+    ) -> Result<(), StoreError> {
+        let sql = "DELETE FROM secret WHERE space = ?1 AND owner = ?2";
+        transaction.execute(sql, (space.name(), owner)).map(drop).map_err(StoreError::from)
     }
 
     /// Opens a secret; none where there is none of that name.
@@ -167,12 +164,7 @@ impl Vault {
 
     /// Forgets every secret of an owner.
     pub fn remove_all(&self, space: Space, owner: &str) -> Result<(), VaultError> {
-        self.store.write(|transaction| {
-            transaction
-                .execute("DELETE FROM secret WHERE space = ?1 AND owner = ?2", (space.name(), owner))
-                .map_err(StoreError::from)?;
-            Ok(())
-        })
+        Ok(self.store.write(|transaction| self.remove_all_in(transaction, space, owner))?)
     }
 
     /// A short text that is the same for the same credential and tells nothing about it without the

@@ -142,7 +142,9 @@ impl Add {
         let Some(method) = method(&plugin, given, person)? else {
             let known: Vec<&str> = plugin.manifest().auth_methods.iter().map(|one| one.id.as_str()).collect();
             missing.add("method", format!("--method {}", known.join("|")));
-            return Err(missing.error("the connection", "`harness inspect COMPONENT` shows the methods and their fields."));
+            return Err(
+                missing.error("the connection", "`harness inspect COMPONENT` shows the methods and their fields.")
+            );
         };
         new.method.clone_from(&method.id);
         if shared.is_none() && new.client.is_none() && method.needs_client() {
