@@ -91,7 +91,8 @@ impl Host {
         let plugin = self.plugin_of(&connection).await?;
         let method = forms::method_of(plugin.manifest(), &connection.method)?;
         let credential = self.credential_of(&connection)?;
-        Ok(method.scheme.is_grant() && (credential.version == 0 || credential.dead.is_some()))
+        let is_persons = method.scheme.is_authorized_by_a_person();
+        Ok(method.scheme.is_grant() && (credential.version == 0 && is_persons || credential.dead.is_some()))
     }
 
     /// Whether a person has to authorize it in a browser.

@@ -102,9 +102,12 @@ impl Host {
         }
     }
 
-    /// Checks a connection that nobody looks at now: what has newly become worse is told once, as an alarm.
-    pub(crate) async fn look_after(&self, name: &str) -> Result<Checked, HostError> {
-        // As it was before: making the session may already tell what is wrong.
+    /// Checks a connection that nobody looks at now: what has newly become worse is told once, as an alarm. None where
+    /// there is nothing to check: it was never authorized, or not for a site, or has to be anew, and somebody was told.
+    pub(crate) async fn look_after(&self, name: &str) -> Result<Option<Checked>, HostError> {
+        if self.lacks_authorization(name).await? || self.lacks_site(name).await? {
+            return Ok(None);
+        }
         let connection = self.connection(name)?;
         let before = connection.health.as_ref().map(|report| report["told"].clone());
         let outcome = match self.session_of(name).await {
@@ -123,7 +126,7 @@ impl Host {
         let (told, news) = told_after(before.as_ref(), &checked.findings);
         self.keep_health(&session, &checked, &settings, told)?;
         self.tell(&connection, &news)?;
-        Ok(checked)
+        Ok(Some(checked))
     }
 
     /// Asks the connector how the connection is; keeps nothing of the answer but notices.
