@@ -207,7 +207,8 @@ fn an_oauth_client_is_made_listed_shown_and_removed() {
     assert_eq!(made["callback"], "http://127.0.0.1:8091/callback");
     assert_eq!(made["scopes"], json!(["read", "write", "offline"]));
     add("app", &given).fails(2, "host.client-exists");
-    let chosen = add("hooks", &[&given[..], &["--scope", "hooks", "--callback", "https://hooks.example.test/x"]].concat());
+    let chosen =
+        add("hooks", &[&given[..], &["--scope", "hooks", "--callback", "https://hooks.example.test/x"]].concat());
     assert_eq!(chosen.expect(0)["scopes"], json!(["hooks", "offline"]));
     add("bad", &[&given[..], &["--scope", "everything"]].concat()).fails(2, "host.scope-unknown");
     add("bad", &[&given[..], &["--callback", "http://example.test/"]].concat()).fails(2, "host.callback");
@@ -216,7 +217,8 @@ fn an_oauth_client_is_made_listed_shown_and_removed() {
     let visible = add("bad", &["--method", "sign-in", "--set", "client-id=a", "--set", "client-secret=canary-visible"]);
     visible.fails(2, "host.secret-in-arguments");
 
-    let scopes = stage.host.run(&["oauth-client", "add", "--list-scopes", "--connector", &component, "--method", "sign-in"]);
+    let scopes =
+        stage.host.run(&["oauth-client", "add", "--list-scopes", "--connector", &component, "--method", "sign-in"]);
     assert_eq!(scopes.list().len(), 4);
     let link = add("link", &["--method", "link"]).expect(0);
     assert!(text(&link["public-key"]).starts_with("-----BEGIN PUBLIC KEY-----"), "{link:#}");

@@ -9,6 +9,7 @@ use http::{HeaderMap, Uri};
 use serde_json::Value as Json;
 use url::form_urlencoded::byte_serialize;
 
+use super::grant::GrantUse;
 use super::scheme::{KeyPlace, Scheme, Value};
 use crate::vault::{Secret, Space, Vault, VaultError};
 
@@ -32,6 +33,9 @@ pub enum CredentialError {
     /// A field of an app stands where no app is.
     #[error("the connector takes the app's field `{0}` for a scheme that has no app: tell its maker")]
     AppAlone(String),
+    /// Nobody has authorized it yet.
+    #[error("nobody has authorized this connection yet: do it with `harness connection reauthorize`")]
+    NotAuthorized,
     /// The scheme is not offered.
     #[error("this host does not offer the authorization scheme `{0}`: choose another auth method of the connector")]
     NotOffered(&'static str),
@@ -52,9 +56,25 @@ pub struct Credential {
 enum Kind {
     Header { name: HeaderName, value: Secret },
     Query { name: String, value: Secret },
+    Grant(GrantUse),
 }
 
 impl Credential {
+    /// The credential of a grant, of the generation that a person gave last. Whatever tokens it has, it is the same
+    /// one for the lockout guard.
+    pub(crate) fn of_grant(grant: GrantUse, vault: &Vault, id: &str, generation: u64) -> Self {
+        let fingerprint = vault.fingerprint(&Secret::new(format!("grant {generation} {id}")));
+        Self { kind: Kind::Grant(grant), fingerprint }
+    }
+
+    /// The grant that it is, if it is one.
+    pub(crate) fn grant(&self) -> Option<&GrantUse> {
+        match &self.kind {
+            Kind::Grant(grant) => Some(grant),
+            Kind::Header { .. } | Kind::Query { .. } => None,
+        }
+    }
+
     /// Builds the credential that a scheme asks for from the form (a JSON object without its
     /// secrets) and the secrets that the vault holds for the connection of this id.
     pub fn from_vault(scheme: &Scheme, form: &Json, vault: &Vault, connection: &str) -> Result<Self, CredentialError> {
@@ -101,11 +121,13 @@ impl Credential {
     pub(crate) fn header_name(&self) -> Option<&HeaderName> {
         match &self.kind {
             Kind::Header { name, .. } => Some(name),
+            Kind::Grant(_) => Some(&AUTHORIZATION),
             Kind::Query { .. } => None,
         }
     }
 
-    /// Attaches the credential. The caller has made sure that the request goes where it belongs.
+    /// Attaches the credential. The caller has made sure that the request goes where it belongs. Of a grant, there is
+    /// nothing to attach without its tokens: they are attached by [`GrantUse::attach`].
     pub(crate) fn attach(&self, uri: &mut Uri, headers: &mut HeaderMap) -> Result<(), http::Error> {
         match &self.kind {
             Kind::Header { name, value } => {
@@ -113,6 +135,7 @@ impl Credential {
                 value.set_sensitive(true);
                 headers.insert(name, value);
             }
+            Kind::Grant(_) => {}
             Kind::Query { name, value } => {
                 let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
                 let kept = uri.query().unwrap_or_default().split('&').filter(|pair| {

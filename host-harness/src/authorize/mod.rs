@@ -2,12 +2,16 @@
 //! a secret.
 
 mod access;
+#[cfg(test)]
+pub(crate) mod bench;
 pub mod callback;
 mod credential;
+mod grant;
 mod oauth1;
 mod oauth2;
 mod placeholder;
 mod registration;
+mod renewal;
 mod scheme;
 pub mod signature;
 mod template;
@@ -16,8 +20,10 @@ mod tokens;
 pub(crate) use access::Authority;
 pub use access::{Access, SigningSecret};
 pub use credential::{Credential, CredentialError};
+pub(crate) use grant::{Context, Current, GrantError, GrantUse, Grants};
 pub(crate) use placeholder::{is_stray, substitute};
 pub use registration::{AnswerFault, AuthorizeError, PRIVATE_KEY, Pending, Registration};
+pub(crate) use renewal::Keeper;
 pub(crate) use scheme::refusal;
 pub use scheme::{ClientAuthentication, Grant, KeyPlace, Oauth1, Oauth2, OauthScope, Rejection, Scheme, Value};
 pub use signature::key_pair;

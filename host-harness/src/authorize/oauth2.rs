@@ -251,3 +251,7 @@ fn refused(answer: &Direct, client_is_the_account: bool) -> TokenError {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "oauth2_test.rs"]
+mod tests;

@@ -343,3 +343,7 @@ impl<'a> Answer<'a> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
     }
 }
+
+#[cfg(test)]
+#[path = "registration_test.rs"]
+mod tests;

@@ -34,6 +34,7 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 
 use crate::clock::SystemClock;
+use crate::egress::{Detour, Detours};
 use crate::host::{Home, Host, HostError};
 use crate::observe::{LogFormat, Logging};
 use crate::plugin::{Compiler, Limits, compile_if_asked};
@@ -55,6 +56,10 @@ struct Cli {
     /// How log lines are written to stderr
     #[arg(long, global = true, env = "HARNESS_LOG_FORMAT", value_name = "FORMAT", value_enum, default_value_t)]
     log_format: LogFormat,
+    /// Send requests to an address to this machine instead: https://api.example.com=http://127.0.0.1:8080, or
+    /// https://*.example.com=… for all names below; several with commas. For trying things out
+    #[arg(long, global = true, env = "HARNESS_CONNECT_TO", value_name = "ORIGIN=ORIGIN", value_delimiter = ',')]
+    connect_to: Vec<Detour>,
     /// Export traces to the collector at this URL, as OTLP over HTTP
     #[arg(long, global = true, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true, value_name = "URL")]
     otlp_endpoint: Option<String>,
@@ -191,11 +196,14 @@ async fn run(cli: Cli, output: &Output) -> Done {
         Command::Restore(command) => return command.run(&home, output),
         _ => {}
     }
-    let host = Arc::new(Host::open_with(home, SystemClock::shared(), Compiler::this_program(), Limits::default())?);
-    if let Command::Serve(serve) = cli.command {
-        return serve.run(host, output).await;
-    }
+    let host = Host::open_with(home, SystemClock::shared(), Compiler::this_program(), Limits::default())?;
+    let host = Arc::new(host.with_detours(Detours::new(cli.connect_to))?);
     let watched = Arc::clone(&host);
+    if let Command::Serve(serve) = cli.command {
+        let done = serve.run(host, output).await;
+        watched.settle_grants().await;
+        return done;
+    }
     let work = async {
         match cli.command {
             Command::Connection(command) => command.run(&host, output).await,
@@ -222,7 +230,10 @@ async fn run(cli: Cli, output: &Output) -> Done {
             Command::Restore(command) => command.run(host.home(), output),
         }
     };
-    progress::shown(|| watched.activity(), work).await
+    let done = progress::shown(|| watched.activity(), work).await;
+    // A call may have ended before the tokens came that it wanted renewed.
+    watched.settle_grants().await;
+    done
 }
 
 fn refuse_arguments(error: &clap::Error, json: bool, quota: bool) -> ExitCode {
@@ -243,7 +254,7 @@ fn is_quota(arguments: &[OsString]) -> bool {
     let mut rest = arguments.iter().skip(1);
     while let Some(one) = rest.next() {
         match one.to_str() {
-            Some("--home" | "--key-file" | "--log-format" | "--otlp-endpoint") => drop(rest.next()),
+            Some("--home" | "--key-file" | "--log-format" | "--connect-to" | "--otlp-endpoint") => drop(rest.next()),
             Some(flag) if flag.starts_with('-') => {}
             other => return other == Some("quota"),
         }

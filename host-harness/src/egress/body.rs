@@ -108,3 +108,62 @@ pub(crate) async fn collect(body: WasiBody, most: u64) -> Result<Bytes, HttpErro
 pub(crate) fn whole(bytes: Bytes) -> WasiBody {
     http_body_util::Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
 }
+
+/// The body of a request, read as far as it may be kept.
+pub(crate) enum Start {
+    /// All of it.
+    Whole(Bytes),
+    /// It is larger: what was read, and the rest as it comes.
+    Larger(WasiBody),
+}
+
+/// Reads a body that has at most `most` bytes; of a larger one, the beginning.
+pub(crate) async fn start(mut body: WasiBody, most: u64) -> Result<Start, HttpError> {
+    let mut read = Vec::new();
+    while !body.is_end_stream() {
+        let Some(frame) = body.frame().await else { break };
+        // Trailers are none of HTTP/1.1's without an agreement that nobody here makes.
+        let Ok(data) = frame?.into_data() else { continue };
+        read.extend_from_slice(&data);
+        if read.len() as u64 > most {
+            return Ok(Start::Larger(Begun { read: Some(Bytes::from(read)), rest: body }.boxed_unsync()));
+        }
+    }
+    Ok(Start::Whole(Bytes::from(read)))
+}
+
+/// A body whose beginning was read already.
+struct Begun {
+    read: Option<Bytes>,
+    rest: WasiBody,
+}
+
+impl Body for Begun {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        match self.read.take() {
+            Some(read) => Poll::Ready(Some(Ok(Frame::data(read)))),
+            None => Pin::new(&mut self.rest).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.read.is_none() && self.rest.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let read = self.read.as_ref().map_or(0, |read| read.len() as u64);
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(read));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(read));
+        }
+        hint
+    }
+}

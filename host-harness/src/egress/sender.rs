@@ -1,5 +1,7 @@
 //! One call's way out: every request of a guest goes through `Sender::send`.
 
+mod granted;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,6 +12,7 @@ use http::header::{
     PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, Method, Request, Response, Uri};
+use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody};
@@ -20,7 +23,7 @@ use super::fault::SendFault;
 use super::network::Policy;
 use super::origin::Mismatch;
 use super::record::{Outcome, Recorder};
-use crate::authorize::{Access, SigningSecret, is_stray, refusal, substitute};
+use crate::authorize::{Access, Authority, SigningSecret, is_stray, refusal, substitute};
 use crate::observe::metrics;
 use crate::vault::{Admission, NotAdmitted, Refused};
 
@@ -157,20 +160,12 @@ impl Sender {
         let authority = access.authority.as_ref().filter(|_| credentialed);
         self.refuse_stray_head(&parts)?;
         let body = self.body(&mut parts.headers, body, credentialed, access.policy.max_request_bytes).await?;
-        let mut admission = None;
-        if let Some(authority) = authority {
-            admission = Some(self.admit(authority, &parts.method).await?);
-            authority
-                .credential
-                .attach(&mut parts.uri, &mut parts.headers)
-                .map_err(|_| Refusal::Denied("the credential cannot be attached to it".into()))?;
-            self.0.recorder.mark(|record| record.credential_sent = true);
-        }
-        let pool = access.pool(authority.map(|authority| &authority.credential));
-        let response = self.exchange(pool, Request::from_parts(parts, body), options).await?;
-        if let (Some(authority), Some(admission)) = (authority, admission) {
-            self.judge(&authority.rejections, admission, &response)?;
-        }
+        let request = Request::from_parts(parts, body);
+        let response = match authority.map(|authority| (authority, authority.credential.grant())) {
+            None => self.exchange(access.pool(None), request, options).await?,
+            Some((authority, None)) => self.with_secret(access, authority, request, options).await?,
+            Some((authority, Some(grant))) => self.with_grant(access, authority, grant, request, options).await?,
+        };
         let (mut parts, body) = response.into_parts();
         bound_headers(&access.policy, &parts.headers)?;
         let between = options.between_bytes_timeout.unwrap_or(Duration::MAX).min(self.left()).min(YEAR);
@@ -180,6 +175,27 @@ impl Sender {
             body = self.without_secret(&substitution.secret, &mut parts.headers, body, most).await?;
         }
         Ok(Response::from_parts(parts, body))
+    }
+
+    /// Sends a request with a credential that stays the same.
+    async fn with_secret(
+        &self,
+        access: &Access,
+        authority: &Authority,
+        mut request: Request<WasiBody>,
+        options: RequestOptions,
+    ) -> Result<Response<Incoming>, Refusal> {
+        let admission = self.admit(authority, request.method()).await?;
+        let mut uri = std::mem::take(request.uri_mut());
+        authority
+            .credential
+            .attach(&mut uri, request.headers_mut())
+            .map_err(|_| Refusal::Denied("the credential cannot be attached to it".into()))?;
+        *request.uri_mut() = uri;
+        self.0.recorder.mark(|record| record.credential_sent = true);
+        let response = self.exchange(access.pool(Some(&authority.credential)), request, options).await?;
+        self.judge(&authority.rejections, admission, &response)?;
+        Ok(response)
     }
 
     /// The body of an answer in a call that registers: read whole, so that no signing secret is in it.
@@ -245,7 +261,7 @@ impl Sender {
 
     /// The guard's leave. What may change something waits for half of the call's time at most: sent
     /// later, it could be cut off before its answer came, and then nobody would know.
-    async fn admit(&self, authority: &crate::authorize::Authority, method: &Method) -> Result<Admission, Refusal> {
+    async fn admit(&self, authority: &Authority, method: &Method) -> Result<Admission, Refusal> {
         let longest = self.0.deadline.saturating_duration_since(self.0.begun);
         let last = if is_unsafe(method) { self.0.begun + longest / 2 } else { self.0.deadline - longest / 8 };
         let patience = last.saturating_duration_since(Instant::now());
@@ -269,7 +285,7 @@ impl Sender {
         pool: &super::network::Pool,
         request: Request<WasiBody>,
         options: RequestOptions,
-    ) -> Result<Response<hyper::body::Incoming>, Refusal> {
+    ) -> Result<Response<Incoming>, Refusal> {
         let unsafe_method = is_unsafe(request.method());
         let within = self.left().saturating_sub(LAST_WORDS).min(options.first_byte_timeout.unwrap_or(YEAR));
         if unsafe_method {

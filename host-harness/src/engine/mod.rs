@@ -11,6 +11,7 @@ mod looking_after;
 mod polling;
 mod registering;
 mod rehearse;
+mod renewing;
 mod retention;
 mod rounds;
 mod run;

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use super::looking_after::{self, LookingAfter};
 use super::polling::{self, Polling};
 use super::registering::{self, Registering};
+use super::renewing::{self, Renewing};
 use super::retention::forget_old;
 use super::{Flows, flow, rounds, run_flows};
 use crate::host::{Host, HostError, NewSubscription, card_of_kind, check_filter, check_members, off_thread};
@@ -132,6 +133,8 @@ pub async fn serve(
     tasks.spawn(webhook::process(Arc::clone(&host), Arc::clone(&flows), stored, Arc::clone(&started), stopped.clone()));
     tasks.spawn(run_flows(Arc::clone(&host), Arc::clone(&started), stopped.clone()));
     tasks.spawn(forget_old(Arc::clone(&host), stopped.clone()));
+    let renewing = Arc::new(Renewing(Arc::clone(&host)));
+    tasks.spawn(rounds::go(Arc::clone(host.clock()), renewing::PACE, renewing, stopped.clone()));
 
     let work = async {
         subscribe_flows(&host, &flows).await?;

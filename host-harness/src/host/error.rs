@@ -135,10 +135,12 @@ impl HostError {
         }
     }
 
-    /// Whether the account of the connection is held by the lockout guard.
+    /// Whether nothing is sent for the connection until a person acts: the lockout guard holds its account, or its
+    /// grant is over.
     pub(crate) fn is_held_account(&self) -> bool {
         let Self::Answer(error) = self else { return false };
-        failure_of(error).is_some_and(|failure| failure.code == FaultKind::AccountHeld.code())
+        let codes = [FaultKind::AccountHeld.code(), FaultKind::GrantDead.code()];
+        failure_of(error).is_some_and(|failure| codes.contains(&failure.code.as_str()))
     }
 
     /// What has to wait, where the failure passes.
@@ -266,6 +268,11 @@ impl From<CredentialError> for HostError {
     fn from(error: CredentialError) -> Self {
         match error {
             CredentialError::Vault(error) => error.into(),
+            CredentialError::NotAuthorized => Self::bad_input(
+                "not-authorized",
+                error.to_string(),
+                "Authorize it with `harness connection reauthorize NAME`.",
+            ),
             other => Self::bad_input(
                 "credential",
                 other.to_string(),

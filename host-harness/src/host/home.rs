@@ -52,6 +52,11 @@ impl Home {
         self.folder.join(format!("registering-{:x}.lock", registering_place(connection)))
     }
 
+    /// Who holds it is the only one to renew the tokens of this credential. Credentials may share one, as above.
+    pub(crate) fn renewing_lock(&self, credential: &str) -> PathBuf {
+        self.folder.join(format!("renewing-{:x}.lock", registering_place(credential)))
+    }
+
     fn serve_lock(&self) -> PathBuf {
         self.folder.join("serve.lock")
     }

@@ -50,8 +50,9 @@ pub use subscriptions::{Ensuring, NewSubscription};
 pub(crate) use subscriptions::{check_filter, is_delivered};
 pub use troubles::DeliveryTroubles;
 
+use crate::authorize::{Grants, Keeper};
 use crate::clock::{Series, SharedClock, new_id};
-use crate::egress::Network;
+use crate::egress::{Detours, Network, NetworkError, SystemResolver};
 use crate::observe::Metrics;
 use crate::plugin::{Compiler, Limits, Plugin, Plugins};
 pub(crate) use crate::store::off_thread;
@@ -70,6 +71,7 @@ pub struct Host {
     ids: Series,
     sessions: sessions::Sessions,
     network: Network,
+    grants: Grants,
     plugins: Plugins,
     loaded: tokio::sync::Mutex<HashMap<PathBuf, Plugin>>,
     ensuring: [tokio::sync::Mutex<()>; home::REGISTERING_LOCKS],
@@ -93,9 +95,8 @@ impl Host {
         let id = store.meta_or("host-id", || new_id(&*clock))?;
         let plugins = Plugins::with(Some(&home.cache()), compiler, limits.clone(), Arc::clone(&clock))
             .map_err(|error| HostError::other("sandbox", error.to_string(), remedy))?;
-        let network = Network::new().map_err(|error| {
-            HostError::other("network", error.to_string(), "Check the certificates that the system trusts.")
-        })?;
+        let keeper = Keeper::new(Arc::clone(&vault), Arc::clone(&store), Arc::clone(&clock), home.clone());
+        let network = Network::new().map_err(of_network)?;
         Ok(Self {
             home,
             store,
@@ -107,11 +108,26 @@ impl Host {
             ids: Series::default(),
             sessions: sessions::Sessions::default(),
             network,
+            grants: Grants::new(keeper),
             plugins,
             loaded: tokio::sync::Mutex::default(),
             ensuring: Default::default(),
             activity: Mutex::default(),
         })
+    }
+
+    /// The same host with the operator's detours: requests to some addresses go to this machine instead.
+    pub fn with_detours(mut self, detours: Detours) -> Result<Self, HostError> {
+        if !detours.is_empty() {
+            tracing::warn!("requests to some addresses go to this machine instead (--connect-to)");
+        }
+        self.network = Network::with(SystemResolver, detours).map_err(of_network)?;
+        Ok(self)
+    }
+
+    /// The address as a browser on this machine has to open it: another one where a detour says so.
+    pub fn shown_url(&self, url: &url::Url) -> url::Url {
+        self.network.detours().shown(url)
     }
 
     /// An id for what is kept in great numbers.
@@ -196,6 +212,10 @@ impl Host {
     pub fn clock(&self) -> &SharedClock {
         &self.clock
     }
+}
+
+fn of_network(error: NetworkError) -> HostError {
+    HostError::other("network", error.to_string(), "Check the certificates that the system trusts.")
 }
 
 impl std::fmt::Debug for Host {

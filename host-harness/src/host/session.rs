@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{Host, HostError, off_thread};
-use crate::authorize::{Access, Credential, Scheme};
+use crate::authorize::{Access, Context, Credential, CredentialError, GrantUse, Scheme};
 use crate::egress::{Origin, PinnedOrigin, Policy};
 use crate::plugin::contract::types;
 use crate::plugin::{CallError, Plugin};
-use crate::store::StoredConnection;
+use crate::store::{StoredConnection, StoredCredential};
 
 /// The longest hold that is kept: a service that asks for more is asked again after a day.
 const LONGEST_HOLD: Duration = Duration::from_secs(24 * 3600);
@@ -23,6 +23,8 @@ pub struct Session {
     pub connection: StoredConnection,
     /// The form as it was filled in, without its secrets: the connection's part and the credential's.
     pub form: Value,
+    /// The scopes that were granted to its credential, where the service said so.
+    pub(crate) granted_scopes: Option<Vec<String>>,
     /// Its connector.
     pub plugin: Plugin,
     /// What its calls may use.
@@ -51,17 +53,24 @@ impl Host {
                 "Remove the connection and add it again with a method that it offers.",
             )
         })?;
-        let form = self.whole_form(&connection)?;
+        let stored = off_thread(|| self.store.credential(&connection.credential))?;
+        let form = join_forms(&connection, stored.as_ref());
         let account = account_key(&connection, &form, &method.scheme);
-        let credential =
-            off_thread(|| Credential::from_vault(&method.scheme, &form, &self.vault, &connection.credential))?;
+        let credential = match &stored {
+            Some(stored) if method.scheme.is_grant() => {
+                off_thread(|| self.grant_of(stored, &connection, &form, &method.scheme))?
+            }
+            _ => off_thread(|| Credential::from_vault(&method.scheme, &form, &self.vault, &connection.credential))?,
+        };
+        let granted_scopes = stored.and_then(|stored| stored.scopes);
         let access = self.access_without_credential(&connection)?.with_credential(
             credential,
             method.rejections.clone(),
             self.guard.clone(),
             account.clone(),
         );
-        Ok(Arc::new(Session { tenant: tenant_of(&connection), connection, form, plugin, access, account }))
+        let tenant = tenant_of(&connection);
+        Ok(Arc::new(Session { tenant, connection, form, granted_scopes, plugin, access, account }))
     }
 
     /// What a connection may reach, without a credential.
@@ -73,18 +82,40 @@ impl Host {
             })?;
             origins.push(PinnedOrigin { origin, credential: stored.credential });
         }
-        let policy = Policy::new(origins, connection.allow_private);
+        let policy = Policy::new(origins, connection.allow_private).trusting(connection.authorities.as_deref());
         Ok(Access::new(self.network.clone(), policy, connection.id.clone()))
+    }
+
+    /// The credential of a connection whose tokens have to be got first.
+    fn grant_of(
+        &self,
+        stored: &StoredCredential,
+        connection: &StoredConnection,
+        form: &Value,
+        scheme: &Scheme,
+    ) -> Result<Credential, HostError> {
+        if stored.version == 0 && scheme.is_authorized_by_a_person() {
+            return Err(CredentialError::NotAuthorized.into());
+        }
+        let app = match &stored.client {
+            Some(client) => self.store.oauth_client(client)?,
+            None => None,
+        };
+        let settings = serde_json::from_str(&connection.settings).unwrap_or_default();
+        let context = Context { scheme: scheme.clone(), settings, form: form.clone(), app };
+        let grant = GrantUse::new(self.grants.open(stored)?, context);
+        Ok(Credential::of_grant(grant, &self.vault, &stored.id, stored.generation))
+    }
+
+    /// Waits until no tokens are on their way: whoever ends the process before loses them.
+    pub async fn settle_grants(&self) {
+        self.grants.settled().await;
     }
 
     /// The form of a connection, without its secrets: its own part and its credential's.
     pub(crate) fn whole_form(&self, connection: &StoredConnection) -> Result<Value, HostError> {
         let credential = off_thread(|| self.store.credential(&connection.credential))?;
-        let mut form = connection.form.clone();
-        if let (Value::Object(form), Some(Value::Object(credentials))) = (&mut form, credential.map(|one| one.form)) {
-            form.extend(credentials);
-        }
-        Ok(form)
+        Ok(join_forms(connection, credential.as_ref()))
     }
 
     /// The session of the connection of a name.
@@ -116,7 +147,7 @@ impl Host {
             deadline_ms: u64::try_from(self.limits.time.as_millis()).unwrap_or(u64::MAX),
             idempotency_key: key,
             held,
-            granted_scopes: None,
+            granted_scopes: session.granted_scopes.clone(),
             memo: memo.map(|(data, at)| types::Memo { data, age_ms: now.saturating_sub(at) }),
             extra: "{}".into(),
         })
@@ -177,6 +208,15 @@ impl Host {
         self.sessions.forget_holds(owner);
         Ok(())
     }
+}
+
+/// The whole form: the connection's part and the credential's.
+fn join_forms(connection: &StoredConnection, credential: Option<&StoredCredential>) -> Value {
+    let mut form = connection.form.clone();
+    if let (Value::Object(form), Some(Value::Object(credentials))) = (&mut form, credential.map(|one| &one.form)) {
+        form.extend(credentials.clone());
+    }
+    form
 }
 
 /// Who holds belong to that are not the whole app's: the tenant, the connection itself until that is known.

@@ -20,7 +20,7 @@ use super::linked::{Connector, Linked};
 use super::manifest::Manifest;
 use super::plugins::Shared;
 use super::trap::fault_of;
-use crate::authorize::{Access, SigningSecret};
+use crate::authorize::{Access, GrantUse, SigningSecret};
 use crate::egress::{CallRecord, Sender, Substitution};
 use crate::observe::{call_span, metrics};
 use crate::vault::Refused;
@@ -365,6 +365,9 @@ impl Caller<'_> {
         }
         let authority = access.and_then(|access| access.authority.as_ref()).filter(|_| !self.even_if_held);
         let Some(authority) = authority else { return Ok(()) };
+        if let Some(dead) = authority.credential.grant().and_then(GrantUse::dead) {
+            return Err(HostFault::new(FaultKind::GrantDead, dead.to_string()));
+        }
         match authority.guard.held(&authority.account, authority.credential.fingerprint()) {
             Ok(None) => Ok(()),
             Ok(Some(reason)) => Err(HostFault::account_held(&reason)),
@@ -424,15 +427,24 @@ fn may_come_of_denial(error: &Error) -> bool {
     }
 }
 
+/// Why nothing is sent until a person acts, where that is so. The denial is the whole sentence already.
+fn shut(record: &CallRecord) -> Option<HostFault> {
+    let kind = match record {
+        CallRecord { account_held: true, .. } => FaultKind::AccountHeld,
+        CallRecord { grant_dead: true, .. } => FaultKind::GrantDead,
+        _ => return None,
+    };
+    Some(HostFault::new(kind, record.denial().unwrap_or_default()))
+}
+
 /// The last word on a call: what the host held back explains a failure better than what the
 /// connector could see of it, and a fault remembers whether a write may have left.
 fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord, writes: Writes) -> Result<T, CallError> {
     let may_have_happened = writes.may_have_happened(record);
     match result {
         Ok(mut value) => {
-            if record.account_held && value.failed_class().is_some() {
-                // The denial is the whole sentence already.
-                return Err(HostFault::new(FaultKind::AccountHeld, record.denial().unwrap_or_default()).into());
+            if let Some(fault) = shut(record).filter(|_| value.failed_class().is_some()) {
+                return Err(fault.into());
             }
             if let Some(reason) = record.denial() {
                 value.explain_denial(reason);
@@ -440,20 +452,18 @@ fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord, writes: 
             Ok(value)
         }
         Err(CallError::Connector(error)) if may_have_happened => Err(CallError::Connector(error)),
-        Err(CallError::Connector(error)) => match (record.denial(), *error) {
+        Err(CallError::Connector(error)) => match (shut(record), record.denial(), *error) {
             // What an earlier call began may still have happened, whatever this one could not find out.
-            (_, error @ Error::PermanentUncertain(_)) if writes == Writes::InEarlierCalls => {
+            (_, _, error @ Error::PermanentUncertain(_)) if writes == Writes::InEarlierCalls => {
                 Err(CallError::Connector(error.into()))
             }
-            (Some(reason), _) if record.account_held => {
-                Err(HostFault::new(FaultKind::AccountHeld, reason.to_owned()).into())
-            }
-            (Some(reason), error) if may_come_of_denial(&error) => {
+            (Some(fault), ..) => Err(fault.into()),
+            (None, Some(reason), error) if may_come_of_denial(&error) => {
                 let detail = format!("the host refused to send a request of the connector: {reason}");
                 Err(HostFault::new(FaultKind::EgressDenied, detail).into())
             }
-            (_, Error::PermanentUncertain(failure)) => Err(CallError::Connector(never_left(failure).into())),
-            (_, error) => Err(CallError::Connector(error.into())),
+            (_, _, Error::PermanentUncertain(failure)) => Err(CallError::Connector(never_left(failure).into())),
+            (_, _, error) => Err(CallError::Connector(error.into())),
         },
         Err(CallError::Host(mut fault)) => {
             fault.unsafe_request_sent = may_have_happened;

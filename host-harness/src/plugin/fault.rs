@@ -26,6 +26,8 @@ pub enum FaultKind {
     Quarantined,
     /// The account is held because its credential was refused; nothing was sent.
     AccountHeld,
+    /// The grant that the connection uses is over; nothing was sent.
+    GrantDead,
     /// The host refused to send what the connector wanted to send.
     EgressDenied,
     /// The host itself failed.
@@ -64,6 +66,7 @@ impl FaultKind {
             Self::BadAnswer => "host.connector-bad-answer",
             Self::Quarantined => "host.connector-quarantined",
             Self::AccountHeld => "host.account-held",
+            Self::GrantDead => "host.grant-dead",
             Self::EgressDenied => "host.egress-denied",
             Self::Internal => "host.internal",
         }
@@ -71,7 +74,7 @@ impl FaultKind {
 
     fn class(self) -> FailureClass {
         match self {
-            Self::AccountHeld => FailureClass::Credential,
+            Self::AccountHeld | Self::GrantDead => FailureClass::Credential,
             Self::EgressDenied => FailureClass::Permission,
             Self::TimedOut | Self::Quarantined | Self::Internal => FailureClass::Unavailable,
             _ => FailureClass::Protocol,
@@ -84,6 +87,7 @@ impl FaultKind {
                 "Mend the credential in the service, or add the connection anew with one that works; if the service shows a captcha, log in there once. Then run `harness connection check NAME --release`.",
                 Responsible::Operator,
             ),
+            Self::GrantDead => ("Reconnect it: `harness connection reauthorize NAME`.", Responsible::User),
             Self::EgressDenied => (
                 "Check the address of the connection; if it is meant to lie in a private network or to use plain http, add the connection again with --allow-private.",
                 Responsible::Operator,

@@ -4,7 +4,8 @@
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde_json::Value;
 
-use super::{Store, StoreError, json_column};
+use super::meta::raise_in;
+use super::{Alarm, Store, StoreError, json_column};
 use crate::clock::EpochMs;
 
 /// One credential, without its secrets.
@@ -109,11 +110,16 @@ impl Store {
         })
     }
 
-    /// Notes that only a person can help a grant, unless newer tokens came meanwhile. `false` where they did.
-    pub fn bury_grant(&self, id: &str, version: u64, reason: &str) -> Result<bool, StoreError> {
+    /// Notes that only a person can help a grant, and raises the alarm that says so. `false`, and nothing of it, where
+    /// newer tokens came meanwhile or it was known before.
+    pub fn bury_grant(&self, id: &str, version: u64, reason: &str, alarm: &Alarm) -> Result<bool, StoreError> {
         self.write(|transaction| {
-            let sql = "UPDATE credential SET dead = ?3 WHERE id = ?1 AND version = ?2";
-            Ok(transaction.execute(sql, params![id, version, reason])? == 1)
+            let sql = "UPDATE credential SET dead = ?3 WHERE id = ?1 AND version = ?2 AND dead IS NULL";
+            let buried = transaction.execute(sql, params![id, version, reason])? == 1;
+            if buried {
+                raise_in(transaction, alarm)?;
+            }
+            Ok(buried)
         })
     }
 

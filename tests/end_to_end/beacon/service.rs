@@ -69,13 +69,13 @@ impl Beacon {
         let known = Known { world: Arc::clone(&world), sign_in: sign_in.clone() };
         let api = |workspace: &'static str| {
             Router::new()
-            .route("/account", get(async move |State(world): State<Shared>| account(&world, workspace)))
-            .route("/colours", get(async || json!({"colours": ["red", "green"]}).to_string()))
-            .route("/beacons", get(beacons).post(light))
-            .route("/signals", get(signals))
-            .route("/hooks", get(hooks).post(add_hook))
-            .route("/hooks/{id}", patch(change_hook).delete(remove_hook))
-            .with_state(Arc::clone(&world))
+                .route("/account", get(async move |State(world): State<Shared>| account(&world, workspace)))
+                .route("/colours", get(async || json!({"colours": ["red", "green"]}).to_string()))
+                .route("/beacons", get(beacons).post(light))
+                .route("/signals", get(signals))
+                .route("/hooks", get(hooks).post(add_hook))
+                .route("/hooks/{id}", patch(change_hook).delete(remove_hook))
+                .with_state(Arc::clone(&world))
         };
         // What a person who signed in chooses from; a key is for the first of them.
         let routes = api("workspace-1")

@@ -45,7 +45,8 @@ impl Stage {
         let component = built::component("guest_beacon");
         let component = component.to_string_lossy();
         let login = format!("login-url={}", self.beacon.url());
-        let arguments = ["connection", "add", name, "--connector", &component, "--method", "sign-in", "--allow-private"];
+        let arguments =
+            ["connection", "add", name, "--connector", &component, "--method", "sign-in", "--allow-private"];
         self.with_browser(&[&arguments[..], &["--set", &login], more].concat())
     }
 }
@@ -114,8 +115,8 @@ fn who_says_no_leaves_a_connection_that_can_be_authorized_later() {
     assert!(text(&error["message"]).contains("not authorized"), "{error:#}");
     assert!(text(&error["remedy"]).contains("connection reauthorize harbour"), "{error:#}");
     assert_eq!(stage.shown("harbour")["state"], "not authorized");
-    let check = stage.host.run(&["connection", "check", "harbour"]);
-    assert_eq!(check.code, 3, "{check:#?}");
+    let check = stage.host.run(&["connection", "check", "harbour"]).fails(2, "host.not-authorized");
+    assert!(text(&check["remedy"]).contains("connection reauthorize"), "{check:#}");
 
     stage.beacon.sign_in().refuses(false);
     let (authorized, _) = stage.with_browser(&["connection", "reauthorize", "harbour", "--site", "north"]);

@@ -1,0 +1,132 @@
+//! Requests with the tokens of a grant: renewed before they are sent, and sent once more where the answer says that
+//! others are needed by now.
+//!
+//! The first of two answers counts for nothing: not for the lockout guard, for the credential is the grant and not one
+//! of its tokens, and not as a request that may have changed something, for it was refused.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, Request, Response};
+use hyper::body::Incoming;
+use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody};
+
+use super::{LAST_WORDS, Refusal, Sender, is_unsafe};
+use crate::authorize::{Access, Authority, Current, GrantError, GrantUse};
+use crate::egress::body::{self, Start};
+
+/// The largest body that is kept to be sent once more.
+const MOST_KEPT: u64 = 1 << 20;
+
+impl Sender {
+    /// Sends a request with the tokens of a grant.
+    pub(super) async fn with_grant(
+        &self,
+        access: &Access,
+        authority: &Authority,
+        grant: &GrantUse,
+        request: Request<WasiBody>,
+        options: RequestOptions,
+    ) -> Result<Response<Incoming>, Refusal> {
+        let (parts, body) = request.into_parts();
+        if grant.signs_bodies() && is_form(&parts.headers) {
+            let reason = "a form-encoded body would have to be signed too under OAuth 1.0a, which the host does not do";
+            return Err(Refusal::Denied(reason.into()));
+        }
+        let start = tokio::time::timeout(self.left(), body::start(body, MOST_KEPT)).await;
+        let start = start.unwrap_or(Err(HttpError::ConnectionWriteTimeout));
+        let start = start.map_err(|error| Refusal::Unreached("its body was not whole or too large".into(), error))?;
+        // What cannot be sent a second time needs tokens that last until it is through.
+        let lasting = if matches!(start, Start::Larger(_)) { self.left() } else { Duration::ZERO };
+        let used = self.in_time(grant.current(access, lasting)).await?;
+        self.exchanged(access, authority, grant, &parts, start, used, options).await
+    }
+
+    /// Sends it with these tokens, or newer ones, and once more where the answer asks for that.
+    #[expect(clippy::too_many_arguments, reason = "they are the parts of one request")]
+    async fn exchanged(
+        &self,
+        access: &Access,
+        authority: &Authority,
+        grant: &GrantUse,
+        parts: &Parts,
+        start: Start,
+        mut used: Arc<Current>,
+        options: RequestOptions,
+    ) -> Result<Response<Incoming>, Refusal> {
+        let mut start = Some(start);
+        let mut first = true;
+        loop {
+            let (body, again) = match start.take() {
+                Some(Start::Whole(whole)) => (body::whole(whole.clone()), Some(Start::Whole(whole))),
+                Some(Start::Larger(larger)) => (larger, None),
+                None => return Err(Refusal::Denied("its body is gone".into())),
+            };
+            let admission = self.admit(authority, &parts.method).await?;
+            // Others may have renewed them while this one waited for its turn.
+            used = grant.newest(used);
+            let request = attached(access, grant, &used, parts, body)?;
+            self.0.recorder.mark(|record| record.credential_sent = true);
+            let pool = access.pool(Some(&authority.credential));
+            let response = self.exchange(pool, request, options.clone()).await?;
+            if first && again.is_some() {
+                let newer = self.in_time(grant.after(access, &used, response.status())).await;
+                if !matches!(newer, Ok(None)) && is_unsafe(&parts.method) {
+                    self.0.recorder.mark(|record| record.unsafe_requests_sent -= 1);
+                }
+                if let Some(newer) = newer? {
+                    (used, start, first) = (newer, again, false);
+                    continue;
+                }
+            }
+            self.judge(&authority.rejections, admission, &response)?;
+            return Ok(response);
+        }
+    }
+
+    /// Waits for tokens as long as the call has time.
+    async fn in_time<T>(&self, tokens: impl Future<Output = Result<T, GrantError>>) -> Result<T, Refusal> {
+        let unreached = |reason: String| Refusal::Unreached(reason, HttpError::DestinationUnavailable);
+        match tokio::time::timeout(self.left().saturating_sub(LAST_WORDS), tokens).await {
+            Ok(Ok(tokens)) => Ok(tokens),
+            Ok(Err(error @ GrantError::Later(_))) => Err(unreached(error.to_string())),
+            Ok(Err(error @ GrantError::Dead(_))) => {
+                self.0.recorder.mark(|record| record.grant_dead = true);
+                Err(Refusal::Denied(error.to_string()))
+            }
+            Err(_) => Err(unreached("the access token was not renewed in time".into())),
+        }
+    }
+}
+
+/// The request with the tokens, as it is sent.
+fn attached(
+    access: &Access,
+    grant: &GrantUse,
+    tokens: &Current,
+    parts: &Parts,
+    body: WasiBody,
+) -> Result<Request<WasiBody>, Refusal> {
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method.clone();
+    *request.uri_mut() = parts.uri.clone();
+    *request.headers_mut() = parts.headers.clone();
+    grant
+        .attach(access, tokens, &parts.method, &parts.uri, request.headers_mut())
+        .map_err(|reason| Refusal::Denied(format!("the tokens cannot be attached to it: {reason}")))?;
+    Ok(request)
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_TYPE).iter().any(|value| {
+        let kind = String::from_utf8_lossy(value.as_bytes());
+        kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    })
+}
+
+#[cfg(test)]
+#[path = "granted_test.rs"]
+mod tests;

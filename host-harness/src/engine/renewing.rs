@@ -1,0 +1,67 @@
+//! Keeps grants alive: a service forgets those that nobody uses for long enough, however well they would still serve.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::rounds::{Pace, Work};
+use crate::host::{Host, HostError, off_thread};
+
+/// How it is looked for grants that were not used for long.
+pub(super) const PACE: Pace = Pace { at_once: 4, look: Duration::from_secs(600) };
+/// How often a grant is looked at: another process may have used it.
+const LOOK: Duration = Duration::from_secs(24 * 3600);
+/// How soon it is tried again after a failure that may pass.
+const AGAIN: Duration = Duration::from_secs(600);
+
+/// The grants of a host.
+pub(super) struct Renewing(pub(super) Arc<Host>);
+
+impl Renewing {
+    async fn see_to(&self, credential: &str) -> Result<Duration, HostError> {
+        let host = &self.0;
+        // Whichever of them: the grant is the same.
+        let sharing = off_thread(|| host.store().connections_sharing(credential))?;
+        let Some(connection) = sharing.into_iter().next() else { return Ok(LOOK) };
+        let name = connection.name.clone();
+        let session = host.session(connection).await?;
+        let grant = session.access.authority.as_ref().and_then(|authority| authority.credential.grant());
+        let Some((grant, idle)) = grant.and_then(|grant| Some((grant, grant.idle()?))) else { return Ok(LOOK) };
+        let Some(renewed_at) = grant.renewed_at_ms() else { return Ok(LOOK) };
+        let unused = Duration::from_millis(host.clock().now_ms().saturating_sub(renewed_at));
+        let left = (idle * 2 / 3).saturating_sub(unused);
+        if !left.is_zero() {
+            return Ok(left.min(LOOK));
+        }
+        match grant.renew(&session.access).await {
+            Ok(_) => {
+                tracing::info!(connection = name, "tokens that nobody had used for long were renewed");
+                Ok(LOOK)
+            }
+            // Where only a person can help, an alarm says so already.
+            Err(error) => {
+                tracing::warn!(connection = name, %error, "tokens that nobody had used for long were not renewed");
+                Ok(if grant.dead().is_some() { LOOK } else { AGAIN })
+            }
+        }
+    }
+}
+
+impl Work for Renewing {
+    async fn look(&self) -> Option<HashSet<String>> {
+        match off_thread(|| self.0.store().grants()) {
+            Ok(grants) => Some(grants.into_iter().filter(|grant| grant.dead.is_none()).map(|grant| grant.id).collect()),
+            Err(error) => {
+                tracing::error!(%error, "the store could not be read");
+                None
+            }
+        }
+    }
+
+    async fn once(&self, id: String) -> Duration {
+        self.see_to(&id).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, credential = id, "a grant could not be looked at; tried again later");
+            AGAIN
+        })
+    }
+}
