@@ -36,6 +36,10 @@ pub(crate) struct World {
     pub(crate) lit: usize,
     /// Seconds to ask for, instead of doing what is asked.
     pub(crate) put_off: VecDeque<u64>,
+    /// What it says of the account.
+    pub(crate) account: Option<Value>,
+    /// How often it was asked.
+    pub(crate) accounts_asked: usize,
 }
 
 type Shared = Arc<Mutex<World>>;
@@ -54,7 +58,7 @@ impl Bench {
     pub(crate) async fn start() -> Option<Self> {
         let world = Shared::default();
         let routes = Router::new()
-            .route("/account", get(async || json!({"workspace": "w", "account": "a", "name": "n"}).to_string()))
+            .route("/account", get(account))
             .route("/beacons", get(beacons).post(light))
             .route("/signals", get(async || r#"{"signals":[],"next":0,"more":false,"after-ms":60000}"#))
             .route("/hooks", get(hooks).post(add_hook))
@@ -85,6 +89,7 @@ impl Bench {
             fields: vec![("base-url".into(), self.url.clone())],
             secrets: vec![(secret.into(), Secret::new("obviously-fake-secret"))],
             allow_private: true,
+            ..NewConnection::default()
         };
         self.host.add_connection(new).await.unwrap();
         true
@@ -198,6 +203,13 @@ pub(crate) async fn status(stream: &mut TcpStream) -> u16 {
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
     String::from_utf8_lossy(&answer).split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+async fn account(State(world): State<Shared>) -> String {
+    let mut world = world.lock().unwrap();
+    world.accounts_asked += 1;
+    let usual = || json!({"workspace": "w", "account": "a", "name": "n"});
+    world.account.clone().unwrap_or_else(usual).to_string()
 }
 
 async fn beacons(Query(query): Query<HashMap<String, String>>) -> String {

@@ -2,6 +2,7 @@
 //! cards in one call and in many, webhooks with another proof and a handshake, and polling.
 
 pub(crate) mod service;
+pub(crate) mod sign_in;
 
 use std::time::Duration;
 

@@ -9,14 +9,23 @@ use crate::simulator::{eventually, text};
 use crate::stage::Stage;
 
 /// Every command there is.
-const COMMANDS: [&[&str]; 37] = [
+const COMMANDS: [&[&str]; 46] = [
     &["inspect"],
     &["connection"],
     &["connection", "add"],
     &["connection", "list"],
     &["connection", "show"],
     &["connection", "check"],
+    &["connection", "replace-credential"],
+    &["connection", "reauthorize"],
+    &["connection", "edit"],
+    &["connection", "rename"],
     &["connection", "remove"],
+    &["oauth-client"],
+    &["oauth-client", "add"],
+    &["oauth-client", "list"],
+    &["oauth-client", "show"],
+    &["oauth-client", "remove"],
     &["card", "list"],
     &["card", "show"],
     &["card", "reference"],

@@ -157,6 +157,23 @@ impl Harness {
         Started { child, arguments, said: Arc::clone(&self.said) }
     }
 
+    /// The same with what it tells people in a file, to be read while it runs.
+    pub(crate) fn start_telling(&self, arguments: &[&str]) -> (Started, PathBuf) {
+        let told = self.file("told.log", "");
+        let errors = File::options().append(true).open(&told).expect("the file can be written");
+        let mut command = self.command(arguments);
+        command.arg("--json").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
+        let child = command.spawn().expect("harness starts");
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        (Started { child, arguments, said: Arc::clone(&self.said) }, told)
+    }
+
+    /// The command as it would be run, for a terminal.
+    #[cfg(unix)]
+    pub(crate) fn typed(&self, arguments: &[&str]) -> Command {
+        self.command(arguments)
+    }
+
     /// Starts `harness serve` on a free port, which is also its public URL, and waits until it says
     /// that it is ready.
     pub(crate) fn serve(&self, arguments: &[&str]) -> Serving {

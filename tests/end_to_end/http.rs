@@ -51,6 +51,27 @@ pub(crate) fn try_send(
     Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
 }
 
+/// Opens an address and goes where it leads, as a browser does; the last page.
+pub(crate) fn browse(url: &str) -> Answer {
+    let mut next = url.to_owned();
+    for _ in 0..5 {
+        let mut response = agent().get(&next).call().unwrap_or_else(|error| panic!("GET {next}: {error}"));
+        let Some(location) = response.headers().get("location").and_then(|value| value.to_str().ok()) else {
+            let body = response.body_mut().read_to_string().unwrap_or_default();
+            return Answer { status: response.status().as_u16(), body };
+        };
+        next = location.to_owned();
+    }
+    panic!("{url} leads round in circles");
+}
+
+/// Where an address leads to.
+pub(crate) fn leads_to(url: &str) -> String {
+    let response = agent().get(url).call().unwrap_or_else(|error| panic!("GET {url}: {error}"));
+    let location = response.headers().get("location").and_then(|value| value.to_str().ok());
+    location.unwrap_or_else(|| panic!("{url} leads nowhere: {}", response.status())).to_owned()
+}
+
 /// Sends JSON; `Value::Null` sends no body.
 pub(crate) fn send_json(method: &str, url: &str, headers: &[(String, String)], body: &Value) -> Answer {
     if body.is_null() {

@@ -22,6 +22,7 @@ mod backup;
 mod beacon;
 mod cards;
 mod commands;
+mod connections;
 mod explained;
 mod faults;
 mod fuzz;

@@ -4,6 +4,7 @@
 mod access;
 #[cfg(test)]
 pub(crate) mod bench;
+pub mod callback;
 mod credential;
 mod grant;
 mod oauth1;

@@ -5,11 +5,13 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::host::HostError;
+use crate::host::{HostError, Secrets};
 use crate::vault::Secret;
 
 /// The largest secret, in bytes.
 const LARGEST_SECRET: usize = 64 << 10;
+/// The largest file of certificate authorities, in bytes.
+const LARGEST_AUTHORITIES: usize = 1 << 20;
 
 fn unreadable(what: &str, error: &std::io::Error) -> HostError {
     HostError::bad_input("file", format!("{what} cannot be read: {error}"), "Name a file that you may read.")
@@ -52,14 +54,14 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
 
 /// Where a secret is read from. The text of a wrong argument is not repeated: it may be the secret.
 #[derive(Debug, Clone)]
-pub(super) struct SecretSource {
+struct SecretSource {
     key: String,
     /// None for stdin.
     path: Option<std::path::PathBuf>,
 }
 
 /// A `key=@FILE` or `key=-` pair.
-pub(super) fn secret_source(text: &str) -> Result<SecretSource, String> {
+fn secret_source(text: &str) -> Result<SecretSource, String> {
     let (key, place) = text.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or("write key=@FILE or key=-")?;
     let path = match place.strip_prefix('@') {
         Some(path) if !path.is_empty() => Some(path.into()),
@@ -73,17 +75,18 @@ pub(super) fn secret_source(text: &str) -> Result<SecretSource, String> {
     Ok(SecretSource { key: key.to_owned(), path })
 }
 
-/// Secrets with the names of their fields, and what there is to tell about them.
-type ReadSecrets = (Vec<(String, Secret)>, Vec<String>);
-
-/// Reads secrets. White space at the ends is taken off; the notes say where.
-pub(super) fn secrets(sources: &[SecretSource]) -> Result<ReadSecrets, HostError> {
+/// Reads secrets, each from its place, as they are: what came along when they were copied is taken off by the host.
+pub(super) fn secrets(sources: &[String]) -> Result<Secrets, HostError> {
+    let sources: Vec<SecretSource> =
+        sources.iter().map(|text| secret_source(text)).collect::<Result<_, _>>().map_err(|reason| {
+            HostError::bad_input("secret", reason, "Write --secret key=@FILE, or --secret key=- and pipe it in.")
+        })?;
     if sources.iter().filter(|one| one.path.is_none()).count() > 1 {
         let remedy = "Give the others as key=@FILE.";
         return Err(HostError::bad_input("stdin-twice", "only one secret can come from stdin", remedy));
     }
-    let (mut read, mut notes) = (Vec::new(), Vec::new());
-    for source in sources {
+    let mut read = Vec::new();
+    for source in &sources {
         let bytes = match &source.path {
             Some(path) => file(path)?,
             None => stdin()?,
@@ -100,20 +103,21 @@ pub(super) fn secrets(sources: &[SecretSource]) -> Result<ReadSecrets, HostError
                 "Check that it is the right file.",
             )
         })?;
-        let secret = Secret::new(text);
-        let trimmed = secret.expose().trim();
-        if trimmed.is_empty() {
-            let message = format!("the secret `{key}` is empty");
-            return Err(HostError::bad_input("secret-empty", message, "Put the secret into the file."));
-        }
-        if trimmed.len() != secret.expose().trim_end_matches(['\r', '\n']).len() {
-            notes.push(format!("note: white space around the secret `{key}` was taken off"));
-        } else if trimmed.len() != secret.expose().len() {
-            notes.push(format!("note: the line end after the secret `{key}` was taken off"));
-        }
-        read.push((key.clone(), Secret::new(trimmed)));
+        read.push((key.clone(), Secret::new(text)));
     }
-    Ok((read, notes))
+    Ok(read)
+}
+
+/// Reads the certificate authorities of `--ca FILE`.
+pub(super) fn authorities(path: &Path) -> Result<String, HostError> {
+    let bytes = file(path)?;
+    let remedy = "Give a PEM file with the certificates of the authorities.";
+    if bytes.len() > LARGEST_AUTHORITIES {
+        let message = format!("{} is larger than 1 MiB", path.display());
+        return Err(HostError::bad_input("authorities", message, remedy));
+    }
+    String::from_utf8(bytes)
+        .map_err(|_| HostError::bad_input("authorities", format!("{} is no text", path.display()), remedy))
 }
 
 /// Headers as people capture them: a JSON object of names and values, a JSON list of pairs, or lines `Name: value`.
@@ -181,18 +185,16 @@ mod tests {
     }
 
     #[test]
-    fn white_space_around_a_secret_is_taken_off_with_a_note() {
+    fn secrets_are_read_as_they_are_and_one_at_most_from_stdin() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        for (content, notes) in [("abc", 0), ("abc\n", 1), (" abc \r\n", 1)] {
-            std::fs::write(&path, content).unwrap();
-            let source = secret_source(&format!("token=@{}", path.display())).unwrap();
-            let (read, said) = secrets(&[source]).unwrap();
-            assert_eq!(read[0].1.expose(), "abc");
-            assert_eq!(said.len(), notes, "{content:?}");
-        }
-        std::fs::write(&path, " \n").unwrap();
-        assert!(secrets(&[secret_source(&format!("token=@{}", path.display())).unwrap()]).is_err());
+        std::fs::write(&path, " abc \r\n").unwrap();
+        let from_file = format!("token=@{}", path.display());
+        assert_eq!(secrets(std::slice::from_ref(&from_file)).unwrap()[0].1.expose(), " abc \r\n");
+        std::fs::write(&path, [0xff, 0xfe]).unwrap();
+        assert!(secrets(&[from_file]).is_err());
+        assert!(secrets(&["a=-".into(), "b=-".into()]).is_err());
+        assert!(!secrets(&["token=canary".into()]).unwrap_err().to_json().to_string().contains("canary"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! answer was lost), 1 anything else. `quota` has its own: 0 fine, 1 near the limit, 2 full, 3 cannot tell.
 
 mod alarms;
+mod ask;
 mod backup;
 mod card_fields;
 mod card_reference;
@@ -16,6 +17,7 @@ mod history;
 mod holds;
 mod input;
 mod inspect;
+mod oauth_client;
 mod output;
 mod progress;
 mod runs;
@@ -67,6 +69,7 @@ struct Cli {
 
 const EXAMPLES: &str = "Examples:
   harness inspect connector.wasm
+  harness connection add demo --connector connector.wasm
   harness connection add demo --connector connector.wasm --method api-token \\
     --set site=demo.example.com --set email=you@example.com --secret token=@token.txt
   harness card list --connection demo
@@ -80,8 +83,10 @@ Exit codes: 0 done, 2 bad input, 3 permanent failure, 4 come back later, 5 uncer
 enum Command {
     /// Show what a component is: its manifest, imports, exports and size
     Inspect(inspect::Inspect),
-    /// Make, list, show, check and remove connections
+    /// Make, list, show, check, change and remove connections
     Connection(connection::Connections),
+    /// Make, list, show and remove OAuth clients: what is registered at a service once, for many connections
+    OauthClient(oauth_client::OauthClients),
     /// List and show cards
     Card(cards::Cards),
     /// List the values that a field of a card may hold, live from the service
@@ -202,6 +207,7 @@ async fn run(cli: Cli, output: &Output) -> Done {
     let work = async {
         match cli.command {
             Command::Connection(command) => command.run(&host, output).await,
+            Command::OauthClient(command) => command.run(&host, output).await,
             Command::Card(command) => command.run(&host, output).await,
             Command::Options(command) => command.run(&host, output).await,
             Command::Schema(command) => command.run(&host, output).await,

@@ -31,14 +31,20 @@ impl Output {
 
     /// Prints a text and ends its line.
     pub(super) fn text(&self, text: &str) {
-        let mut out = io::stdout().lock();
-        let _ =
-            out.write_all(text.trim_end().as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+        super::progress::aside(|| {
+            let mut out = io::stdout().lock();
+            let _ = out
+                .write_all(text.trim_end().as_bytes())
+                .and_then(|()| out.write_all(b"\n"))
+                .and_then(|()| out.flush());
+        });
     }
 
     /// Tells the person something that is not the result.
     pub(super) fn note(&self, text: &str) {
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        super::progress::aside(|| {
+            let _ = writeln!(io::stderr().lock(), "{text}");
+        });
     }
 
     /// Prints a failure: on stderr, and as JSON on stdout where JSON was asked for.

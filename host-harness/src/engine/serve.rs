@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use super::looking_after::{self, LookingAfter};
 use super::polling::{self, Polling};
 use super::registering::{self, Registering};
 use super::renewing::{self, Renewing};
@@ -139,6 +140,8 @@ pub async fn serve(
         subscribe_flows(&host, &flows).await?;
         let polling = Arc::new(Polling::new(Arc::clone(&host), Arc::clone(&flows), started));
         tasks.spawn(rounds::go(Arc::clone(host.clock()), polling::PACE, polling, stopped.clone()));
+        let looking_after = Arc::new(LookingAfter(Arc::clone(&host)));
+        tasks.spawn(rounds::go(Arc::clone(host.clock()), looking_after::PACE, looking_after, stopped.clone()));
         let registering = Registering::new(Arc::clone(&host), Arc::clone(&service), public_url.clone());
         let registering = Arc::new(registering);
         let seen = Arc::clone(&registering);

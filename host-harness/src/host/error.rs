@@ -1,11 +1,12 @@
 //! How an operation of the host fails: what was wrong, what to do, who can do it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::authorize::CredentialError;
+use crate::authorize::{AuthorizeError, CredentialError, TokenError};
 use crate::plugin::contract::types;
 use crate::plugin::contract_json;
 use crate::plugin::{CallError, FaultKind, LoadError};
@@ -66,6 +67,20 @@ impl HostError {
     /// Something of the machine.
     pub fn other(code: &str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Other(Problem { who: "operator", ..Problem::new(code, message, remedy) })
+    }
+
+    /// What a service refuses until a person does something about it.
+    fn refused(code: &str, message: String, remedy: &str) -> Self {
+        let failure = failure(types::FailureClass::Credential, code, message, remedy);
+        Self::Answer(Box::new(types::Error::Permanent(failure)))
+    }
+
+    /// What may go well later by itself.
+    fn not_now(code: &str, message: String, after: Option<Duration>) -> Self {
+        let failure = failure(types::FailureClass::Unavailable, code, message, "Try again later.");
+        let after = after.map_or(0, |after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+        let backoff = types::Backoff { failure, retry_after_ms: after, scope: types::Scope::Tenant };
+        Self::Answer(Box::new(types::Error::Transient(backoff)))
     }
 
     /// Why a component was not loaded.
@@ -206,6 +221,22 @@ impl std::fmt::Display for HostError {
 
 impl std::error::Error for HostError {}
 
+/// A failure that the host found at a service.
+fn failure(class: types::FailureClass, code: &str, message: String, remedy: &str) -> types::Failure {
+    types::Failure {
+        class,
+        code: format!("host.{code}"),
+        message,
+        remedy: remedy.to_owned(),
+        who: types::Responsible::User,
+        repeatable: true,
+        fields: vec![],
+        status: None,
+        request_id: None,
+        extra: "{}".into(),
+    }
+}
+
 /// The failure in an error, where it has one.
 pub(crate) fn failure_of(error: &types::Error) -> Option<&types::Failure> {
     match error {
@@ -237,11 +268,63 @@ impl From<CredentialError> for HostError {
     fn from(error: CredentialError) -> Self {
         match error {
             CredentialError::Vault(error) => error.into(),
+            CredentialError::NotAuthorized => Self::bad_input(
+                "not-authorized",
+                error.to_string(),
+                "Authorize it with `harness connection reauthorize NAME`.",
+            ),
             other => Self::bad_input(
                 "credential",
                 other.to_string(),
                 "Remove the connection and add it again with what is missing.",
             ),
+        }
+    }
+}
+
+impl From<AuthorizeError> for HostError {
+    fn from(error: AuthorizeError) -> Self {
+        let message = error.to_string();
+        match error {
+            AuthorizeError::Credential(error) => error.into(),
+            AuthorizeError::Token(error) => error.into(),
+            AuthorizeError::Template(_) => Self::bad_input(
+                "authorization-address",
+                message,
+                "Check the address that was typed for the connection; else tell the connector's maintainer.",
+            ),
+            AuthorizeError::ClientMissing | AuthorizeError::AppFieldMissing(_) | AuthorizeError::Callback(_) => {
+                Self::bad_input("client", message, "`harness oauth-client list` shows those that there are.")
+            }
+            AuthorizeError::NotThisWay(_) => {
+                Self::bad_input("authorization-way", message, "Look at the method with `harness inspect COMPONENT`.")
+            }
+            AuthorizeError::Answer(_) => {
+                Self::bad_input("authorization-answer", message, "Begin again, and say yes in the browser.")
+            }
+            AuthorizeError::Signature(_) => {
+                Self::other("signature", message, "Make the OAuth client again with `harness oauth-client add`.")
+            }
+        }
+    }
+}
+
+impl From<TokenError> for HostError {
+    fn from(error: TokenError) -> Self {
+        let message = error.to_string();
+        match error {
+            TokenError::Dead(_) => Self::refused("authorization-dead", message, "Authorize it anew."),
+            TokenError::Client(_) => Self::refused(
+                "client-refused",
+                message,
+                "Check the client's id and secret, its callback URL and its scopes at the service.",
+            ),
+            TokenError::Denied(_) => Self::bad_input(
+                "token-denied",
+                message,
+                "Check the address; --allow-private allows private addresses and plain http.",
+            ),
+            TokenError::Transient { after, .. } => Self::not_now("token-unavailable", message, after),
         }
     }
 }

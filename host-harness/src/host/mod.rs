@@ -1,15 +1,21 @@
 //! The host of one home: its connections and what can be done with them.
 
 mod accepted;
+mod adding;
+mod authorizing;
 mod backup;
 mod cards;
-mod connections;
+mod checking;
+mod clients;
+mod credentials;
 mod error;
 mod events;
+mod forms;
 mod home;
 mod input;
 mod late;
 mod parking;
+mod removing;
 mod runs;
 mod session;
 mod sessions;
@@ -20,16 +26,23 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use adding::{Added, Draft, NewConnection};
+pub use authorizing::{Authorizing, Site};
 pub use backup::{Copied, back_up, restore};
 pub use cards::{CardSource, Ran};
 pub(crate) use cards::{card_of_kind, check_action};
-pub use connections::{Added, Checked, Leftovers, NewConnection, Removed};
+pub use checking::Checked;
+pub(crate) use clients::is_loopback;
+pub use clients::{AddedClient, NewClient, USUAL_CALLBACK};
+pub use credentials::{Edit, Edited, Replaced};
 pub use error::{FieldProblem, HostError, Problem};
 pub(crate) use events::contract_delivery;
 pub use events::{CapturedDelivery, Processed};
+pub use forms::{Entries, Secrets};
 pub use home::Home;
 pub(crate) use input::check_members;
 pub use parking::HeldScope;
+pub use removing::{Leftovers, Removed};
 pub use runs::{Doubt, Retried, Retry};
 pub use session::Session;
 pub(crate) use session::hashed;

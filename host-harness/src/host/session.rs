@@ -44,7 +44,7 @@ impl Host {
         }
     }
 
-    async fn make_session(&self, connection: StoredConnection) -> Result<Arc<Session>, HostError> {
+    pub(super) async fn make_session(&self, connection: StoredConnection) -> Result<Arc<Session>, HostError> {
         let plugin = self.plugin_of(&connection).await?;
         let method = plugin.manifest().auth_method(&connection.method).ok_or_else(|| {
             HostError::other(
@@ -53,14 +53,6 @@ impl Host {
                 "Remove the connection and add it again with a method that it offers.",
             )
         })?;
-        let mut origins = Vec::new();
-        for stored in &connection.origins {
-            let origin = Origin::parse(&stored.url).map_err(|error| {
-                HostError::other("origin", error.to_string(), "Remove the connection and add it again.")
-            })?;
-            origins.push(PinnedOrigin { origin, credential: stored.credential });
-        }
-        let policy = Policy::new(origins, connection.allow_private).trusting(connection.authorities.as_deref());
         let stored = off_thread(|| self.store.credential(&connection.credential))?;
         let form = join_forms(&connection, stored.as_ref());
         let account = account_key(&connection, &form, &method.scheme);
@@ -71,7 +63,7 @@ impl Host {
             _ => off_thread(|| Credential::from_vault(&method.scheme, &form, &self.vault, &connection.credential))?,
         };
         let granted_scopes = stored.and_then(|stored| stored.scopes);
-        let access = Access::new(self.network.clone(), policy, connection.id.clone()).with_credential(
+        let access = self.access_without_credential(&connection)?.with_credential(
             credential,
             method.rejections.clone(),
             self.guard.clone(),
@@ -79,6 +71,19 @@ impl Host {
         );
         let tenant = tenant_of(&connection);
         Ok(Arc::new(Session { tenant, connection, form, granted_scopes, plugin, access, account }))
+    }
+
+    /// What a connection may reach, without a credential.
+    pub(super) fn access_without_credential(&self, connection: &StoredConnection) -> Result<Access, HostError> {
+        let mut origins = Vec::new();
+        for stored in &connection.origins {
+            let origin = Origin::parse(&stored.url).map_err(|error| {
+                HostError::other("origin", error.to_string(), "Remove the connection and add it again.")
+            })?;
+            origins.push(PinnedOrigin { origin, credential: stored.credential });
+        }
+        let policy = Policy::new(origins, connection.allow_private).trusting(connection.authorities.as_deref());
+        Ok(Access::new(self.network.clone(), policy, connection.id.clone()))
     }
 
     /// The credential of a connection whose tokens have to be got first.

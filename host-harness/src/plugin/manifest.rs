@@ -140,7 +140,8 @@ impl AuthMethod {
     }
 }
 
-fn secret_fields(form: &Value) -> Vec<&str> {
+/// The names of a form's secret fields.
+pub(crate) fn secret_fields(form: &Value) -> Vec<&str> {
     let properties = form.get("properties").and_then(Value::as_object);
     let is_secret = |field: &Value| field.get("writeOnly") == Some(&Value::Bool(true));
     properties.into_iter().flatten().filter(|(_, field)| is_secret(field)).map(|(name, _)| name.as_str()).collect()

@@ -24,6 +24,7 @@ pub use compile::{Compiler, compile_if_asked};
 pub use fault::{CallError, FaultKind, HostFault};
 pub use inspect::{Inspection, NotAConnector};
 pub use limits::Limits;
+pub(crate) use manifest::secret_fields;
 pub use manifest::{
     AuthMethod, Behaviour, Card, CardKind, ConnectorInfo, Deliveries, IdempotencyKey, Manifest, ManifestError, Routing,
     Source,

@@ -184,6 +184,11 @@ impl Store {
         })
     }
 
+    /// Keeps what a person changed of a connection. Its memo goes: it may be about what was before.
+    pub fn change_connection(&self, changed: &StoredConnection, now: EpochMs) -> Result<(), StoreError> {
+        self.write(|transaction| change(transaction, changed, now))
+    }
+
     /// Keeps the connector's memo.
     pub fn save_memo(&self, id: &str, memo: &str, now: EpochMs) -> Result<(), StoreError> {
         self.write(|transaction| {
@@ -216,4 +221,25 @@ impl Store {
             Ok(rows)
         })
     }
+}
+
+/// Keeps what a person changed of a connection: its form, and what follows from it.
+pub(crate) fn change(
+    transaction: &rusqlite::Transaction<'_>,
+    changed: &StoredConnection,
+    now: EpochMs,
+) -> Result<(), StoreError> {
+    transaction.execute(
+        "UPDATE connection SET form = ?2, settings = ?3, origins = ?4, authorities = ?5, memo = NULL, \
+         memo_at_ms = NULL, updated_at_ms = ?6 WHERE id = ?1",
+        params![
+            changed.id,
+            changed.form.to_string(),
+            changed.settings,
+            serde_json::to_string(&changed.origins).unwrap_or_default(),
+            changed.authorities,
+            now,
+        ],
+    )?;
+    Ok(())
 }

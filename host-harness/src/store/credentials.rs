@@ -146,12 +146,12 @@ pub(crate) fn supersede(
     Ok(changed == 1)
 }
 
-/// A person gave the credential anew: its form, and a generation that tells it from the one before. Part of the
-/// transaction that keeps its secrets.
-#[expect(dead_code, reason = "as above")]
+/// A person gave the credential anew: its form, and a generation that tells it from the one before. What is on its way
+/// to renew tokens of before comes too late. Part of the transaction that keeps its secrets.
 pub(crate) fn replace(transaction: &Transaction<'_>, id: &str, form: &Value) -> Result<(), StoreError> {
     transaction.execute(
-        "UPDATE credential SET form = ?2, generation = generation + 1, dead = NULL WHERE id = ?1",
+        "UPDATE credential SET form = ?2, generation = generation + 1, version = version + (version > 0), dead = NULL, \
+         access_until_ms = NULL WHERE id = ?1",
         params![id, form.to_string()],
     )?;
     Ok(())

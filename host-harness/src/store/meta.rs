@@ -69,6 +69,16 @@ impl Store {
         })
     }
 
+    /// Takes back the alarms of these codes about these connections: what they told of is put right.
+    pub fn clear_alarms(&self, connections: &[&str], codes: &[&str]) -> Result<usize, StoreError> {
+        let list = |texts: &[&str]| serde_json::Value::from(texts.to_vec()).to_string();
+        self.write(|transaction| {
+            let sql = "DELETE FROM alarm WHERE connection IN (SELECT value FROM json_each(?1)) \
+                       AND code IN (SELECT value FROM json_each(?2))";
+            Ok(transaction.execute(sql, params![list(connections), list(codes)])?)
+        })
+    }
+
     /// All alarms, newest first, at most `limit`.
     pub fn alarms(&self, limit: u32) -> Result<Vec<Alarm>, StoreError> {
         self.read(|db| {

@@ -100,6 +100,16 @@ impl Store {
         })
     }
 
+    /// The names of the connections whose credential was granted to an OAuth client.
+    pub fn connections_of_client(&self, id: &str) -> Result<Vec<String>, StoreError> {
+        self.read(|db| {
+            let sql = "SELECT connection.name FROM connection JOIN credential ON credential.id = connection.credential \
+                       WHERE credential.client = ?1 ORDER BY connection.name";
+            let mut statement = db.prepare_cached(sql)?;
+            Ok(statement.query_map([id], |row| row.get(0))?.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// Forgets an OAuth client that no credential was granted to, with its secrets. `false` where one was.
     pub fn delete_oauth_client(&self, id: &str) -> Result<bool, StoreError> {
         self.write(|transaction| {

@@ -123,6 +123,17 @@ impl Vault {
         Ok(())
     }
 
+    /// Forgets every secret of an owner, as part of a transaction.
+    pub(crate) fn remove_all_in(
+        &self,
+        transaction: &Transaction<'_>,
+        space: Space,
+        owner: &str,
+    ) -> Result<(), StoreError> {
+        let sql = "DELETE FROM secret WHERE space = ?1 AND owner = ?2";
+        transaction.execute(sql, (space.name(), owner)).map(drop).map_err(StoreError::from)
+    }
+
     /// Opens a secret; none where there is none of that name.
     pub fn get(&self, space: Space, owner: &str, name: &str) -> Result<Option<Secret>, VaultError> {
         let sealed: Option<Vec<u8>> = self.store.read(|connection| {
@@ -153,12 +164,7 @@ impl Vault {
 
     /// Forgets every secret of an owner.
     pub fn remove_all(&self, space: Space, owner: &str) -> Result<(), VaultError> {
-        self.store.write(|transaction| {
-            transaction
-                .execute("DELETE FROM secret WHERE space = ?1 AND owner = ?2", (space.name(), owner))
-                .map_err(StoreError::from)?;
-            Ok(())
-        })
+        Ok(self.store.write(|transaction| self.remove_all_in(transaction, space, owner))?)
     }
 
     /// A short text that is the same for the same credential and tells nothing about it without the

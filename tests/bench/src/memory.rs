@@ -82,6 +82,7 @@ fn fill(stage: &Stage, home: &SpareHome, site: SocketAddr, connections: usize, s
                 ],
                 secrets: vec![("token".to_owned(), Secret::new(format!("obviously-fake-token-{number}")))],
                 allow_private: true,
+                ..NewConnection::default()
             };
             host.add_connection(new).await.map_err(failed)?;
         }

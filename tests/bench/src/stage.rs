@@ -83,6 +83,7 @@ pub(crate) async fn connect(host: &Host, name: &str, component: &Path, site: &st
         ],
         secrets: vec![("token".to_owned(), Secret::new("obviously-fake-token"))],
         allow_private: true,
+        ..NewConnection::default()
     };
     host.add_connection(new).await.map_err(failed)?;
     let checked = host.check_connection(name, false).await.map_err(failed).context("checking the connection")?;

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use sha2::Sha256;
 use tokio::runtime::Runtime;
 
+use super::sign_in::SignIn;
 use crate::http;
 
 /// The one key that it accepts.
@@ -29,7 +30,15 @@ const PAGE: usize = 2;
 pub(crate) struct Beacon {
     url: String,
     world: Shared,
+    sign_in: SignIn,
     _runtime: Runtime,
+}
+
+/// What tells those who may ask from others.
+#[derive(Clone)]
+struct Known {
+    world: Shared,
+    sign_in: SignIn,
 }
 
 type Shared = Arc<Mutex<World>>;
@@ -45,6 +54,10 @@ struct World {
     calls: Vec<String>,
     per_page: Duration,
     refused: usize,
+    /// The key, where it is not the first one any more.
+    key: Option<String>,
+    /// The workspace, where it is not the first one any more.
+    workspace: Option<String>,
 }
 
 impl Beacon {
@@ -52,20 +65,46 @@ impl Beacon {
     pub(crate) fn start() -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let world = Shared::default();
-        let routes = Router::new()
-            .route("/account", get(account))
-            .route("/colours", get(async || json!({"colours": ["red", "green"]}).to_string()))
-            .route("/beacons", get(beacons).post(light))
-            .route("/signals", get(signals))
-            .route("/hooks", get(hooks).post(add_hook))
-            .route("/hooks/{id}", patch(change_hook).delete(remove_hook))
-            .layer(from_fn_with_state(Arc::clone(&world), with_key))
-            .with_state(Arc::clone(&world));
+        let sign_in = SignIn::default();
+        let known = Known { world: Arc::clone(&world), sign_in: sign_in.clone() };
+        let api = |workspace: &'static str| {
+            Router::new()
+                .route("/account", get(async move |State(world): State<Shared>| account(&world, workspace)))
+                .route("/colours", get(async || json!({"colours": ["red", "green"]}).to_string()))
+                .route("/beacons", get(beacons).post(light))
+                .route("/signals", get(signals))
+                .route("/hooks", get(hooks).post(add_hook))
+                .route("/hooks/{id}", patch(change_hook).delete(remove_hook))
+                .with_state(Arc::clone(&world))
+        };
+        // What a person who signed in chooses from; a key is for the first of them.
+        let routes = api("workspace-1")
+            .nest("/north", api("workspace-north"))
+            .nest("/south", api("workspace-south"))
+            .nest("/moved", api("workspace-1"))
+            .merge(sign_in.harbours())
+            .layer(from_fn_with_state(known, with_key))
+            .merge(sign_in.pages());
         let listener =
             runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("there is a free port on loopback");
         let url = format!("http://{}/", listener.local_addr().expect("it has an address"));
         runtime.spawn(async { axum::serve(listener, routes).await });
-        Self { url, world, _runtime: runtime }
+        Self { url, world, sign_in, _runtime: runtime }
+    }
+
+    /// Where people sign in.
+    pub(crate) fn sign_in(&self) -> &SignIn {
+        &self.sign_in
+    }
+
+    /// From now on another workspace answers where the first one did.
+    pub(crate) fn become_another(&self, workspace: &str) {
+        look(&self.world).workspace = Some(workspace.to_owned());
+    }
+
+    /// The key that it accepts from now on.
+    pub(crate) fn change_key(&self, key: &str) {
+        look(&self.world).key = Some(key.to_owned());
     }
 
     /// Where it is, with a slash at the end.
@@ -140,8 +179,11 @@ fn look(world: &Shared) -> MutexGuard<'_, World> {
     world.lock().expect("no request panicked in it")
 }
 
-async fn with_key(State(world): State<Shared>, request: Request, next: Next) -> Response {
-    if request.headers().get("x-beacon-key").is_none_or(|key| key != KEY) {
+async fn with_key(State(known): State<Known>, request: Request, next: Next) -> Response {
+    let Known { world, sign_in } = known;
+    let right = look(&world).key.clone().unwrap_or_else(|| KEY.to_owned());
+    let has_key = request.headers().get("x-beacon-key").is_some_and(|key| *key == *right);
+    if !has_key && !sign_in.knows(request.headers()) {
         look(&world).refused += 1;
         return (StatusCode::UNAUTHORIZED, json!({"message": "The key is not known."}).to_string()).into_response();
     }
@@ -150,8 +192,9 @@ async fn with_key(State(world): State<Shared>, request: Request, next: Next) -> 
     next.run(request).await
 }
 
-async fn account() -> String {
-    json!({"workspace": "workspace-1", "account": "account-1", "name": "Harbour master"}).to_string()
+fn account(world: &Shared, workspace: &str) -> String {
+    let workspace = look(world).workspace.clone().unwrap_or_else(|| workspace.to_owned());
+    json!({"workspace": workspace, "account": "account-1", "name": "Harbour master"}).to_string()
 }
 
 async fn beacons(State(world): State<Shared>, Query(query): Query<HashMap<String, String>>) -> String {

@@ -12,7 +12,7 @@ mod http;
 use bindings::exports::workflow::connector as contract;
 use contract::action::{Continuation, Guest as Action, Invoked, Progress, Step};
 use contract::catalog::{CardSchema, Choice, ChoiceQuery, Choices, Description, Guest as Catalog};
-use contract::connection::{Finding, Guest as Connect, Health, Identity, Origin, Outcome, Prepared, Sites};
+use contract::connection::{Finding, Guest as Connect, Health, Identity, Origin, Outcome, Prepared, Site, Sites};
 use contract::event::{
     Allowance, Change, Delivery, Digest, Encoding, EnsureRequest, Ensured, ForeignRegistration, Guest as Event, Header,
     HeaderElement, Mac, Occurrence, PlannedChange, Polled, Proof, Received, Registration, Reply, SecretRef, SignedPart,
@@ -34,6 +34,12 @@ const HOOK_LIMIT: u32 = 5;
 pub(crate) struct Settings {
     /// `https://beacon.example.test/`, always with the slash.
     pub(crate) base_url: String,
+    /// Where people sign in, for those who did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    login_url: Option<String>,
+    /// The harbour that was chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    site_id: Option<String>,
 }
 
 pub(crate) fn settings(call: &Call) -> Result<Settings, Error> {
@@ -92,26 +98,39 @@ impl Catalog for Beacon {
 
 impl Connect for Beacon {
     fn prepare(method: String, form: String) -> Result<Prepared, Error> {
-        if method != "api-key" {
-            return Err(refused("/method", "There is no such method."));
-        }
-        let typed = parse::<Settings>(&form)?.base_url;
+        let field = match method.as_str() {
+            "api-key" | "link" => "base-url",
+            "sign-in" => "login-url",
+            _ => return Err(refused("/method", "There is no such method.")),
+        };
+        let form: Value = parse(&form)?;
+        let typed = form[field].as_str().unwrap_or_default();
         let mut base_url = typed.trim().trim_end_matches('/').to_owned() + "/";
         if !base_url.contains("://") {
             base_url.insert_str(0, "https://");
         }
         let rest = base_url.strip_prefix("https://").or_else(|| base_url.strip_prefix("http://"));
         if rest.is_none_or(|rest| rest.starts_with('/') || rest.contains(['?', '#', '@', ' ', '\\'])) {
-            return Err(refused("/base-url", "That is not the address of a Beacon."));
+            return Err(refused(&format!("/{field}"), "That is not the address of a Beacon."));
         }
         let corrections = if typed == base_url { vec![] } else { vec![format!("The address was read as {base_url}")] };
-        let origin = Origin { url: base_url.clone(), credential: true, purpose: "your Beacon".to_owned() };
-        let settings = json!(Settings { base_url }).to_string();
-        Ok(Prepared { settings, origins: vec![origin], corrections, extra: "{}".to_owned() })
+        let login_url = (method == "sign-in").then(|| base_url.clone());
+        Ok(Prepared { corrections, ..prepared(Settings { base_url, login_url, site_id: None }) })
     }
 
-    fn discover(_: Call) -> Result<Sites, Error> {
-        Err(refused("/method", "The form names the Beacon: there is nothing to discover."))
+    fn discover(call: Call) -> Result<Sites, Error> {
+        let login_url = settings(&call)?.login_url;
+        let login_url =
+            login_url.ok_or_else(|| refused("/method", "The form names the Beacon: there is no choice."))?;
+        let found = request(&call, Method::Get, "harbours", None)?;
+        let items = found["harbours"].as_array().into_iter().flatten().map(|harbour| {
+            let id = text(&harbour["id"]);
+            let url = format!("{login_url}{id}/");
+            let settings =
+                Settings { base_url: url.clone(), login_url: Some(login_url.clone()), site_id: Some(id.clone()) };
+            Site { label: text(&harbour["name"]), url, prepared: prepared(settings) }
+        });
+        Ok(Sites { items: items.collect(), aside: aside() })
     }
 
     fn check(call: Call) -> Result<Health, Error> {
@@ -124,12 +143,16 @@ impl Connect for Beacon {
             who: Responsible::User,
             class: None,
         };
+        let mut more = None;
         let identity = match request(&call, Method::Get, "account", None) {
-            Ok(account) => Some(Identity {
-                tenant: text(&account["workspace"]),
-                account: text(&account["account"]),
-                label: text(&account["name"]),
-            }),
+            Ok(account) => {
+                more = account["key-expires-in-days"].as_u64().map(expiry);
+                Some(Identity {
+                    tenant: text(&account["workspace"]),
+                    account: text(&account["account"]),
+                    label: text(&account["name"]),
+                })
+            }
             Err(error) => {
                 let (outcome, why) = match error {
                     Error::Transient(backoff) => (Outcome::Unknown, backoff.failure),
@@ -141,8 +164,30 @@ impl Connect for Beacon {
                 None
             }
         };
-        Ok(Health { findings: vec![finding], identity, settings, aside: aside() })
+        let findings = [finding].into_iter().chain(more).collect();
+        Ok(Health { findings, identity, settings, aside: aside() })
     }
+}
+
+/// What is to be said about a key that lasts for so many days.
+fn expiry(days: u64) -> Finding {
+    let soon = days <= 30;
+    Finding {
+        outcome: if soon { Outcome::Warning } else { Outcome::Passed },
+        code: "beacon.key-expiry".to_owned(),
+        message: format!("The key expires in {days} days."),
+        remedy: if soon { "Make a new key and replace this one.".to_owned() } else { String::new() },
+        who: Responsible::User,
+        class: None,
+    }
+}
+
+/// What comes of settings: everything is at the Beacon, or where people sign in to it.
+fn prepared(settings: Settings) -> Prepared {
+    let url = settings.login_url.as_ref().unwrap_or(&settings.base_url);
+    let origin = Origin { url: url.clone(), credential: true, purpose: "your Beacon".to_owned() };
+    let settings = json!(settings).to_string();
+    Prepared { settings, origins: vec![origin], corrections: vec![], extra: "{}".to_owned() }
 }
 
 /// What `light-beacon` takes.

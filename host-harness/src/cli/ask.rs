@@ -1,0 +1,186 @@
+//! Asks a person at a terminal for what is missing. Where there is none, nothing is asked: what is missing is an error.
+
+use std::io::IsTerminal as _;
+
+use dialoguer::console::Term;
+use dialoguer::theme::ColorfulTheme;
+use dialoguer::{Confirm, Error, Input, Password, Select};
+use serde_json::Value;
+
+use super::output::{Output, cut, wrapped};
+use super::progress;
+use crate::host::HostError;
+use crate::store::off_thread;
+use crate::vault::Secret;
+
+/// How wide what is told to a person is, at most.
+const WIDTH: usize = 100;
+
+/// A person at a terminal.
+pub(super) struct Person {
+    terminal: Term,
+    theme: ColorfulTheme,
+}
+
+/// What is missing where nobody can be asked: where, and the flag for it.
+#[derive(Debug, Default)]
+pub(super) struct Missing(Vec<(String, String)>);
+
+impl Missing {
+    pub(super) fn add(&mut self, name: &str, flag: impl Into<String>) {
+        self.0.push((name.to_owned(), flag.into()));
+    }
+
+    /// Fails with one error that names all of it; fine where nothing is missing.
+    pub(super) fn check(&self, what: &str, remedy: &str) -> Result<(), HostError> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.error(what, remedy)) }
+    }
+
+    /// The error that names all of it.
+    pub(super) fn error(&self, what: &str, remedy: &str) -> HostError {
+        use crate::host::{FieldProblem, Problem};
+        let told: Vec<String> = self.0.iter().map(|(name, flag)| format!("{name} ({flag})")).collect();
+        let fields = self.0.iter().map(|(name, flag)| FieldProblem {
+            pointer: format!("/{name}"),
+            message: format!("missing: give it with {flag}"),
+        });
+        let problem = Problem::new("input-missing", format!("{what} lacks what it needs: {}", told.join(", ")), remedy);
+        HostError::BadInput(Problem { fields: fields.collect(), ..problem })
+    }
+}
+
+impl Person {
+    /// The person at the terminal that this command was typed in; none for a script, or where JSON was asked for.
+    pub(super) fn here(output: &Output) -> Option<Self> {
+        let there = !output.is_json() && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        there.then(|| Self { terminal: Term::stderr(), theme: ColorfulTheme::default() })
+    }
+
+    /// Tells the person something, in lines that are not too long.
+    pub(super) fn tell(&self, text: &str) {
+        let width = usize::from(self.terminal.size().1).saturating_sub(4).clamp(20, WIDTH);
+        progress::aside(|| {
+            let _ = self.terminal.write_line(&format!("  {}", wrapped(text, width, "  ")));
+        });
+    }
+
+    /// Lets the person choose one of several; answers with its place.
+    pub(super) fn choose(&self, what: &str, items: &[String]) -> Result<usize, HostError> {
+        let width = usize::from(self.terminal.size().1).saturating_sub(4).max(20);
+        // A line that is broken by the terminal would be drawn again and again.
+        let items: Vec<String> = items.iter().map(|item| cut(item, width)).collect();
+        let select = Select::with_theme(&self.theme).with_prompt(what).items(&items).default(0);
+        self.asked(|| select.interact_on(&self.terminal))
+    }
+
+    /// Asks for a text; an empty one only where that is fine.
+    pub(super) fn text(&self, what: &str, usual: Option<&str>, may_be_empty: bool) -> Result<String, HostError> {
+        let mut input = Input::<String>::with_theme(&self.theme).with_prompt(what).allow_empty(may_be_empty);
+        if let Some(usual) = usual {
+            input = input.default(usual.to_owned());
+        }
+        self.asked(|| input.interact_text_on(&self.terminal))
+    }
+
+    /// Asks for a secret, which is not shown.
+    pub(super) fn secret(&self, what: &str) -> Result<Secret, HostError> {
+        let input = Password::with_theme(&self.theme).with_prompt(format!("{what} (hidden)")).report(true);
+        self.asked(|| input.interact_on(&self.terminal)).map(Secret::new)
+    }
+
+    /// Asks for yes or no.
+    pub(super) fn confirm(&self, what: &str, usual: bool) -> Result<bool, HostError> {
+        let confirm = Confirm::with_theme(&self.theme).with_prompt(what).default(usual);
+        self.asked(|| confirm.interact_on(&self.terminal))
+    }
+
+    /// Asks for a field of a form as its schema describes it.
+    pub(super) fn field(&self, name: &str, field: &Value) -> Result<String, HostError> {
+        let text = |member: &str| field.get(member).and_then(Value::as_str).unwrap_or_default();
+        let title = if text("title").is_empty() { name } else { text("title") };
+        if !text("description").is_empty() {
+            self.tell(text("description"));
+        }
+        let example = field.pointer("/examples/0").and_then(Value::as_str);
+        let what = example.map_or_else(|| title.to_owned(), |example| format!("{title}, such as {example}"));
+        let usual = field.get("default").map(shown);
+        if let Some(choices) = field.get("enum").and_then(Value::as_array) {
+            let items: Vec<String> = choices.iter().map(shown).collect();
+            return Ok(items[self.choose(&what, &items)?].clone());
+        }
+        if field["type"] == "boolean" {
+            return Ok(self.confirm(&what, field["default"] == true)?.to_string());
+        }
+        self.text(&what, usual.as_deref(), false)
+    }
+
+    /// Asks for a secret field of a form as its schema describes it.
+    pub(super) fn secret_field(&self, name: &str, field: &Value) -> Result<Secret, HostError> {
+        let text = |member: &str| field.get(member).and_then(Value::as_str).unwrap_or_default();
+        if !text("description").is_empty() {
+            self.tell(text("description"));
+        }
+        self.secret(if text("title").is_empty() { name } else { text("title") })
+    }
+
+    fn asked<T>(&self, ask: impl FnOnce() -> Result<T, Error>) -> Result<T, HostError> {
+        let answer = progress::aside(|| off_thread(ask));
+        answer.map_err(|Error::IO(error)| {
+            // A menu that was left hid it.
+            let _ = self.terminal.show_cursor();
+            match error.kind() {
+                std::io::ErrorKind::Interrupted => given_up(),
+                _ => HostError::other("terminal", format!("the terminal failed: {error}"), "Give all with flags."),
+            }
+        })
+    }
+}
+
+/// The person ended it.
+pub(super) fn given_up() -> HostError {
+    HostError::bad_input("given-up", "it was ended before it was done", "Begin anew, or give all with flags.")
+}
+
+fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// The fields of a form that have to be there and were not given, in the order in which the schema requires them.
+pub(super) fn lacking<'a>(schema: &'a Value, given: &[&str]) -> Vec<(&'a str, &'a Value)> {
+    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let lacking = required.filter(|name| !given.contains(name));
+    lacking.filter_map(|name| Some((name, schema.get("properties")?.get(name)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_one_error_with_a_flag_for_each() {
+        let mut missing = Missing::default();
+        missing.add("method", "--method METHOD");
+        missing.add("token", "--secret token=@FILE");
+        let error = missing.check("the connection", "Look.").unwrap_err();
+        let json = error.to_json();
+        assert_eq!(
+            (&json["fields"][0]["pointer"], &json["fields"][1]["pointer"]),
+            (&json!("/method"), &json!("/token"))
+        );
+        for part in ["--method METHOD", "--secret token=@FILE"] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        assert!(Missing::default().check("it", "").is_ok());
+    }
+
+    #[test]
+    fn fields_are_asked_for_in_the_order_of_the_schema() {
+        let schema =
+            json!({"required": ["site", "email", "gone"], "properties": {"email": {}, "site": {}, "more": {}}});
+        let names: Vec<_> = lacking(&schema, &[]).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["site", "email"]);
+        assert_eq!(lacking(&schema, &["site"]).len(), 1);
+    }
+}

@@ -1,0 +1,205 @@
+//! `harness connection replace-credential`, `reauthorize`, `edit` and `rename`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::add::End;
+use super::authorize::{Way, authorize, choose_site};
+use super::health::health_text;
+use super::show::connection_json;
+use crate::cli::Done;
+use crate::cli::ask::{Missing, Person, lacking};
+use crate::cli::input;
+use crate::cli::output::{Output, failure_text};
+use crate::host::{Edit, Entries, Host, HostError};
+
+#[derive(Debug, Args)]
+pub(super) struct ReplaceCredential {
+    /// A connection that uses the credential
+    name: String,
+    /// A field of the credential that is not secret, such as a user name
+    #[arg(long, value_name = "KEY=VALUE", value_parser = input::pair)]
+    set: Vec<(String, String)>,
+    /// A secret of the credential, from a file or from stdin
+    #[arg(long, value_name = "KEY=@FILE|KEY=-")]
+    secret: Vec<String>,
+    /// Send nothing: the connections are not checked
+    #[arg(long)]
+    no_check: bool,
+}
+
+impl ReplaceCredential {
+    pub(super) async fn run(self, host: &Host, output: &Output) -> Done {
+        let person = Person::here(output);
+        let connection = host.connection(&self.name)?;
+        let plugin = host.plugin_of(&connection).await?;
+        let mut given = Entries { fields: self.set, secrets: input::secrets(&self.secret)? };
+        if let Some(method) = plugin.manifest().auth_method(&connection.method) {
+            let form = host.whole_form(&connection)?;
+            let (secrets, fields) = (method.secrets(), method.scheme.fields());
+            let keys = given.fields.iter().map(|(key, _)| key).chain(given.secrets.iter().map(|(key, _)| key));
+            let keys: Vec<String> = keys.cloned().collect();
+            let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+            let mut missing = Missing::default();
+            for (name, field) in lacking(&method.form, &keys) {
+                match &person {
+                    _ if !secrets.contains(&name) && !fields.contains(&name) => {}
+                    Some(person) if secrets.contains(&name) => {
+                        given.secrets.push((name.to_owned(), person.secret_field(name, field)?));
+                    }
+                    Some(person) => {
+                        let title = field["title"].as_str().unwrap_or(name);
+                        let text = person.text(title, form[name].as_str(), false)?;
+                        given.fields.push((name.to_owned(), text));
+                    }
+                    None if secrets.contains(&name) => missing.add(name, format!("--secret {name}=@FILE")),
+                    // Who it is stays the same where nobody says otherwise.
+                    None => match form[name].as_str() {
+                        Some(known) => given.fields.push((name.to_owned(), known.to_owned())),
+                        None => missing.add(name, format!("--set {name}=…")),
+                    },
+                }
+            }
+            missing.check("the new credential", "In a terminal it is asked for.")?;
+        }
+        let replaced = host.replace_credential(&self.name, given).await?;
+        for correction in &replaced.corrections {
+            output.note(&format!("put right: {correction}"));
+        }
+        output.note(&format!("replaced for: {}", replaced.connections.join(", ")));
+        // A client that asks for its tokens itself asks anew.
+        if host.lacks_authorization(&self.name).await? && !self.no_check {
+            host.obtain_authorization(&self.name).await?;
+        }
+        let names = if self.no_check { vec![] } else { replaced.connections.clone() };
+        reports(host, &names, json!({ "replaced": replaced.connections }), output).await
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Reauthorize {
+    /// The connection's name
+    name: String,
+    #[command(flatten)]
+    way: Way,
+}
+
+impl Reauthorize {
+    pub(super) async fn run(self, host: &Host, output: &Output) -> Done {
+        let person = Person::here(output);
+        // A choice of a site alone needs no other authorization.
+        let settled = self.way.chooses_a_site() && !host.lacks_authorization(&self.name).await?;
+        let names = match settled && host.lacks_site(&self.name).await? {
+            true => vec![self.name.clone()],
+            false => authorize(host, &self.name, &self.way, person.as_ref(), output).await?,
+        };
+        choose_site(host, &self.name, &self.way, person.as_ref(), output).await?;
+        reports(host, &names, json!({ "authorized": names }), output).await
+    }
+}
+
+/// Checks connections one after another, and ends with their reports.
+async fn reports(host: &Host, names: &[String], mut json: Value, output: &Output) -> Done {
+    let (mut reports, mut texts, mut code) = (Vec::new(), Vec::new(), 0);
+    for name in names {
+        if host.lacks_site(name).await? {
+            texts.push(format!("{name}\nno site is chosen yet: `harness connection reauthorize {name} --site URL`"));
+            reports.push(json!({ "name": name, "health": null }));
+            continue;
+        }
+        let end = End::of(name, host.check_connection(name, false).await);
+        // A lasting failure of one counts for more than one that passes by itself.
+        code = if code == 3 || end.code == 0 { code } else { end.code };
+        let mut report = json!({ "name": name, "health": end.health });
+        texts.push(match (&end.health, &end.failure) {
+            (Value::Null, Some(failure)) => format!("{name}\n{}", failure_text(failure)),
+            (health, _) => format!("{name}\n{}", health_text(health)),
+        });
+        if let Some(failure) = end.failure {
+            json["error"] = failure.clone();
+            report["error"] = failure;
+        }
+        reports.push(report);
+    }
+    json["connections"] = Value::Array(reports);
+    output.result(&json, || if texts.is_empty() { "done, and not checked".into() } else { texts.join("\n\n") });
+    Ok(code)
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EditConnection {
+    /// The connection's name
+    name: String,
+    /// A field of the connection's own form
+    #[arg(long, value_name = "KEY=VALUE", value_parser = input::pair, required_unless_present_any = ["ca", "system_ca"])]
+    set: Vec<(String, String)>,
+    /// Trust the certificate authorities in this PEM file instead of the system's
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Trust the system's certificate authorities again
+    #[arg(long, conflicts_with = "ca")]
+    system_ca: bool,
+    /// Send nothing, unless it has to be asked whether the same is at another address
+    #[arg(long)]
+    no_check: bool,
+}
+
+impl EditConnection {
+    pub(super) async fn run(self, host: &Host, output: &Output) -> Done {
+        let authorities = match &self.ca {
+            Some(path) => Some(Some(input::authorities(path)?)),
+            None => self.system_ca.then_some(None),
+        };
+        let edited = host.edit_connection(&self.name, Edit { fields: self.set, authorities }).await?;
+        for correction in &edited.corrections {
+            output.note(&format!("put right: {correction}"));
+        }
+        super::add::tell_origins(&edited.connection, output);
+        let end = match self.no_check {
+            true => End::default(),
+            false => End::of(&self.name, host.check_connection(&self.name, false).await),
+        };
+        let connection = host.connection(&self.name)?;
+        let mut json = json!({
+            "connection": connection_json(host, &connection)?,
+            "corrections": edited.corrections,
+            "health": end.health,
+        });
+        if let Some(failure) = &end.failure {
+            json["error"] = failure.clone();
+        }
+        output.result(&json, || match (&end.health, &end.failure) {
+            (Value::Null, None) => format!("`{}` is changed and not checked", self.name),
+            (Value::Null, Some(failure)) => failure_text(failure),
+            (health, _) => health_text(health),
+        });
+        Ok(end.code)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Rename {
+    /// The name it has
+    name: String,
+    /// The name it shall have
+    new_name: String,
+}
+
+impl Rename {
+    pub(super) fn run(self, host: &Host, output: &Output) -> Result<u8, HostError> {
+        let flows = host.rename_connection(&self.name, &self.new_name)?;
+        let json = json!({ "renamed": self.name, "to": self.new_name, "flows": flows });
+        output.result(&json, || format!("`{}` is `{}` now", self.name, self.new_name));
+        match flows.as_slice() {
+            [] => output.note(&format!("flow files that name `{}` are yours to change; none is known here", self.name)),
+            flows => output.note(&format!(
+                "the files of these flows still name `{}`: {}. Change them, then start `harness serve` again.",
+                self.name,
+                flows.join(", ")
+            )),
+        }
+        Ok(0)
+    }
+}

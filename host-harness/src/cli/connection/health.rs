@@ -1,0 +1,124 @@
+//! Health reports, for people and for exit codes.
+
+use serde_json::Value;
+
+use crate::cli::output::wrapped;
+use crate::host::{Checked, HostError};
+use crate::plugin::contract::types::{Backoff, Error, Failure, FailureClass, Responsible, Scope};
+
+/// How wide a finding is, at most.
+const WIDTH: usize = 100;
+/// What stands before the lines of a finding after its first.
+const MARGIN: &str = "         ";
+
+/// 0 where it is proven, 4 where what failed may pass by itself, else 3.
+pub(super) fn exit_code(checked: &Checked) -> u8 {
+    match (checked.proven, checked.transient) {
+        (true, _) => 0,
+        (false, true) => 4,
+        (false, false) => 3,
+    }
+}
+
+/// The health report's failure as an error, for those who read JSON.
+pub(super) fn failure_of(name: &str, checked: &Checked) -> Option<HostError> {
+    if checked.proven {
+        return None;
+    }
+    let first = checked.findings.iter().find(|one| ["failed", "unknown"].iter().any(|bad| one["outcome"] == *bad));
+    let part = |name: &str| first.and_then(|one| one[name].as_str()).unwrap_or_default().to_owned();
+    let class = match part("class").as_str() {
+        "credential" => FailureClass::Credential,
+        "scope" => FailureClass::Scope,
+        "permission" => FailureClass::Permission,
+        "input" => FailureClass::Input,
+        "not-found" => FailureClass::NotFound,
+        "unavailable" => FailureClass::Unavailable,
+        _ => FailureClass::Protocol,
+    };
+    let message = match first {
+        Some(_) => part("message"),
+        None => format!("it could not be proved whose connection `{name}` is"),
+    };
+    let failure = Failure {
+        class,
+        code: if part("code").is_empty() { "host.connection-unproven".into() } else { part("code") },
+        message,
+        remedy: part("remedy"),
+        who: match part("who").as_str() {
+            "service-admin" => Responsible::ServiceAdmin,
+            "operator" => Responsible::Operator,
+            "developer" => Responsible::Developer,
+            _ => Responsible::User,
+        },
+        repeatable: true,
+        fields: vec![],
+        status: None,
+        request_id: None,
+        extra: "{}".into(),
+    };
+    let error = match checked.transient {
+        true => Error::Transient(Backoff { failure, retry_after_ms: 0, scope: Scope::Tenant }),
+        false => Error::Permanent(failure),
+    };
+    Some(HostError::Answer(Box::new(error)))
+}
+
+/// A report for people: the findings in the order in which they were found, what to do and who can do it, whose
+/// connection it is.
+pub(super) fn health_text(health: &Value) -> String {
+    let mut lines = Vec::new();
+    for finding in health["findings"].as_array().into_iter().flatten() {
+        let text = |name: &str| finding[name].as_str().unwrap_or_default();
+        let mark = match text("outcome") {
+            "passed" => "ok      ",
+            "warning" => "warning ",
+            "failed" => "FAILED  ",
+            _ => "unclear ",
+        };
+        lines.push(format!("{mark} {}", wrapped(text("message"), WIDTH, MARGIN)));
+        if !text("remedy").is_empty() {
+            let who = match text("who") {
+                "service-admin" => "your administrator at the service",
+                "operator" => "whoever operates this host",
+                "developer" => "the connector's maintainer",
+                _ => "you",
+            };
+            lines.push(format!("{MARGIN}{who}: {}", wrapped(text("remedy"), WIDTH, MARGIN)));
+        }
+    }
+    lines.push(match health["identity"]["label"].as_str() {
+        Some(label) => format!("account  {label}"),
+        None => "account  not proved".into(),
+    });
+    lines.push(if health["proven"] == true { "proven".into() } else { "unproven".into() });
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_report_says_in_order_what_was_found_and_who_can_do_what() {
+        let finding = |outcome: &str, message: &str, remedy: &str, who: &str| json!({"outcome": outcome, "message": message, "remedy": remedy, "who": who});
+        let report = json!({"proven": false, "identity": null, "findings": [
+            finding("passed", "It answers.", "", "user"),
+            finding("warning", "The token expires.", "Make a new one.", "user"),
+            finding("failed", "No project is visible.", "Grant access.", "service-admin"),
+            finding("unknown", "Could not ask.", "Open the firewall.", "operator"),
+        ]});
+        let expected = "ok       It answers.
+warning  The token expires.
+         you: Make a new one.
+FAILED   No project is visible.
+         your administrator at the service: Grant access.
+unclear  Could not ask.
+         whoever operates this host: Open the firewall.
+account  not proved
+unproven";
+        assert_eq!(health_text(&report), expected);
+    }
+}

@@ -1,0 +1,330 @@
+//! Making connections: what a person filled in becomes a draft, which shows what would be reached before anything is
+//! kept or sent.
+
+use std::path::PathBuf;
+
+use super::forms::{self, Entries, Form, ReadForm, Secrets};
+use super::{Host, HostError, off_thread};
+use crate::clock::new_id;
+use crate::egress::Origin;
+use crate::plugin::contract::{connection as contract, types};
+use crate::plugin::{AuthMethod, Plugin, contract_json};
+use crate::store::{StoredConnection, StoredCredential, StoredOauthClient, StoredOrigin};
+use crate::vault::{Secret, Space};
+
+/// What a person asks for with `connection add`.
+#[derive(Debug, Clone, Default)]
+pub struct NewConnection {
+    /// The name it shall have.
+    pub name: String,
+    /// The component; of the shared connection where it is empty.
+    pub component: PathBuf,
+    /// The auth method, by id; of the shared connection where it is empty.
+    pub method: String,
+    /// The form's fields that are not secret.
+    pub fields: Vec<(String, String)>,
+    /// The form's secrets.
+    pub secrets: Vec<(String, Secret)>,
+    /// Whether private addresses and plain `http` are allowed.
+    pub allow_private: bool,
+    /// The OAuth client, by name, for methods that need one.
+    pub client: Option<String>,
+    /// The connection, by name, whose credential it shall share.
+    pub share: Option<String>,
+    /// The certificate authorities (PEM) that it trusts instead of the system's.
+    pub authorities: Option<String>,
+}
+
+/// A connection that is not kept yet.
+#[derive(Debug)]
+pub struct Draft {
+    /// As it would be kept.
+    pub connection: StoredConnection,
+    /// What was put right in the form.
+    pub corrections: Vec<String>,
+    /// Its credential, where it shares none.
+    credential: Option<(StoredCredential, Secrets)>,
+}
+
+/// A connection that was made, before it is checked.
+#[derive(Debug)]
+pub struct Added {
+    /// The connection.
+    pub connection: StoredConnection,
+    /// What was put right in the form.
+    pub corrections: Vec<String>,
+}
+
+impl Host {
+    /// Makes a connection: reads the form, pins the origins, seals the secrets. Nothing is sent.
+    pub async fn add_connection(&self, new: NewConnection) -> Result<Added, HostError> {
+        let draft = self.draft_connection(new).await?;
+        self.keep_connection(draft)
+    }
+
+    /// Reads what a person filled in. Nothing is kept or sent.
+    pub async fn draft_connection(&self, new: NewConnection) -> Result<Draft, HostError> {
+        self.check_free_name(&new.name)?;
+        let shared = new.share.as_deref().map(|name| self.connection(name)).transpose()?;
+        let component = match &shared {
+            Some(shared) if new.component.as_os_str().is_empty() => PathBuf::from(&shared.component),
+            _ => std::path::absolute(&new.component).unwrap_or(new.component),
+        };
+        let plugin = self.load(&component).await?;
+        let connector = plugin.manifest().connector.id.clone();
+        let method = match &shared {
+            Some(shared) if new.method.is_empty() => forms::method_of(plugin.manifest(), &shared.method)?,
+            _ => forms::method_of(plugin.manifest(), &new.method)?,
+        };
+        if let Some(authorities) = &new.authorities {
+            check_authorities(authorities)?;
+        }
+        let client = self.client_for(&connector, method, new.client.as_deref(), shared.is_some())?;
+        let what = format!("the form of `{}`", method.id);
+        let remedy = format!(
+            "Give fields with --set key=value and secrets with --secret key=@FILE; `harness inspect {}` shows the form.",
+            component.display()
+        );
+        let given = Entries { fields: new.fields, secrets: new.secrets };
+        let (read, credential) = match &shared {
+            None => {
+                let read = Form { schema: &method.form, what, remedy }.read(Default::default(), given)?;
+                (read, None)
+            }
+            Some(shared) => {
+                let read = self.read_shared(&connector, method, shared, given, what, remedy)?;
+                (read, Some(shared.credential.clone()))
+            }
+        };
+        let prepared = prepare(&plugin, &method.id, &read.fields).await?;
+        let origins = pinned(&prepared.origins, new.allow_private)?;
+        let (own, credentials_form) = forms::split(read.fields, &method.scheme);
+        let now = self.clock.now_ms();
+        let (credential, kept) = match credential {
+            Some(shared) => (shared, None),
+            None => {
+                let stored = StoredCredential {
+                    id: new_id(&*self.clock),
+                    connector: connector.clone(),
+                    method: method.id.clone(),
+                    form: credentials_form,
+                    client: client.map(|client| client.id),
+                    generation: 1,
+                    created_at_ms: now,
+                    version: 0,
+                    scopes: None,
+                    access_until_ms: None,
+                    renewed_at_ms: None,
+                    dead: None,
+                };
+                (stored.id.clone(), Some((stored, read.secrets)))
+            }
+        };
+        let connection = StoredConnection {
+            id: new_id(&*self.clock),
+            name: new.name,
+            component: component.display().to_string(),
+            connector,
+            method: method.id.clone(),
+            credential,
+            form: own,
+            settings: prepared.settings,
+            origins,
+            allow_private: new.allow_private,
+            authorities: new.authorities,
+            proven: false,
+            identity: None,
+            health: None,
+            memo: None,
+            created_at_ms: now,
+        };
+        let corrections = read.notes.into_iter().chain(prepared.corrections).collect();
+        Ok(Draft { connection, corrections, credential: kept })
+    }
+
+    /// Keeps a connection, with its credential where it shares none.
+    pub fn keep_connection(&self, draft: Draft) -> Result<Added, HostError> {
+        let Draft { connection, corrections, credential } = draft;
+        off_thread(|| {
+            // Secrets first: a connection is never there without them.
+            if let Some((credential, secrets)) = &credential {
+                for (name, secret) in secrets {
+                    self.vault.put(Space::Connection, &credential.id, name, secret)?;
+                }
+                self.store.insert_credential(credential)?;
+            }
+            if self.store.insert_connection(&connection)? {
+                return Ok(());
+            }
+            self.store.delete_credential_unused(&connection.credential)?;
+            Err(name_taken(&connection.name))
+        })?;
+        Ok(Added { connection, corrections })
+    }
+
+    /// The form of a connection that shares a credential: only its own fields are asked for.
+    fn read_shared(
+        &self,
+        connector: &str,
+        method: &AuthMethod,
+        shared: &StoredConnection,
+        given: Entries,
+        what: String,
+        remedy: String,
+    ) -> Result<ReadForm, HostError> {
+        if shared.connector != connector || shared.method != method.id {
+            return Err(HostError::bad_input(
+                "share-other",
+                format!(
+                    "`{}` authorizes itself with `{}` of the connector `{}`: its credential is no use to `{}` of `{connector}`",
+                    shared.name, shared.method, shared.connector, method.id
+                ),
+                "Share with a connection of the same connector and method, or leave --share out.",
+            ));
+        }
+        let remedy_here = format!("Leave it out: it comes from `{}`.", shared.name);
+        forms::refuse_of_credential(method, &given, &remedy_here)?;
+        let credential = off_thread(|| self.store.credential(&shared.credential))?;
+        let known = credential.map(|one| forms::members(&one.form)).unwrap_or_default();
+        // Its secrets lie in the vault and were checked when they came there.
+        let schema = forms::without(&method.form, &method.secrets());
+        Form { schema: &schema, what, remedy }.read(known, given)
+    }
+
+    /// The OAuth client to authorize for, where the method needs one.
+    fn client_for(
+        &self,
+        connector: &str,
+        method: &AuthMethod,
+        name: Option<&str>,
+        shares: bool,
+    ) -> Result<Option<StoredOauthClient>, HostError> {
+        if shares || !method.needs_client() {
+            return match name {
+                None => Ok(None),
+                Some(name) => Err(HostError::bad_input(
+                    "client-not-needed",
+                    format!("the OAuth client `{name}` is of no use here"),
+                    "Leave --client out.",
+                )),
+            };
+        }
+        let fitting = self.clients_for(connector, &method.id)?;
+        let known: Vec<&str> = fitting.iter().map(|one| one.name.as_str()).collect();
+        let remedy = match known.as_slice() {
+            [] => format!("Make one with `harness oauth-client add NAME --method {}`.", method.id),
+            known => format!("Give one of these with --client: {}.", known.join(", ")),
+        };
+        match (name, fitting.as_slice()) {
+            (Some(name), _) => fitting.iter().find(|one| one.name == name).cloned().map(Some).ok_or_else(|| {
+                let message = format!("there is no OAuth client `{name}` for `{}`", method.id);
+                HostError::bad_input("client-unknown", message, remedy)
+            }),
+            (None, [only]) => Ok(Some(only.clone())),
+            (None, _) => {
+                let message = format!("`{}` needs an OAuth client, registered at the service once", method.id);
+                Err(HostError::bad_input("client-missing", message, remedy))
+            }
+        }
+    }
+
+    /// Refuses a name that cannot be a connection's, or is one's already.
+    pub(super) fn check_free_name(&self, name: &str) -> Result<(), HostError> {
+        check_name(name, "a connection's name")?;
+        match off_thread(|| self.store.connection_by_name(name))? {
+            Some(_) => Err(name_taken(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a filled-in form means. Nothing is sent.
+pub(super) async fn prepare(
+    plugin: &Plugin,
+    method: &str,
+    form: &serde_json::Map<String, serde_json::Value>,
+) -> Result<contract::Prepared, HostError> {
+    let form = serde_json::Value::Object(form.clone()).to_string();
+    plugin.prepare(method, &form).await.map_err(|error| match error.to_error() {
+        // What a person typed makes no sense to the connector: nothing was sent.
+        types::Error::Permanent(failure) => HostError::BadInput(super::Problem {
+            code: failure.code.clone(),
+            message: failure.message.clone(),
+            remedy: failure.remedy.clone(),
+            who: contract_json::who_name(failure.who),
+            fields: failure
+                .fields
+                .iter()
+                .map(|one| super::FieldProblem { pointer: one.pointer.clone(), message: one.message.clone() })
+                .collect(),
+        }),
+        other => HostError::Answer(Box::new(other)),
+    })
+}
+
+/// The origins as they are pinned; refuses plain `http` where it is not allowed.
+pub(super) fn pinned(origins: &[contract::Origin], allow_private: bool) -> Result<Vec<StoredOrigin>, HostError> {
+    let mut pinned = Vec::new();
+    for origin in origins {
+        let parsed = Origin::parse(&origin.url)
+            .map_err(|error| HostError::bad_input("origin", error.to_string(), "Check the address that was typed."))?;
+        if !parsed.is_secure() && !allow_private {
+            return Err(HostError::bad_input(
+                "plain-http",
+                format!(
+                    "{} would be reached over plain http, where everybody on the way reads the credential",
+                    origin.url
+                ),
+                "Use https, or add --allow-private if it is meant to be so (a test on this machine).",
+            ));
+        }
+        pinned.push(StoredOrigin {
+            url: origin.url.clone(),
+            credential: origin.credential,
+            purpose: origin.purpose.clone(),
+        });
+    }
+    Ok(pinned)
+}
+
+/// Refuses what cannot be a name that people type in commands.
+pub(super) fn check_name(name: &str, what: &str) -> Result<(), HostError> {
+    let good = (1..=64).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if good {
+        return Ok(());
+    }
+    Err(HostError::bad_input(
+        "connection-name",
+        format!("`{name}` cannot be {what}"),
+        "Use letters, digits, `-`, `_` and `.`, beginning with a letter or digit, at most 64.",
+    ))
+}
+
+pub(super) fn name_taken(name: &str) -> HostError {
+    HostError::bad_input(
+        "connection-exists",
+        format!("there is a connection `{name}` already"),
+        format!("Choose another name, or remove it with `harness connection remove {name}`."),
+    )
+}
+
+/// Refuses what is no list of certificates.
+pub(super) fn check_authorities(pem: &str) -> Result<(), HostError> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+    let refuse = |reason: &str| {
+        let remedy = "Give a PEM file with the certificates of the authorities, and nothing else, with --ca FILE.";
+        HostError::bad_input("authorities", format!("the certificate authorities cannot be used: {reason}"), remedy)
+    };
+    if pem.contains("PRIVATE KEY") {
+        return Err(refuse("the file holds a private key, which must not be given away"));
+    }
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let certificate = certificate.map_err(|_| refuse("a certificate in it is damaged"))?;
+        roots.add(certificate).map_err(|_| refuse("a certificate in it is not one of an authority"))?;
+    }
+    if roots.is_empty() { Err(refuse("there is no certificate in it")) } else { Ok(()) }
+}

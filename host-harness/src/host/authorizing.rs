@@ -1,0 +1,214 @@
+//! Authorizing a connection: a person says yes in a browser, or the client itself asks for tokens; then the site is
+//! chosen where the form names none.
+
+use serde_json::{Value, json};
+use url::Url;
+
+use super::adding::{pinned, prepare};
+use super::forms;
+use super::{Host, HostError, off_thread};
+use crate::authorize::{Access, Pending, Registration, Scheme, Tokens, keep};
+use crate::plugin::contract::connection as contract;
+use crate::plugin::{AuthMethod, Plugin};
+use crate::store::{StoredConnection, StoredCredential, StoredOauthClient};
+
+/// An authorization that waits for a person.
+#[derive(Debug)]
+pub struct Authorizing {
+    /// The address that the person opens.
+    pub url: Url,
+    /// Where the browser comes back to.
+    pub callback: Url,
+    /// The connection, by name.
+    connection: String,
+    pending: Pending,
+}
+
+/// A site that a credential reaches.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// What a person reads. It decides nothing: two sites may have the same.
+    pub label: String,
+    /// Where it is.
+    pub url: String,
+    prepared: contract::Prepared,
+}
+
+impl Site {
+    /// As JSON.
+    pub fn to_json(&self) -> Value {
+        json!({ "label": self.label, "url": self.url, "ids": self.ids() })
+    }
+
+    /// The lasting ids that its settings give it.
+    pub fn ids(&self) -> Vec<String> {
+        let settings: Value = serde_json::from_str(&self.prepared.settings).unwrap_or_default();
+        let is_id = |name: &str| name == "id" || name.ends_with("-id");
+        let members = settings.as_object().into_iter().flatten().filter(|(name, _)| is_id(name));
+        members.filter_map(|(_, value)| value.as_str().map(str::to_owned)).collect()
+    }
+
+    /// Whether a person meant it: by its exact address or an id, never by its name.
+    pub fn is(&self, text: &str) -> bool {
+        self.url.trim_end_matches('/') == text.trim_end_matches('/') || self.ids().iter().any(|id| id == text)
+    }
+}
+
+/// All that authorizing a connection takes.
+struct Parts {
+    connection: StoredConnection,
+    plugin: Plugin,
+    credential: StoredCredential,
+    client: Option<StoredOauthClient>,
+    settings: Value,
+    form: Value,
+    access: Access,
+}
+
+impl Parts {
+    fn method(&self) -> &AuthMethod {
+        self.plugin.manifest().auth_method(&self.connection.method).expect("it was looked up when they were gathered")
+    }
+
+    fn registration<'a>(&'a self, host: &'a Host) -> Registration<'a> {
+        Registration {
+            scheme: &self.method().scheme,
+            settings: &self.settings,
+            form: &self.form,
+            form_secrets_of: &self.credential.id,
+            app: self.client.as_ref(),
+            access: &self.access,
+            vault: &host.vault,
+            clock: &host.clock,
+        }
+    }
+}
+
+impl Host {
+    /// Whether a connection has to be authorized, and was not yet or has to be anew.
+    pub async fn lacks_authorization(&self, name: &str) -> Result<bool, HostError> {
+        let connection = self.connection(name)?;
+        let plugin = self.plugin_of(&connection).await?;
+        let method = forms::method_of(plugin.manifest(), &connection.method)?;
+        let credential = self.credential_of(&connection)?;
+        let is_persons = method.scheme.is_authorized_by_a_person();
+        Ok(method.scheme.is_grant() && (credential.version == 0 && is_persons || credential.dead.is_some()))
+    }
+
+    /// Whether a person has to authorize it in a browser.
+    pub async fn is_authorized_by_a_person(&self, name: &str) -> Result<bool, HostError> {
+        Ok(self.authorizing_parts(name).await?.method().scheme.is_authorized_by_a_person())
+    }
+
+    /// Begins an authorization. The person opens its URL; what the browser comes back with finishes it.
+    pub async fn begin_authorizing(&self, name: &str) -> Result<Authorizing, HostError> {
+        let parts = self.authorizing_parts(name).await?;
+        let callback = parts.client.as_ref().map(|client| super::clients::check_callback(&client.callback));
+        let callback = callback.transpose()?.ok_or_else(|| no_client(&parts.connection))?;
+        self.doing(format!("preparing the authorization of `{name}`"));
+        let (url, pending) = parts.registration(self).begin().await?;
+        Ok(Authorizing { url, callback, connection: name.to_owned(), pending })
+    }
+
+    /// Finishes an authorization with the query that the browser came back with: the tokens are kept for all
+    /// connections that share the credential. Answers with their names.
+    pub async fn finish_authorizing(&self, authorizing: Authorizing, query: &str) -> Result<Vec<String>, HostError> {
+        let parts = self.authorizing_parts(&authorizing.connection).await?;
+        self.doing("exchanging what the browser came back with".to_owned());
+        let tokens = parts.registration(self).finish(authorizing.pending, query).await?;
+        self.keep_tokens(&parts, tokens)
+    }
+
+    /// Asks for tokens where no person has to say yes. Answers with the connections that share them.
+    pub async fn obtain_authorization(&self, name: &str) -> Result<Vec<String>, HostError> {
+        let parts = self.authorizing_parts(name).await?;
+        self.doing(format!("asking for tokens for `{name}`"));
+        let tokens = parts.registration(self).obtain().await?;
+        self.keep_tokens(&parts, tokens)
+    }
+
+    fn keep_tokens(&self, parts: &Parts, tokens: Tokens) -> Result<Vec<String>, HostError> {
+        let sharing = self.sharing(&parts.connection)?;
+        let scheme = &parts.method().scheme;
+        off_thread(|| keep(&self.vault, &self.store, &self.clock, &parts.credential.id, &tokens))?;
+        for one in &sharing {
+            self.sessions.forget(&one.name, &one.id);
+            let form = self.whole_form(one)?;
+            let account = super::session::account_key(one, &form, scheme);
+            off_thread(|| self.guard.release(&account))?;
+        }
+        self.clear_health_alarms(&sharing)?;
+        Ok(sharing.into_iter().map(|one| one.name).collect())
+    }
+
+    async fn authorizing_parts(&self, name: &str) -> Result<Parts, HostError> {
+        let connection = self.connection(name)?;
+        let plugin = self.plugin_of(&connection).await?;
+        let method = forms::method_of(plugin.manifest(), &connection.method)?;
+        if !method.scheme.is_grant() {
+            return Err(HostError::bad_input(
+                "nothing-to-authorize",
+                format!("`{}` has a credential of its own: there is nothing to authorize", method.id),
+                format!("Replace it with `harness connection replace-credential {name}`."),
+            ));
+        }
+        let credential = self.credential_of(&connection)?;
+        let client = match &credential.client {
+            Some(id) => off_thread(|| self.store.oauth_client(id))?,
+            None => None,
+        };
+        if matches!(method.scheme, Scheme::Oauth1(_)) && client.is_none() {
+            return Err(no_client(&connection));
+        }
+        let settings = serde_json::from_str(&connection.settings).unwrap_or_default();
+        let form = self.whole_form(&connection)?;
+        let access = self.access_without_credential(&connection)?;
+        Ok(Parts { connection, plugin, credential, client, settings, form, access })
+    }
+
+    /// Whether the person has not chosen yet which of the sites that the credential reaches it is for.
+    pub async fn lacks_site(&self, name: &str) -> Result<bool, HostError> {
+        let connection = self.connection(name)?;
+        let plugin = self.plugin_of(&connection).await?;
+        let method = forms::method_of(plugin.manifest(), &connection.method)?;
+        if !method.discovers_sites || connection.identity.is_some() {
+            return Ok(false);
+        }
+        let form = forms::members(&self.whole_form(&connection)?);
+        let prepared = prepare(&plugin, &method.id, &form).await?;
+        let same = |one: &str, other: &str| {
+            serde_json::from_str::<Value>(one).unwrap_or_default()
+                == serde_json::from_str::<Value>(other).unwrap_or_default()
+        };
+        Ok(same(&prepared.settings, &connection.settings))
+    }
+
+    /// The sites that a connection's credential reaches.
+    pub async fn sites(&self, name: &str) -> Result<Vec<Site>, HostError> {
+        let session = self.session_of(name).await?;
+        self.doing(format!("asking which sites `{name}` reaches"));
+        let call = self.call(&session, None)?;
+        let found = session.plugin.discover(&session.access, &call).await;
+        let found = self.settle(&session, found, |found| &found.aside)?;
+        let site = |one: contract::Site| Site { label: one.label, url: one.url, prepared: one.prepared };
+        Ok(found.items.into_iter().map(site).collect())
+    }
+
+    /// Keeps the site that was chosen for a connection: its settings, and its origins, which are pinned now.
+    pub async fn choose_site(&self, name: &str, site: &Site) -> Result<StoredConnection, HostError> {
+        let mut connection = self.connection(name)?;
+        connection.origins = pinned(&site.prepared.origins, connection.allow_private)?;
+        connection.settings.clone_from(&site.prepared.settings);
+        off_thread(|| self.store.change_connection(&connection, self.clock.now_ms()))?;
+        self.sessions.forget(name, &connection.id);
+        Ok(connection)
+    }
+}
+
+fn no_client(connection: &StoredConnection) -> HostError {
+    HostError::other(
+        "client-gone",
+        format!("`{}` was made for no OAuth client", connection.name),
+        "Remove the connection and add it again with --client.",
+    )
+}

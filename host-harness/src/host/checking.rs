@@ -1,0 +1,297 @@
+//! Health reports: made, kept, and what has newly become worse since the last one.
+
+use serde_json::{Map, Value, json};
+
+use super::session::account_key;
+use super::{Host, HostError, Session, off_thread};
+use crate::clock::EpochMs;
+use crate::plugin::contract::connection as contract;
+use crate::plugin::contract_json;
+use crate::store::{Alarm, StoredConnection, StoredIdentity};
+
+/// The code of alarms about what will go wrong with a connection unless somebody does something.
+const WARNS: &str = "host.connection-warns";
+/// The code of alarms about what goes wrong with a connection.
+const FAILS: &str = "host.connection-fails";
+
+/// The health of a connection.
+#[derive(Debug)]
+pub struct Checked {
+    /// What was found.
+    pub findings: Vec<Value>,
+    /// Whose it is.
+    pub identity: Option<StoredIdentity>,
+    /// Whether nothing failed and the identity is proved.
+    pub proven: bool,
+    /// Whether all that failed may pass by itself.
+    pub transient: bool,
+    /// Whether another tenant answers than the one that the connection was made for.
+    pub moved: bool,
+}
+
+impl Checked {
+    /// The report as JSON.
+    pub fn to_json(&self) -> Value {
+        json!({ "proven": self.proven, "identity": self.identity, "findings": self.findings })
+    }
+
+    fn of(health: &contract::Health, known: Option<&StoredIdentity>) -> Self {
+        let identity = health.identity.as_ref().map(|identity| StoredIdentity {
+            tenant: identity.tenant.clone(),
+            account: identity.account.clone(),
+            label: identity.label.clone(),
+        });
+        let mut findings = match contract_json::health(health)["findings"].take() {
+            Value::Array(findings) => findings,
+            _ => vec![],
+        };
+        let other = known.zip(identity.as_ref()).filter(|(known, found)| known.tenant != found.tenant);
+        let moved = other.is_some();
+        if let Some((known, found)) = other {
+            findings.insert(0, moved_finding(known, found));
+        }
+        let bad: Vec<&Value> = findings.iter().filter(|finding| finding["outcome"] == "failed").collect();
+        let unavailable = |finding: &Value| finding["class"] == "unavailable";
+        let proven = bad.is_empty() && identity.is_some();
+        let transient = !proven
+            && bad.iter().all(|finding| unavailable(finding))
+            && findings.iter().any(|finding| {
+                ["failed", "unknown"].iter().any(|it| finding["outcome"] == *it) && unavailable(finding)
+            });
+        let identity = identity.filter(|_| !moved);
+        Self { findings, identity, proven, transient, moved }
+    }
+}
+
+/// What was kept for one tenant must not be taken for another's: its registrations, its events, its runs.
+fn moved_finding(known: &StoredIdentity, found: &StoredIdentity) -> Value {
+    json!({
+        "outcome": "failed",
+        "code": "host.other-tenant",
+        "message": format!(
+            "What answers is another place than the connection was made for: it was `{}` and is `{}` now.",
+            known.label, found.label
+        ),
+        "remedy": "Make a new connection for it with `harness connection add`, or put the address back.",
+        "who": "user",
+        "class": "input",
+    })
+}
+
+impl Host {
+    /// Makes a health report and keeps it. With `release`, a hold of the lockout guard is lifted first: a person has
+    /// put right what was wrong.
+    pub async fn check_connection(&self, name: &str, release: bool) -> Result<Checked, HostError> {
+        let session = self.session_of(name).await?;
+        if release {
+            off_thread(|| self.guard.release(&session.account))?;
+        }
+        self.doing(format!("checking `{name}`"));
+        let told = |report: &Value| report["told"].clone();
+        let before = session.connection.health.as_ref().map(told);
+        match self.health_of(&session).await {
+            Ok((checked, settings)) => {
+                let told = told_after(before.as_ref(), &checked.findings).0;
+                self.keep_health(&session, &checked, &settings, told)?;
+                Ok(checked)
+            }
+            Err(error) => {
+                self.keep_no_health(&session.connection, &error, before.unwrap_or_default())?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Checks a connection that nobody looks at now: what has newly become worse is told once, as an alarm. None where
+    /// there is nothing to check: it was never authorized, or not for a site, or has to be anew, and somebody was told.
+    pub(crate) async fn look_after(&self, name: &str) -> Result<Option<Checked>, HostError> {
+        if self.lacks_authorization(name).await? || self.lacks_site(name).await? {
+            return Ok(None);
+        }
+        let connection = self.connection(name)?;
+        let before = connection.health.as_ref().map(|report| report["told"].clone());
+        let outcome = match self.session_of(name).await {
+            Ok(session) => self.health_of(&session).await.map(|found| (session, found)),
+            Err(error) => Err(error),
+        };
+        let (session, (checked, settings)) = match outcome {
+            Ok(found) => found,
+            Err(error) => {
+                let (told, news) = told_after(before.as_ref(), &[finding_of(&error)]);
+                self.keep_no_health(&connection, &error, told)?;
+                self.tell(&connection, &news)?;
+                return Err(error);
+            }
+        };
+        let (told, news) = told_after(before.as_ref(), &checked.findings);
+        self.keep_health(&session, &checked, &settings, told)?;
+        self.tell(&connection, &news)?;
+        Ok(Some(checked))
+    }
+
+    /// Asks the connector how the connection is; keeps nothing of the answer but notices.
+    pub(super) async fn health_of(&self, session: &Session) -> Result<(Checked, String), HostError> {
+        let call = self.call(session, None)?;
+        let health = session.plugin.check(&session.access, &call).await;
+        let health = self.settle(session, health, |health| &health.aside)?;
+        let checked = Checked::of(&health, session.connection.identity.as_ref());
+        let settings = match serde_json::from_str::<Value>(&health.settings) {
+            Ok(Value::Object(_)) if !checked.moved => health.settings,
+            _ => session.connection.settings.clone(),
+        };
+        Ok((checked, settings))
+    }
+
+    pub(super) fn keep_health(
+        &self,
+        session: &Session,
+        checked: &Checked,
+        settings: &str,
+        told: Value,
+    ) -> Result<(), HostError> {
+        let connection = &session.connection;
+        let now = self.clock.now_ms();
+        let report = with_standing(checked.to_json(), told, now);
+        off_thread(|| {
+            let (id, identity, proven) = (&connection.id, checked.identity.as_ref(), checked.proven);
+            self.store.save_health(id, settings, identity, &report, proven, now)?;
+            self.sessions.forget(&connection.name, &connection.id);
+            // What the guard knows of the account goes along when its name becomes known.
+            match self.store.connection_by_id(&connection.id)? {
+                Some(now_known) => {
+                    let method = session.plugin.manifest().auth_method(&now_known.method);
+                    method.map_or(Ok(()), |method| {
+                        let form = &session.form;
+                        self.guard.rename(&session.account, &account_key(&now_known, form, &method.scheme))
+                    })
+                }
+                None => Ok(()),
+            }
+        })?;
+        Ok(())
+    }
+
+    /// Keeps that no report could be made.
+    fn keep_no_health(&self, connection: &StoredConnection, error: &HostError, told: Value) -> Result<(), HostError> {
+        let now = self.clock.now_ms();
+        let report = with_standing(json!({ "proven": false, "error": error.to_json() }), told, now);
+        let (id, settings) = (&connection.id, &connection.settings);
+        off_thread(|| self.store.save_health(id, settings, None, &report, false, now))?;
+        self.sessions.forget(&connection.name, id);
+        Ok(())
+    }
+
+    fn tell(&self, connection: &StoredConnection, news: &[Value]) -> Result<(), HostError> {
+        for finding in news {
+            let text = |name: &str| finding[name].as_str().unwrap_or_default();
+            let (message, remedy, code) = (text("message"), text("remedy"), text("code"));
+            tracing::warn!(connection = connection.name, code, remedy, "{message}");
+            let alarm = Alarm {
+                at_ms: self.clock.now_ms(),
+                connection: Some(connection.id.clone()),
+                code: if finding["outcome"] == "warning" { WARNS } else { FAILS }.into(),
+                message: format!("`{}`: {message} {remedy} ({code})", connection.name),
+            };
+            off_thread(|| self.store.raise(&alarm))?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what was told of these connections: a person has put it right.
+    pub(super) fn clear_health_alarms(&self, connections: &[StoredConnection]) -> Result<(), HostError> {
+        let ids: Vec<&str> = connections.iter().map(|one| one.id.as_str()).collect();
+        off_thread(|| self.store.clear_alarms(&ids, &[WARNS, FAILS]))?;
+        Ok(())
+    }
+}
+
+/// A report with what is kept beside it: when it was made, and what somebody was told already.
+fn with_standing(mut report: Value, told: Value, now: EpochMs) -> Value {
+    report["checked-at-ms"] = now.into();
+    report["told"] = told;
+    report
+}
+
+/// A failure to make a report, as a finding.
+fn finding_of(error: &HostError) -> Value {
+    let mut finding = error.to_json();
+    let passes = error.scope().is_some() || error.kind() == "other";
+    finding["outcome"] = if passes && !error.is_held_account() { "unknown" } else { "failed" }.into();
+    finding
+}
+
+/// What somebody knows by now, as codes with `warning` or `failed`, and the findings that are worse than that. What
+/// could not be found out changes nothing: neither is it news, nor does it make what was known news again.
+fn told_after(before: Option<&Value>, findings: &[Value]) -> (Value, Vec<Value>) {
+    let mut told: Map<String, Value> = before.and_then(Value::as_object).cloned().unwrap_or_default();
+    let badness = |outcome: Option<&Value>| match outcome.and_then(Value::as_str) {
+        Some("failed") => 2,
+        Some("warning") => 1,
+        _ => 0,
+    };
+    let mut news: Vec<Value> = Vec::new();
+    // Several findings may have one code: the worst counts.
+    let mut worst: Vec<(&str, &Value)> = Vec::new();
+    for finding in findings.iter().filter(|finding| finding["outcome"] != "unknown") {
+        let code = finding["code"].as_str().unwrap_or_default();
+        match worst.iter_mut().find(|(known, _)| *known == code) {
+            None => worst.push((code, finding)),
+            Some((_, known)) if badness(known.get("outcome")) < badness(finding.get("outcome")) => *known = finding,
+            Some(_) => {}
+        }
+    }
+    for (code, finding) in worst {
+        let now = badness(finding.get("outcome"));
+        if now > badness(told.get(code)) {
+            news.push(finding.clone());
+        }
+        match now {
+            0 => drop(told.remove(code)),
+            _ => drop(told.insert(code.to_owned(), finding["outcome"].clone())),
+        }
+    }
+    (Value::Object(told), news)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(code: &str, outcome: &str) -> Value {
+        json!({"code": code, "outcome": outcome})
+    }
+
+    fn codes(news: &[Value]) -> Vec<&str> {
+        news.iter().filter_map(|one| one["code"].as_str()).collect()
+    }
+
+    #[test]
+    fn what_became_worse_is_news_once() {
+        let (told, news) = told_after(None, &[finding("a", "passed"), finding("b", "warning")]);
+        assert_eq!(codes(&news), ["b"]);
+        let (told, news) = told_after(Some(&told), &[finding("a", "passed"), finding("b", "warning")]);
+        assert!(news.is_empty());
+        let (told, news) = told_after(Some(&told), &[finding("a", "failed"), finding("b", "failed")]);
+        assert_eq!(codes(&news), ["a", "b"]);
+        let (told, news) = told_after(Some(&told), &[finding("a", "warning"), finding("b", "passed")]);
+        assert!(news.is_empty(), "better is no news");
+        let (_, news) = told_after(Some(&told), &[finding("b", "warning")]);
+        assert_eq!(codes(&news), ["b"], "it had passed in between");
+    }
+
+    #[test]
+    fn what_could_not_be_found_out_is_no_news_and_makes_none() {
+        let (told, _) = told_after(None, &[finding("a", "failed")]);
+        let (told, news) = told_after(Some(&told), &[finding("a", "unknown"), finding("b", "unknown")]);
+        assert!(news.is_empty());
+        assert!(told_after(Some(&told), &[finding("a", "failed")]).1.is_empty());
+    }
+
+    #[test]
+    fn of_findings_with_one_code_the_worst_counts() {
+        let both = [finding("a", "failed"), finding("a", "passed")];
+        let (told, news) = told_after(None, &both);
+        assert_eq!(news.len(), 1);
+        assert!(told_after(Some(&told), &both).1.is_empty());
+    }
+}

@@ -1,0 +1,267 @@
+//! What a person changes of connections that are there: their credential, their form, their name.
+
+use serde_json::Map;
+
+use super::adding::{check_authorities, name_taken, pinned, prepare};
+use super::forms::{self, Entries, Form};
+use super::{Checked, Host, HostError, off_thread};
+use crate::plugin::contract::connection as contract;
+use crate::plugin::{AuthMethod, Plugin};
+use crate::store::{Renamed, StoredConnection, StoredCredential};
+use crate::vault::Space;
+
+/// A credential that was replaced.
+#[derive(Debug)]
+pub struct Replaced {
+    /// The connections that share it, by name.
+    pub connections: Vec<String>,
+    /// What was put right in the form.
+    pub corrections: Vec<String>,
+}
+
+/// A change of a connection's own form.
+#[derive(Debug, Default)]
+pub struct Edit {
+    /// The fields that change.
+    pub fields: Vec<(String, String)>,
+    /// The certificate authorities (PEM) that it trusts from now on; the inner none: the system's.
+    pub authorities: Option<Option<String>>,
+}
+
+/// A connection that was changed.
+#[derive(Debug)]
+pub struct Edited {
+    /// As it is now.
+    pub connection: StoredConnection,
+    /// What was put right in the form.
+    pub corrections: Vec<String>,
+    /// The health report that decided it, where one did.
+    pub checked: Option<Checked>,
+}
+
+impl Host {
+    /// Puts another credential in the place of one, for all connections that share it. Their origins stay the same.
+    /// What the lockout guard held of them is released, and what alarms told of them is taken back.
+    pub async fn replace_credential(&self, name: &str, given: Entries) -> Result<Replaced, HostError> {
+        let connection = self.connection(name)?;
+        let plugin = self.plugin_of(&connection).await?;
+        let method = forms::method_of(plugin.manifest(), &connection.method)?;
+        let credential = self.credential_of(&connection)?;
+        let fields = forms::fields_of_credential(method);
+        if fields.is_empty() {
+            return Err(HostError::bad_input(
+                "nothing-to-replace",
+                format!("`{}` takes no secret: a person authorizes it", method.id),
+                format!("Authorize anew with `harness connection reauthorize {name}`."),
+            ));
+        }
+        refuse_own_fields(method, &given, name)?;
+        // All of the credential is given anew: what a person leaves out of it is not what they meant to keep.
+        let others: Vec<String> = field_names(method).filter(|field| !fields.contains(&field.as_str())).collect();
+        let others: Vec<&str> = others.iter().map(String::as_str).collect();
+        let schema = forms::without(&method.form, &others);
+        let form = Form {
+            schema: &schema,
+            what: format!("the credential of `{name}`"),
+            remedy: "Give its fields with --set key=value and its secrets with --secret key=@FILE.".into(),
+        };
+        let read = form.read(Map::new(), given)?;
+        let sharing = off_thread(|| self.store.connections_sharing(&credential.id))?;
+        let (mut changed, mut corrections) = (Vec::new(), read.notes);
+        for one in &sharing {
+            let mut after = forms::members(&one.form);
+            after.extend(read.fields.clone());
+            let (one, said) = self.refilled(&plugin, one, after).await?;
+            changed.push(one);
+            corrections.extend(said);
+        }
+        corrections.sort();
+        corrections.dedup();
+        let mut accounts = Vec::new();
+        for one in &sharing {
+            accounts.push(self.account_of(one, method)?);
+        }
+        let now = self.clock.now_ms();
+        let form = serde_json::Value::Object(read.fields);
+        off_thread(|| {
+            self.store.write(|transaction| {
+                // Tokens that were got with what was there before go with it.
+                self.vault.remove_all_in(transaction, Space::Connection, &credential.id)?;
+                for (name, secret) in &read.secrets {
+                    self.vault.put_in(transaction, Space::Connection, &credential.id, name, secret)?;
+                }
+                crate::store::credentials::replace(transaction, &credential.id, &form)?;
+                for one in &changed {
+                    crate::store::connections::change(transaction, one, now)?;
+                }
+                Ok::<_, HostError>(())
+            })
+        })?;
+        for one in &sharing {
+            self.sessions.forget(&one.name, &one.id);
+            accounts.push(self.account_of(one, method)?);
+        }
+        off_thread(|| accounts.iter().try_for_each(|account| self.guard.release(account)))?;
+        self.clear_health_alarms(&sharing)?;
+        Ok(Replaced { connections: sharing.into_iter().map(|one| one.name).collect(), corrections })
+    }
+
+    /// Changes fields of a connection's own form. Where it would go to other origins, it is asked first whether the
+    /// same tenant is there; if not, nothing is changed.
+    pub async fn edit_connection(&self, name: &str, edit: Edit) -> Result<Edited, HostError> {
+        let connection = self.connection(name)?;
+        let plugin = self.plugin_of(&connection).await?;
+        let method = forms::method_of(plugin.manifest(), &connection.method)?;
+        let given = Entries { fields: edit.fields, secrets: vec![] };
+        let remedy = format!("Replace it for all of them with `harness connection replace-credential {name}`.");
+        forms::refuse_of_credential(method, &given, &remedy)?;
+        let schema = forms::without(&method.form, &method.secrets());
+        let form = Form {
+            schema: &schema,
+            what: format!("the form of `{name}`"),
+            remedy: "Give fields with --set key=value.".into(),
+        };
+        let whole = forms::members(&self.whole_form(&connection)?);
+        let changed_names: Vec<String> = given.fields.iter().map(|(key, _)| key.clone()).collect();
+        let kept: Map<_, _> =
+            whole.clone().into_iter().filter(|(key, _)| changed_names.iter().all(|changed| changed != key)).collect();
+        let after = form.read(kept, given)?.fields;
+        let (before, now) = (prepare(&plugin, &method.id, &whole).await?, prepare(&plugin, &method.id, &after).await?);
+        let mut candidate = connection.clone();
+        candidate.form = forms::split(after, &method.scheme).0;
+        candidate.settings = forms::settings_after(&connection.settings, &before.settings, &now.settings);
+        if let Some(authorities) = edit.authorities {
+            if let Some(authorities) = &authorities {
+                check_authorities(authorities)?;
+            }
+            candidate.authorities = authorities;
+        }
+        let moves = !same_origins(&before.origins, &now.origins);
+        if moves {
+            candidate.origins = pinned(&now.origins, connection.allow_private)?;
+            // What was found out at the other address may not hold at this one.
+            candidate.settings = now.settings;
+        }
+        let known = connection.identity.as_ref().filter(|_| moves);
+        let checked = match known {
+            None => None,
+            Some(_) => Some(self.same_tenant(&candidate).await?),
+        };
+        if let Some((_, settings)) = &checked {
+            candidate.settings.clone_from(settings);
+        }
+        off_thread(|| self.store.change_connection(&candidate, self.clock.now_ms()))?;
+        self.sessions.forget(name, &connection.id);
+        Ok(Edited { connection: candidate, corrections: now.corrections, checked: checked.map(|(checked, _)| checked) })
+    }
+
+    /// Gives a connection another name; answers with the flows whose files still have the old one.
+    pub fn rename_connection(&self, from: &str, to: &str) -> Result<Vec<String>, HostError> {
+        let connection = self.connection(from)?;
+        if from == to {
+            return Ok(vec![]);
+        }
+        self.check_free_name(to)?;
+        let renamed = off_thread(|| self.store.rename_connection(&connection.id, to, self.clock.now_ms()))?;
+        self.sessions.forget(from, &connection.id);
+        match renamed {
+            Renamed::Done { flows } => Ok(flows),
+            Renamed::Taken => Err(name_taken(to)),
+        }
+    }
+
+    /// The credential of a connection.
+    pub(super) fn credential_of(&self, connection: &StoredConnection) -> Result<StoredCredential, HostError> {
+        off_thread(|| self.store.credential(&connection.credential))?.ok_or_else(|| {
+            HostError::other(
+                "credential-gone",
+                format!("the credential of `{}` is not in the store any more", connection.name),
+                "Restore a backup, or remove the connection and add it again.",
+            )
+        })
+    }
+
+    /// The connections that share the credential of one, by name, and that one itself.
+    pub fn sharing(&self, connection: &StoredConnection) -> Result<Vec<StoredConnection>, HostError> {
+        Ok(off_thread(|| self.store.connections_sharing(&connection.credential))?)
+    }
+
+    /// A connection as it is with another form, which must not lead it elsewhere.
+    async fn refilled(
+        &self,
+        plugin: &Plugin,
+        connection: &StoredConnection,
+        after: Map<String, serde_json::Value>,
+    ) -> Result<(StoredConnection, Vec<String>), HostError> {
+        let before = forms::members(&self.whole_form(connection)?);
+        let before = prepare(plugin, &connection.method, &before).await?;
+        let now = prepare(plugin, &connection.method, &after).await?;
+        if !same_origins(&before.origins, &now.origins) {
+            return Err(HostError::bad_input(
+                "other-origins",
+                format!("with this credential `{}` would go to other addresses than it was made for", connection.name),
+                "Make a new connection for it with `harness connection add`.",
+            ));
+        }
+        let mut changed = connection.clone();
+        changed.settings = forms::settings_after(&connection.settings, &before.settings, &now.settings);
+        Ok((changed, now.corrections))
+    }
+
+    /// Asks at a changed address whose it is, before anything is changed.
+    async fn same_tenant(&self, candidate: &StoredConnection) -> Result<(Checked, String), HostError> {
+        let name = &candidate.name;
+        self.doing(format!("asking whether `{name}` is the same there"));
+        let session = self.make_session(candidate.clone()).await?;
+        let (checked, settings) = self.health_of(&session).await?;
+        let refuse = |reason: &str| {
+            HostError::bad_input(
+                "other-tenant",
+                format!("`{name}` cannot be led there: {reason}. Nothing was changed"),
+                "Make a new connection for that address with `harness connection add`.",
+            )
+        };
+        if checked.moved {
+            return Err(refuse("another place answers than the connection was made for"));
+        }
+        if checked.identity.is_none() {
+            let found = checked.findings.iter().find(|one| one["outcome"] == "failed" || one["outcome"] == "unknown");
+            let why = found.and_then(|one| one["message"].as_str()).unwrap_or("no identity was found");
+            return Err(refuse(&format!("it could not be proved that it is the same place ({why})")));
+        }
+        Ok((checked, settings))
+    }
+
+    /// The key by which the lockout guard counts for a connection now.
+    fn account_of(&self, connection: &StoredConnection, method: &AuthMethod) -> Result<String, HostError> {
+        let form = self.whole_form(connection)?;
+        Ok(super::session::account_key(connection, &form, &method.scheme))
+    }
+}
+
+fn field_names(method: &AuthMethod) -> impl Iterator<Item = String> + '_ {
+    method.form.get("properties").and_then(serde_json::Value::as_object).into_iter().flat_map(Map::keys).cloned()
+}
+
+fn refuse_own_fields(method: &AuthMethod, given: &Entries, name: &str) -> Result<(), HostError> {
+    let fields = forms::fields_of_credential(method);
+    let known: Vec<String> = field_names(method).collect();
+    let own = given.fields.iter().find(|(key, _)| known.contains(key) && !fields.contains(&key.as_str()));
+    match own {
+        None => Ok(()),
+        Some((key, _)) => Err(HostError::bad_input(
+            "field-of-connection",
+            format!("`{key}` belongs to the connection and not to its credential"),
+            format!("Change it with `harness connection edit {name} --set {key}=…`."),
+        )),
+    }
+}
+
+fn same_origins(one: &[contract::Origin], other: &[contract::Origin]) -> bool {
+    let sorted = |origins: &[contract::Origin]| {
+        let mut all: Vec<(String, bool)> = origins.iter().map(|one| (one.url.clone(), one.credential)).collect();
+        all.sort();
+        all
+    };
+    sorted(one) == sorted(other)
+}

@@ -1,0 +1,192 @@
+//! Authorizing in a browser: the test goes where the printed address leads.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::Stage;
+use crate::beacon::sign_in::{CLIENT, CLIENT_SECRET};
+use crate::built;
+use crate::harness::{Outcome, free_address};
+use crate::http;
+use crate::simulator::{eventually, text};
+
+impl Stage {
+    /// A stage with the OAuth client `app` and two harbours to choose from.
+    fn with_client() -> Self {
+        let stage = Self::new();
+        stage.beacon.sign_in().reaches(&[("north", "Twin"), ("south", "Twin")]);
+        stage.client("app", "sign-in", &["--set", &format!("client-id={CLIENT}")]);
+        stage
+    }
+
+    fn client(&self, name: &str, method: &str, more: &[&str]) {
+        let component = built::component("guest_beacon");
+        let component = component.to_string_lossy();
+        let callback = format!("http://{}/callback", free_address());
+        let secret = format!("client-secret=@{}", self.host.file("client-secret", CLIENT_SECRET).display());
+        let mut arguments =
+            vec!["oauth-client", "add", name, "--connector", &component, "--method", method, "--callback", &callback];
+        if method == "sign-in" {
+            arguments.extend(["--secret", &secret]);
+        }
+        arguments.extend(more);
+        self.host.run(&arguments).expect(0);
+    }
+
+    /// Runs a command that waits for a browser, which goes where the printed address leads.
+    fn with_browser(&self, arguments: &[&str]) -> (Outcome, http::Answer) {
+        let (command, told) = self.host.start_telling(arguments);
+        let page = http::browse(&address(&told));
+        (command.finish(), page)
+    }
+
+    fn sign_in(&self, name: &str, more: &[&str]) -> (Outcome, http::Answer) {
+        let component = built::component("guest_beacon");
+        let component = component.to_string_lossy();
+        let login = format!("login-url={}", self.beacon.url());
+        let arguments =
+            ["connection", "add", name, "--connector", &component, "--method", "sign-in", "--allow-private"];
+        self.with_browser(&[&arguments[..], &["--set", &login], more].concat())
+    }
+}
+
+/// The address that a command told to open.
+fn address(told: &Path) -> String {
+    eventually("the address to open", || {
+        let told = std::fs::read_to_string(told).unwrap_or_default();
+        let line = told.lines().map(str::trim).find(|line| line.starts_with("http"));
+        line.filter(|_| told.contains("open this address")).map(str::to_owned)
+    })
+}
+
+#[test]
+fn a_person_signs_in_and_the_site_is_chosen_by_its_address_or_id_only() {
+    let stage = Stage::with_client();
+    let (added, page) = stage.sign_in("harbour", &[]);
+    assert_eq!(page.status, 200, "{page:?}");
+    assert!(page.body.contains("go back to the terminal"), "{page:?}");
+    assert_eq!(stage.beacon.sign_in().asked(), "read write offline");
+    // Signed in, and nobody chose for the person.
+    let open = added.fails(2, "host.site-open");
+    for part in ["north", "south", "--site URL"] {
+        assert!(text(&open["remedy"]).contains(part), "{open:#}");
+    }
+    let reauthorize = |site: &str| stage.host.run(&["connection", "reauthorize", "harbour", "--site", site]);
+    reauthorize("Twin").fails(2, "host.site-unknown");
+    let chosen = reauthorize("south").expect(0);
+    assert_eq!(chosen["connections"][0]["health"]["identity"]["tenant"], "workspace-south", "{chosen:#}");
+    assert_eq!(stage.shown("harbour")["settings"]["site-id"], "south");
+    let light = json!({"name": "mole", "colour": "red"}).to_string();
+    stage.host.run(&["run", "light-beacon", "--connection", "harbour", "--input", &light]).expect(0);
+
+    // The same person, another site: no browser.
+    let north = format!("{}north/", stage.beacon.url());
+    let second = stage.add("second", &["--share", "harbour", "--set", &login(&stage), "--site", &north]).expect(0);
+    assert_eq!(second["health"]["identity"]["tenant"], "workspace-north", "{second:#}");
+    for secret in ["fake-access", "fake-refresh", "fake-code", CLIENT_SECRET] {
+        assert!(!stage.host.said().contains(secret), "{secret} was shown");
+    }
+}
+
+fn login(stage: &Stage) -> String {
+    format!("login-url={}", stage.beacon.url())
+}
+
+#[test]
+fn the_only_site_is_chosen_and_named() {
+    let stage = Stage::with_client();
+    stage.beacon.sign_in().reaches(&[("north", "Only one")]);
+    let (added, _) = stage.sign_in("harbour", &[]);
+    let added = added.expect(0);
+    assert_eq!(added["connection"]["settings"]["site-id"], "north", "{added:#}");
+    stage.beacon.sign_in().reaches(&[]);
+    let none = stage.add("none", &["--share", "harbour", "--set", &login(&stage)]);
+    none.fails(2, "host.site-none");
+}
+
+#[test]
+fn who_says_no_leaves_a_connection_that_can_be_authorized_later() {
+    let stage = Stage::with_client();
+    stage.beacon.sign_in().refuses(true);
+    let (refused, _) = stage.sign_in("harbour", &["--site", "north"]);
+    assert_eq!(refused.code, 2, "{refused:#?}");
+    let error = refused.json()["error"].clone();
+    assert!(text(&error["message"]).contains("not authorized"), "{error:#}");
+    assert!(text(&error["remedy"]).contains("connection reauthorize harbour"), "{error:#}");
+    assert_eq!(stage.shown("harbour")["state"], "not authorized");
+    let check = stage.host.run(&["connection", "check", "harbour"]).fails(2, "host.not-authorized");
+    assert!(text(&check["remedy"]).contains("connection reauthorize"), "{check:#}");
+
+    stage.beacon.sign_in().refuses(false);
+    let (authorized, _) = stage.with_browser(&["connection", "reauthorize", "harbour", "--site", "north"]);
+    assert_eq!(authorized.expect(0)["connections"][0]["health"]["proven"], true);
+    assert_eq!(stage.shown("harbour")["state"], "proven");
+}
+
+#[test]
+fn authorizing_anew_heals_all_that_share_a_grant_that_ended() {
+    let stage = Stage::with_client();
+    let (added, _) = stage.sign_in("harbour", &["--site", "north"]);
+    added.expect(0);
+    stage.add("south", &["--share", "harbour", "--set", &login(&stage), "--site", "south"]).expect(0);
+    stage.beacon.sign_in().revoke();
+    for name in ["harbour", "south"] {
+        let broken = stage.host.run(&["connection", "check", name]);
+        assert_eq!(broken.code, 3, "{broken:#?}");
+    }
+    let (again, _) = stage.with_browser(&["connection", "reauthorize", "south"]);
+    let again = again.expect(0);
+    let reports = again["connections"].as_array().cloned().unwrap_or_default();
+    assert_eq!(reports.len(), 2, "{again:#}");
+    assert!(reports.iter().all(|one| one["health"]["proven"] == true), "{again:#}");
+    let settled = stage.host.run(&["connection", "show", "harbour"]).expect(0);
+    assert_eq!(settled["settings"]["site-id"], "north", "the site that was chosen stays: {settled:#}");
+}
+
+#[test]
+fn an_answer_that_is_not_awaited_changes_nothing() {
+    let stage = Stage::with_client();
+    let component = built::component("guest_beacon");
+    let (component, login) = (component.to_string_lossy(), login(&stage));
+    let arguments = ["connection", "add", "harbour", "--connector", &component, "--method", "sign-in"];
+    let (command, told) =
+        stage.host.start_telling(&[&arguments[..], &["--set", &login, "--site", "north", "--allow-private"]].concat());
+    let address = address(&told);
+    let back = http::leads_to(&address);
+    let mut forged = url::Url::parse(&back).expect("an address");
+    forged.set_query(Some("code=fake-code-1&state=forged"));
+    assert_eq!(http::browse(forged.as_str()).status, 400);
+    forged.set_path("/elsewhere");
+    assert_eq!(http::browse(forged.as_str()).status, 404);
+    assert_eq!(http::browse(&back).status, 200);
+    command.finish().expect(0);
+}
+
+#[test]
+fn without_a_browser_here_the_address_is_pasted() {
+    let stage = Stage::new();
+    stage.beacon.sign_in().reaches(&[("north", "North")]);
+    stage.client("app", "sign-in", &["--set", &format!("client-id={CLIENT}")]);
+    let component = built::component("guest_beacon");
+    let component = component.to_string_lossy();
+    let arguments = ["connection", "add", "harbour", "--connector", &component, "--method", "sign-in", "--paste"];
+    let arguments = [&arguments[..], &["--set", &login(&stage), "--allow-private"]].concat();
+    let nothing = stage.host.run(&arguments);
+    assert_eq!(nothing.fails(2, "host.callback")["kind"], "bad-input");
+    assert_eq!(stage.shown("harbour")["state"], "not authorized");
+    let other = stage.host.run_with(&["connection", "reauthorize", "harbour", "--paste"], "http://127.0.0.1:1/?code=x");
+    other.fails(2, "host.callback");
+}
+
+#[test]
+fn an_application_link_is_made_with_a_key_pair_of_the_hosts() {
+    let stage = Stage::new();
+    stage.client("link", "link", &[]);
+    let component = built::component("guest_beacon");
+    let (component, base) = (component.to_string_lossy(), format!("base-url={}", stage.beacon.url()));
+    let arguments = ["connection", "add", "harbour", "--connector", &component, "--method", "link"];
+    let (added, page) = stage.with_browser(&[&arguments[..], &["--set", &base, "--allow-private"]].concat());
+    assert_eq!(page.status, 200, "{page:?}");
+    assert_eq!(added.expect(0)["health"]["identity"]["tenant"], "workspace-1");
+}
