@@ -127,3 +127,6 @@ pub fn prepare(method: &str, form: &Value) -> Result<Prepared, Error> {
 pub fn check(host: &mut dyn Host, call: &Call) -> Result<Health, Error> {
     health::check(host, call)
 }
+
+#[cfg(test)]
+mod tests;
