@@ -3,7 +3,7 @@
 use crate::client::Jira;
 use crate::oauth::{App, CALLBACK, bearer};
 use crate::raw::raw;
-use jira_simulator::Config;
+use jira_simulator::{Config, Personality, Simulator, StartError};
 use serde_json::{Value, json};
 
 const FIRST: &str = "00000000-0000-4000-8000-00000000c10d";
@@ -54,6 +54,29 @@ fn a_name_of_atlassians_serves_what_it_serves_in_reality() {
     assert_eq!(ask(&jira, "auth.atlassian.com", "/oauth/token", "").0, 405);
     assert_eq!(ask(&jira, "api.atlassian.com", "/oauth/token/accessible-resources", "").0, 401);
     assert_eq!(ask(&jira, "api.atlassian.com", "/ex/jira/no-such-id/rest/api/3/myself", "").0, 404);
+}
+
+#[test]
+fn names_that_no_site_has_are_refused_at_the_start() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let start = |config: Config| runtime.block_on(Simulator::start(config)).err();
+    for sites in [vec![], vec!["Demo"], vec!["a.b"], vec!["demo", "demo"]] {
+        let sites = sites.into_iter().map(str::to_owned).collect();
+        assert!(matches!(start(Config { sites, ..Config::default() }), Some(StartError::Site(_))));
+    }
+    let center = |context_path: &str| Config {
+        personality: Personality::DataCenter,
+        context_path: context_path.to_owned(),
+        ..Config::default()
+    };
+    for path in ["jira", "/", "/a/b", "/a?b"] {
+        assert!(matches!(start(center(path)), Some(StartError::ContextPath(_))), "{path}");
+    }
+    assert!(matches!(
+        start(Config { personality: Personality::Cloud, ..center("/jira") }),
+        Some(StartError::ContextPath(_))
+    ));
+    assert!(start(center("/jira")).is_none());
 }
 
 #[test]
