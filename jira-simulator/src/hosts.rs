@@ -85,7 +85,7 @@ pub(crate) fn resolve(world: &World, own: &str, request: &mut Request) -> (Asked
 }
 
 /// The host without its port, in small letters.
-fn host(request: &Request) -> String {
+pub(crate) fn host(request: &Request) -> String {
     let host = request.header("host").unwrap_or_default().to_ascii_lowercase();
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name.to_owned(),

@@ -24,6 +24,7 @@ mod csm;
 mod hosts;
 mod jql;
 mod login;
+mod respond;
 mod routes;
 mod server;
 mod simulator;

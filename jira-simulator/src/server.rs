@@ -1,25 +1,25 @@
 //! Bytes in, bytes out: reads a request, lets the routes answer, applies faults, keeps the wire log.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
-use http_body_util::{BodyExt, Limited, combinators::BoxBody};
-use hyper::body::{Frame, Incoming};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::control::fault::{Cut, Fault, FaultBook};
 use crate::control::hold::{Hold, When};
 use crate::hosts::{self, Place};
 use crate::login::{self, Caller, Door, Login, captcha, center, cloud, oauth1, pat, resources, scope};
+use crate::respond::{Body, respond};
 use crate::routes::{self, Answer, Refusal, Request};
 use crate::simulator::Config;
 use crate::state::Jira;
@@ -29,8 +29,6 @@ use crate::world::World;
 
 /// The largest request body, in bytes; Jira's own limit for JSON is unknown.
 const BODY_LIMIT: usize = 10 * 1024 * 1024;
-/// Bytes of a slow body sent at a time.
-const CHUNK: usize = 64;
 
 /// Everything both listeners share.
 pub(crate) struct Hub {
@@ -71,8 +69,6 @@ impl Hub {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-type Body = BoxBody<Bytes, io::Error>;
 
 /// Accepts connections until told to stop.
 pub(crate) async fn serve(hub: Arc<Hub>, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
@@ -117,7 +113,7 @@ async fn handle(hub: &Arc<Hub>, incoming: hyper::Request<Incoming>) -> Result<Re
     if tokens {
         hub.hold.pass(When::Before).await;
     }
-    let fault = hub.faults().take(&request.method, &request.path);
+    let fault = hub.faults().take(&request.method, &request.path, &hosts::host(&request));
     let outcome = match (&fault, early) {
         (Some(fault), _) if fault.comes_before_routes() => unrouted(hub, &mut request, fault.answer()),
         (_, Some(answer)) => unrouted(hub, &mut request, answer),
@@ -259,7 +255,7 @@ fn record(hub: &Hub, request: &Request, outcome: &Outcome, fault: Option<&Fault>
     let mut response_headers = HeaderMap::new();
     for (name, value) in &answer.headers {
         if let (Ok(name), Ok(value)) = (name.parse::<http::HeaderName>(), value.parse()) {
-            response_headers.append(name, value);
+            let _ = response_headers.try_append(name, value);
         }
     }
     let entry = Entry {
@@ -283,65 +279,4 @@ fn record(hub: &Hub, request: &Request, outcome: &Outcome, fault: Option<&Fault>
         missing_route: answer.missing_route.is_some(),
     };
     hub.wire().push(entry);
-}
-
-fn respond(answer: Answer, fault: Option<&Fault>) -> Response<Body> {
-    let mut response = Response::new(body(answer.body, fault));
-    *response.status_mut() =
-        http::StatusCode::from_u16(answer.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
-    for (name, value) in answer.headers {
-        if let (Ok(name), Ok(value)) = (name.parse::<http::HeaderName>(), value.parse()) {
-            response.headers_mut().append(name, value);
-        }
-    }
-    response
-}
-
-fn body(bytes: Vec<u8>, fault: Option<&Fault>) -> Body {
-    let whole = |bytes: Vec<u8>| {
-        http_body_util::Full::new(Bytes::from(bytes)).map_err(|never: Infallible| match never {}).boxed()
-    };
-    let Some(fault) = fault else { return whole(bytes) };
-    let mut bytes = bytes;
-    if let Some(length) = fault.truncate_body_to {
-        bytes.truncate(length);
-    }
-    let cut = fault.cut == Some(Cut::MidBody);
-    if !cut && fault.slow_ms_per_chunk == 0 {
-        return whole(bytes);
-    }
-    if cut {
-        bytes.truncate(bytes.len() / 2);
-    }
-    let pause = Duration::from_millis(fault.slow_ms_per_chunk);
-    let (sender, receiver) = mpsc::channel::<Result<Frame<Bytes>, io::Error>>(1);
-    tokio::spawn(async move {
-        for chunk in bytes.chunks(CHUNK) {
-            if sender.send(Ok(Frame::data(Bytes::copy_from_slice(chunk)))).await.is_err() {
-                return;
-            }
-            tokio::time::sleep(pause).await;
-        }
-        if cut {
-            // The first half has to be on the wire before the connection is cut.
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            let _ = sender.send(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "cut by a fault"))).await;
-        }
-    });
-    Frames(receiver).boxed()
-}
-
-/// The frames of a channel as a body.
-struct Frames(mpsc::Receiver<Result<Frame<Bytes>, io::Error>>);
-
-impl hyper::body::Body for Frames {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        self.0.poll_recv(context)
-    }
 }

@@ -67,6 +67,26 @@ fn a_truncated_body_is_framed_well_and_ends_where_it_was_told_to() {
 }
 
 #[test]
+fn a_body_is_repeated_to_any_size_and_may_be_no_text() {
+    let jira = Jira::start(Config::default());
+    let send = || {
+        let answer = jira.send("GET", &jira.url(MYSELF), "", None).expect("an answer");
+        (answer.status().as_u16(), answer.into_body())
+    };
+    let fault =
+        json!({"match": {"path": MYSELF, "host": "127.0.0.1"}, "status": 200, "body": "abc", "repeat": 300_001});
+    jira.control("POST", "/faults", Some(fault));
+    assert_eq!(send(), (200, "abc".repeat(300_001)));
+    let fault = json!({"match": {"path": MYSELF, "host": "other.test"}, "status": 200, "body": "abc"});
+    jira.control("POST", "/faults", Some(fault));
+    assert_eq!(send().0, 401, "another host's fault");
+    jira.control("DELETE", "/faults", None);
+    jira.control("POST", "/faults", Some(json!({"status": 200, "body": "AAEC", "base64": true})));
+    assert_eq!(send().1.as_bytes(), [0, 1, 2]);
+    assert_eq!(jira.control("POST", "/faults", Some(json!({"body": "no base64!", "base64": true}))).0, 400);
+}
+
+#[test]
 fn a_delivery_is_sent_again_with_the_same_identifier_and_body() {
     let jira = Jira::start(Config::default());
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -1,5 +1,7 @@
 //! Faults: what goes wrong on the wire, for which requests, how often.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -26,6 +28,8 @@ pub(crate) struct Match {
     /// The start of the path.
     pub(crate) path: Option<String>,
     pub(crate) path_contains: Option<String>,
+    /// The name in the `Host` header, without a port.
+    pub(crate) host: Option<String>,
 }
 
 fn once() -> u32 {
@@ -54,6 +58,12 @@ pub(crate) struct Fault {
     /// A text, or any JSON.
     #[serde(default)]
     pub(crate) body: Option<Value>,
+    /// With `body` a text: it is base64, for bodies that are no text.
+    #[serde(default)]
+    pub(crate) base64: bool,
+    /// How often the body is sent in one answer, without end mark until then: a body of any size.
+    #[serde(default)]
+    pub(crate) repeat: u64,
     /// With `status`: the request is done all the same.
     #[serde(default)]
     pub(crate) commit: bool,
@@ -72,6 +82,12 @@ impl Fault {
         self.cut == Some(Cut::BeforeCommit) || (self.status.is_some() && !self.commit)
     }
 
+    /// Whether the body can be sent.
+    pub(crate) fn is_sane(&self) -> bool {
+        !self.base64
+            || self.body.as_ref().is_some_and(|body| body.as_str().is_some_and(|text| STANDARD.decode(text).is_ok()))
+    }
+
     /// The answer the fault prescribes.
     pub(crate) fn answer(&self) -> Answer {
         let (text, content_type) = match &self.body {
@@ -80,7 +96,10 @@ impl Fault {
             Some(json) => (json.to_string(), Some("application/json;charset=UTF-8")),
         };
         let mut answer = Answer::empty(self.status.unwrap_or(500));
-        answer.body = text.into_bytes();
+        answer.body = match self.base64 {
+            true => STANDARD.decode(&text).unwrap_or_default(),
+            false => text.into_bytes(),
+        };
         for (name, value) in &self.headers {
             // A list is the header repeated.
             let values = value.as_array().map_or_else(|| vec![value], |values| values.iter().collect());
@@ -97,10 +116,11 @@ impl Fault {
         answer
     }
 
-    fn hits(&self, method: &Method, path: &str) -> bool {
+    fn hits(&self, method: &Method, path: &str, host: &str) -> bool {
         self.matching.method.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method.as_str()))
             && self.matching.path.as_ref().is_none_or(|start| path.starts_with(start.as_str()))
             && self.matching.path_contains.as_ref().is_none_or(|part| path.contains(part.as_str()))
+            && self.matching.host.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(host))
     }
 }
 
@@ -135,8 +155,8 @@ impl FaultBook {
     }
 
     /// The oldest fault that hits a request, counted down.
-    pub(crate) fn take(&mut self, method: &Method, path: &str) -> Option<Fault> {
-        let place = self.faults.iter().position(|fault| fault.hits(method, path))?;
+    pub(crate) fn take(&mut self, method: &Method, path: &str, host: &str) -> Option<Fault> {
+        let place = self.faults.iter().position(|fault| fault.hits(method, path, host))?;
         let fault = self.faults[place].clone();
         match fault.times {
             0 => {}
@@ -161,9 +181,9 @@ mod tests {
         book.add(fault(
             serde_json::json!({"match": {"method": "post", "path": "/rest/api/3/issue"}, "times": 2, "status": 503}),
         ));
-        assert!(book.take(&Method::GET, "/rest/api/3/issue").is_none());
-        assert!(book.take(&Method::POST, "/rest/api/3/issue").is_some());
-        assert!(book.take(&Method::POST, "/rest/api/3/issue/bulk").is_some());
-        assert!(book.take(&Method::POST, "/rest/api/3/issue").is_none());
+        assert!(book.take(&Method::GET, "/rest/api/3/issue", "h").is_none());
+        assert!(book.take(&Method::POST, "/rest/api/3/issue", "h").is_some());
+        assert!(book.take(&Method::POST, "/rest/api/3/issue/bulk", "h").is_some());
+        assert!(book.take(&Method::POST, "/rest/api/3/issue", "h").is_none());
     }
 }

@@ -3,10 +3,10 @@
 //! | route | body → answer |
 //! | --- | --- |
 //! | `GET /` | → this list |
-//! | `GET /wire?since=N` | → `{next, entries: [{seq, at_ms, method, path, query, headers, account, login, request_body, status, response_headers, response_body, committed, fault, missing_route}]}`; `login` is `ok`, `anonymous`, `failed` or `denied`; `status` 0 is a cut connection |
+//! | `GET /wire?since=N` | → `{next, entries: [{seq, at_ms, method, path, route, site, door, query, headers, account, login, request_body, status, response_headers, response_body, committed, fault, missing_route}]}`; `login` is `ok`, `anonymous`, `failed` or `denied`; `status` 0 is a cut connection; `route` is the path within the site, `door` is `site`, `gateway` or `csm`, `site` and `door` are null where a server of logins answered |
 //! | `DELETE /wire` | forgets the entries; numbers go on |
 //! | `GET /faults`, `DELETE /faults`, `DELETE /faults/{id}` | the faults that wait |
-//! | `POST /faults` | `{match: {method?, path? (prefix), path_contains?}, times? (1; 0 = until removed), delay_ms?, status?, headers?, body?, commit?, cut?: before-commit \| after-commit \| mid-body, slow_ms_per_chunk?, truncate_body_to?}` → `{id}` |
+//! | `POST /faults` | `{match: {method?, path? (prefix), path_contains?, host?}, times? (1; 0 = until removed), delay_ms?, status?, headers?, body?, base64?, repeat?, commit?, cut?: before-commit \| after-commit \| mid-body, slow_ms_per_chunk?, truncate_body_to?}` → `{id}` |
 //! | `GET /time` | → `{now_ms, offset_ms}` |
 //! | `POST /time/advance` | `{ms}`: moves virtual time; due retries and the index follow at once |
 //! | `GET /settings`, `PATCH /settings` | see `state::settings` |
@@ -123,6 +123,9 @@ async fn list_faults(State(hub): Shared) -> Json<Value> {
 async fn add_fault(State(hub): Shared, Json(fault): Json<Fault>) -> Response {
     if fault.status.is_some_and(|status| !(200..=599).contains(&status)) {
         return refuse(StatusCode::BAD_REQUEST, "a status is a number from 200 to 599");
+    }
+    if !fault.is_sane() {
+        return refuse(StatusCode::BAD_REQUEST, "with base64, the body is a text in base64");
     }
     let id = hub.faults().add(fault);
     Json(json!({"id": id})).into_response()

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `GET /accounts` | → `{accounts: [{name, email, account_id, admin, service, time_zone, members, locked, failures, token_revoked}], auth_failures}` |
 //! | `POST /accounts` | `{name, display_name?, sites?, service?}`: a person, or a service account → the account |
-//! | `PATCH /accounts/{name}` | `{time_zone?: text or null, password?, sites?: [name], admin?: [name]}` |
+//! | `PATCH /accounts/{name}` | `{time_zone?: text or null, password?, sites?: [name], admin?: [name]}`; on Cloud a new password ends the account's refresh tokens |
 //! | `POST /accounts/{name}/revoke-token`, `/restore-token`, `/lock`, `/unlock` | its first token; `lock` is CAPTCHA |
 //! | `POST /accounts/{name}/tokens` | `{kind?: classic \| scoped \| personal, label?, scopes?, days?}` → `{id, token, …}` |
 //! | `GET /tokens` | → `[{id, account, kind, label, scopes, created_ms, expires_ms, revoked, last_used_ms}]` |
@@ -156,6 +156,11 @@ async fn edit_account(State(hub): Shared, Path(name): Path<String>, Json(change)
     }
     if let Some(password) = change.password {
         world.login.people[place].password = password;
+        // Atlassian's refresh tokens end with the password.
+        if world.login.cloud() {
+            let of_account = world.login.grants.iter_mut().filter(|grant| grant.account == place);
+            of_account.for_each(|grant| grant.expire(false, true));
+        }
     }
     Json(shown(&world, place)).into_response()
 }

@@ -160,7 +160,7 @@ fn settle(
         scopes,
         redirect_uri: authorization.redirect_uri.clone(),
         challenge: authorization.challenge.clone(),
-        expires: login.now() + login.settings.code_s * 1_000,
+        expires: login.now().saturating_add(login.settings.code_s.saturating_mul(1_000)),
     };
     let answer = authorization.tell(&[("code", &code.secret)]);
     login.codes.push(code);

@@ -125,9 +125,10 @@ impl Directory {
     ) -> Issued {
         let now = self.now();
         let place = self.grant_for(client_id, account, sites);
-        let family = Family { created: now, scopes, ..Family::default() };
-        self.grants[place].families.push(family);
-        let family = self.grants[place].families.len() - 1;
+        let families = &mut self.grants[place].families;
+        families.retain(|family| !family.refresh.is_empty() || family.access.iter().any(|token| token.expires > now));
+        families.push(Family { created: now, scopes, ..Family::default() });
+        let family = families.len() - 1;
         self.extend(place, family, offline)
     }
 
@@ -140,7 +141,9 @@ impl Directory {
         family.access.retain(|token| !ends_access && token.expires > now);
         // Of the shape of a JWT, as the real ones are.
         let access = format!("not-a-real-access-token.{}.fake", random_hex());
-        family.access.push(AccessToken { secret: access.clone(), expires: now + lifetime * 1_000 });
+        family
+            .access
+            .push(AccessToken { secret: access.clone(), expires: now.saturating_add(lifetime.saturating_mul(1_000)) });
         let refresh = offline.then(|| {
             let secret = format!("not-a-real-refresh-token-{}", random_hex());
             family.refresh.push(RefreshToken { secret: secret.clone(), issued: now, exchanged: None });
@@ -156,15 +159,18 @@ impl Directory {
         let now = self.now();
         let (grant, family, token) = self.find_refresh(client_id, secret)?;
         let settings = &self.settings;
-        let (idle, absolute) = (settings.refresh_idle_days * DAY_MS, settings.refresh_absolute_days * DAY_MS);
-        let (leeway, reuse_revokes) = (settings.refresh_leeway_s * 1_000, settings.refresh_reuse_revokes);
+        let (idle, absolute) =
+            (settings.refresh_idle_days.saturating_mul(DAY_MS), settings.refresh_absolute_days.saturating_mul(DAY_MS));
+        let (leeway, reuse_revokes) = (settings.refresh_leeway_s.saturating_mul(1_000), settings.refresh_reuse_revokes);
         let kept = &mut self.grants[grant].families[family];
-        if now >= kept.refresh[token].issued + idle || (absolute > 0 && now >= kept.created + absolute) {
+        if now >= kept.refresh[token].issued.saturating_add(idle)
+            || (absolute > 0 && now >= kept.created.saturating_add(absolute))
+        {
             return None;
         }
         match kept.refresh[token].exchanged {
             None => kept.refresh[token].exchanged = Some(now),
-            Some(at) if leeway > 0 && now < at + leeway => {}
+            Some(at) if leeway > 0 && now < at.saturating_add(leeway) => {}
             Some(_) => {
                 if reuse_revokes {
                     self.grants[grant].families.remove(family);

@@ -130,8 +130,8 @@ fn check(login: &mut Directory, jira: &Jira, request: &Request, signed: &Signed)
     let now = login.now() / 1_000;
     let skew = login.settings.clock_skew_s;
     let timestamp: i64 = get("oauth_timestamp").parse().map_err(|_| Problem::new("parameter_rejected"))?;
-    if (now - timestamp).abs() > skew {
-        let window = format!("{}-{}", now - skew, now + skew);
+    if i128::from(now.abs_diff(timestamp)) > i128::from(skew) {
+        let window = format!("{}-{}", now.saturating_sub(skew), now.saturating_add(skew));
         return Err(Problem::new("timestamp_refused").with("oauth_acceptable_timestamps", window));
     }
     let scheme = jira.site_url.split(':').next().unwrap_or("http");
@@ -210,7 +210,9 @@ fn request_token(login: &mut Directory, jira: &Jira, request: &Request) -> Resul
     if callback != "oob" && !web {
         return Err(Problem::new("parameter_rejected").with("oauth_parameters_rejected", "oauth_callback"));
     }
-    let expires = login.now() + REQUEST_MS;
+    let now = login.now();
+    login.links.tokens.retain(|known| known.expires > now || matches!(known.standing, Standing::Access { .. }));
+    let expires = now + REQUEST_MS;
     let token = format!("fake-request-token-{}", random_hex());
     login.links.tokens.push(LinkToken {
         token: token.clone(),

@@ -53,12 +53,15 @@ fn cloud(request: &Request) -> &'static [&'static str] {
         ["rest", "agile", ..] => &["read:board-scope:jira-software"],
         ["rest", "servicedeskapi", ..] if reads => &["read:servicedesk-request"],
         ["rest", "servicedeskapi", ..] => &["write:servicedesk-request"],
-        ["api", "v1", "customer" | "organization", "details", ..] if segments[2] == "customer" => {
-            &["read:customer.detail-field:jira-service-management"]
+        ["api", "v1", "customer", "details", ..] => &["read:customer.detail-field:jira-service-management"],
+        ["api", "v1", "customer", ..] => {
+            &["read:customer:jira-service-management", "read:customer.detail:jira-service-management"]
         }
         ["api", "v1", "organization", "details", ..] => &["read:organization.detail-field:jira-service-management"],
-        ["api", "v1", "customer", ..] => &["read:customer:jira-service-management"],
-        ["api", "v1", "organization", ..] => &["read:organization:jira-service-management"],
+        ["api", "v1", "organization", ..] => {
+            &["read:organization:jira-service-management", "read:organization.detail:jira-service-management"]
+        }
+        ["api", "v1", "product", ..] => &["read:product:jira-service-management"],
         _ => &[],
     }
 }

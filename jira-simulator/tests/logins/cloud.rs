@@ -136,9 +136,11 @@ fn an_access_token_ends_after_an_hour_and_a_refresh_token_after_its_first_use() 
     let told = json!({"error": "invalid_grant", "error_description": "Unknown or invalid refresh token."});
     assert_eq!((status, refused), (403, told));
     assert_eq!(bearer(&jira, &second["access_token"], &myself()).0, 200, "the winner's tokens live on");
-    assert_eq!(app.refresh(&second["refresh_token"]).0, 200);
+    let third = app.refresh(&second["refresh_token"]).1;
     let (_, calls) = jira.control("GET", "/token-endpoint", None);
     assert_eq!(calls["calls"]["refresh_token"], json!({"invalid_grant": 1, "ok": 2}));
+    jira.control("PATCH", "/accounts/admin", Some(json!({"password": "not-a-real-new-password"})));
+    assert_eq!(app.refresh(&third["refresh_token"]).0, 403, "the password was changed");
 }
 
 #[test]

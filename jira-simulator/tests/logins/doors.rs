@@ -3,7 +3,7 @@
 use crate::client::Jira;
 use crate::oauth::{App, CALLBACK, bearer};
 use crate::raw::raw;
-use jira_simulator::Config;
+use jira_simulator::{Config, Personality, Simulator, StartError};
 use serde_json::{Value, json};
 
 const FIRST: &str = "00000000-0000-4000-8000-00000000c10d";
@@ -29,6 +29,10 @@ fn token(jira: &Jira, account: &str, wanted: Value) -> Value {
     token
 }
 
+fn text(value: &Value, name: &str) -> String {
+    value[name].as_str().expect("a text").to_owned()
+}
+
 #[test]
 fn a_name_of_atlassians_serves_what_it_serves_in_reality() {
     let jira = two_sites();
@@ -50,6 +54,29 @@ fn a_name_of_atlassians_serves_what_it_serves_in_reality() {
     assert_eq!(ask(&jira, "auth.atlassian.com", "/oauth/token", "").0, 405);
     assert_eq!(ask(&jira, "api.atlassian.com", "/oauth/token/accessible-resources", "").0, 401);
     assert_eq!(ask(&jira, "api.atlassian.com", "/ex/jira/no-such-id/rest/api/3/myself", "").0, 404);
+}
+
+#[test]
+fn names_that_no_site_has_are_refused_at_the_start() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let start = |config: Config| runtime.block_on(Simulator::start(config)).err();
+    for sites in [vec![], vec!["Demo"], vec!["a.b"], vec!["demo", "demo"]] {
+        let sites = sites.into_iter().map(str::to_owned).collect();
+        assert!(matches!(start(Config { sites, ..Config::default() }), Some(StartError::Site(_))));
+    }
+    let center = |context_path: &str| Config {
+        personality: Personality::DataCenter,
+        context_path: context_path.to_owned(),
+        ..Config::default()
+    };
+    for path in ["jira", "/", "/a/b", "/a?b"] {
+        assert!(matches!(start(center(path)), Some(StartError::ContextPath(_))), "{path}");
+    }
+    assert!(matches!(
+        start(Config { personality: Personality::Cloud, ..center("/jira") }),
+        Some(StartError::ContextPath(_))
+    ));
+    assert!(start(center("/jira")).is_none());
 }
 
 #[test]
@@ -174,20 +201,30 @@ fn customer_service_takes_bearer_tokens_with_its_scopes_and_nothing_else() {
     let jira = two_sites();
     let access = jira.account("admin");
     let path = |rest: &str| format!("/jsm/csm/cloudid/{FIRST}/api/v1/{rest}");
-    let classic = Jira::basic(&access.email, &access.token);
-    assert_eq!(ask(&jira, "api.atlassian.com", &path("customer"), &classic).0, 401);
-    jira.control("POST", "/accounts", Some(json!({"name": "robot", "service": true})));
-    let scopes = ["read:customer:jira-service-management", "read:organization:jira-service-management"];
+    for token in [access.token.clone(), text(&token(&jira, "admin", json!({"kind": "scoped"})), "token")] {
+        let basic = Jira::basic(&access.email, &token);
+        assert_eq!(ask(&jira, "api.atlassian.com", &path("product"), &basic).0, 401);
+    }
+    let names = ["product", "customer", "customer.detail", "organization", "organization.detail"];
+    let scopes = names.map(|name| format!("read:{name}:jira-service-management"));
     jira.control("PATCH", "/settings", Some(json!({"consent": "auto"})));
     let app = json!({"name": "c", "callback_urls": [CALLBACK], "scopes": scopes});
     let made = jira.control("POST", "/apps", Some(app)).1;
-    let text = |name: &str| made[name].as_str().unwrap().to_owned();
-    let app = App { jira: &jira, id: text("client_id"), secret: text("client_secret") };
+    let app = App { jira: &jira, id: text(&made, "client_id"), secret: text(&made, "client_secret") };
     let tokens = app.exchange(&app.code(&[("scope", Some(&scopes.join(" ")))])).1;
     let get = |rest: &str| bearer(&jira, &tokens["access_token"], &path(rest));
-    assert_eq!(get("customer").1["results"].as_array().map(Vec::len), Some(2));
-    assert_eq!(get("organization?limit=1").1["cursor"], "1");
+    assert_eq!(get("product").0, 200);
     assert_eq!(get("organization/2").1["name"], "Second Organization");
-    assert_eq!(get("customer/details").1["message"], "Unauthorized; scope does not match");
     assert_eq!(get("organization/9").0, 404);
+    assert_eq!(get("customer/details").1["message"], "Unauthorized; scope does not match");
+    let authorization = format!("Bearer {}", text(&tokens, "access_token"));
+    let fetch = |what: &str, body: Value| {
+        let answer = jira.send("POST", &jira.url(&path(what)), &authorization, Some(&body)).expect("an answer");
+        (answer.status().as_u16(), serde_json::from_str::<Value>(answer.body()).expect("JSON"))
+    };
+    let (status, found) = fetch("organization/profile/fetch", json!({"organizationIds": ["1", "9", "2"]}));
+    assert_eq!((status, found["results"].as_array().map(Vec::len)), (200, Some(2)));
+    let customers = json!({"customerIds": ["00000000-0000-4000-8000-0000000c0001"]});
+    assert_eq!(fetch("customer/profile/fetch", customers).1["results"][0]["name"], "Customer One");
+    assert_eq!(fetch("customer/profile/fetch", json!({"customerIds": vec!["1"; 26]})).0, 400);
 }
