@@ -34,7 +34,7 @@ pub(super) fn prove(client: &mut Client<'_>, report: &mut Report, method: &Metho
         client.api.clone_from(route);
         match ask(client) {
             Ok(account) => {
-                if method.route == Route::Either {
+                if matches!(method.route, Route::Either | Route::Gateway) {
                     report.keep("api", json!(route));
                     report.forget(DOUBTED);
                 }
