@@ -173,5 +173,6 @@ fn a_service_account_waits_for_the_id_of_its_site() {
     assert!(
         host.asked[2..].iter().all(|request| request.url.starts_with("https://api.atlassian.com/ex/jira/cloud-1/"))
     );
+    assert_eq!(health.settings["api"], "https://api.atlassian.com/ex/jira/cloud-1/", "the cards go there too");
     assert!(health.identity.is_some());
 }
