@@ -53,7 +53,7 @@ pub(super) fn look(client: &mut Client<'_>, report: &mut Report, method: &Method
             if let (Home::Center(major, minor), false) = (method.home, known) {
                 client.deployment = Deployment::Center { major, minor };
             }
-            return true;
+            return is_routed(report, method);
         }
         Err(Wrong::Elsewhere { code, message, remedy }) => {
             let alone = code == "no-jira" && report.text("cloud-id").is_some();
@@ -241,6 +241,11 @@ fn fits(found: Deployment, report: &mut Report, method: &Method) -> bool {
         report.failed(FailureClass::Input, "method-unfit", message, &remedy);
         return false;
     }
+    is_routed(report, method)
+}
+
+/// Whether it is known where the credential goes.
+fn is_routed(report: &mut Report, method: &Method) -> bool {
     if gateway_only(method) && report.text("cloud-id").is_none() {
         let message = "The id of the site could not be found out, without which Atlassian's gateway is not reached.";
         report.unknown("cloud-id-unknown", message, "Try again later.", Responsible::User);

@@ -169,6 +169,9 @@ fn a_service_account_waits_for_the_id_of_its_site() {
     let (health, host) = checked(&call, vec![cloud(), raw_answer(503, &[], b"")]);
     assert_eq!((last(&health).outcome, last(&health).class), (Outcome::Unknown, Some(FailureClass::Unavailable)));
     assert_eq!(host.batches, [2], "nothing is sent with the credential");
+    let refused = || json_answer(403, &json!({ "errorMessages": ["No."] }));
+    let (health, host) = checked(&call, vec![refused(), refused()]);
+    assert_eq!((last(&health).code.as_str(), host.batches), ("jira.cloud-id-unknown", vec![2]));
     let (health, host) = checked(&call, [vec![cloud(), tenant(), myself()], healthy()].concat());
     assert!(
         host.asked[2..].iter().all(|request| request.url.starts_with("https://api.atlassian.com/ex/jira/cloud-1/"))
