@@ -170,8 +170,9 @@ fn without_a_browser_here_the_address_is_pasted() {
     stage.client("app", "sign-in", &["--set", &format!("client-id={CLIENT}")]);
     let component = built::component("guest_beacon");
     let component = component.to_string_lossy();
+    let login = login(&stage);
     let arguments = ["connection", "add", "harbour", "--connector", &component, "--method", "sign-in", "--paste"];
-    let arguments = [&arguments[..], &["--set", &login(&stage), "--allow-private"]].concat();
+    let arguments = [&arguments[..], &["--set", &login, "--allow-private"]].concat();
     let nothing = stage.host.run(&arguments);
     assert_eq!(nothing.fails(2, "host.callback")["kind"], "bad-input");
     assert_eq!(stage.shown("harbour")["state"], "not authorized");
