@@ -55,8 +55,10 @@ impl Stage {
 fn address(told: &Path) -> String {
     eventually("the address to open", || {
         let told = std::fs::read_to_string(told).unwrap_or_default();
-        let line = told.lines().map(str::trim).find(|line| line.starts_with("http"));
-        line.filter(|_| told.contains("open this address")).map(str::to_owned)
+        let (_, rest) = told.split_once("open this address")?;
+        // A whole line: the rest of it may be on its way.
+        let line = rest.split_inclusive('\n').map(str::trim_start).find(|line| line.starts_with("http"));
+        line.filter(|line| line.ends_with('\n')).map(|line| line.trim_end().to_owned())
     })
 }
 
