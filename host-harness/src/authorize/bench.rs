@@ -145,6 +145,11 @@ impl Bench {
         self.world().asked.len()
     }
 
+    /// How often anything else was asked.
+    pub(crate) fn called(&self) -> usize {
+        self.world().calls.len()
+    }
+
     pub(crate) fn settings(&self) -> Value {
         json!({"site": self.url})
     }
