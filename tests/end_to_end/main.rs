@@ -33,3 +33,4 @@ mod openapi;
 mod operate;
 mod refusals;
 mod runs;
+mod signatures;

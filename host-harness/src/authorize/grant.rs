@@ -335,7 +335,7 @@ impl GrantUse {
         }
     }
 
-    /// Renews the tokens now, whatever is left of their time: a grant that is not used is forgotten by the service.
+    /// Renews the tokens now, whatever is left of their time.
     pub(crate) async fn renew(&self, access: &Access) -> Outcome {
         let flight = {
             let mut state = self.grant.lock();
@@ -422,18 +422,26 @@ impl GrantUse {
         matches!(self.context.scheme, Scheme::Oauth1(_))
     }
 
-    /// After how long without use the service forgets the grant.
-    pub(crate) fn idle(&self) -> Option<Duration> {
-        let days = self.context.oauth2()?.idle_days?;
-        Some(Duration::from_secs(u64::from(days) * 24 * 3600))
-    }
-
-    /// When the tokens came; none where there are none, or nothing to renew them with.
-    pub(crate) fn renewed_at_ms(&self) -> Option<EpochMs> {
-        let state = self.grant.lock();
-        let current = state.current.as_ref()?;
-        current.tokens.as_ref()?.refresh.as_ref()?;
-        Some(current.renewed_at_ms)
+    /// Keeps the service from forgetting the grant, where it does that: once two thirds of the time are over, it is
+    /// renewed. Answers with the time that is left until then; none where the service forgets nothing.
+    pub(crate) async fn keep_alive(&self, access: &Access) -> Result<Option<Duration>, GrantError> {
+        let idle = || {
+            let days = self.context.oauth2()?.idle_days?;
+            let state = self.grant.lock();
+            let current = state.current.as_ref()?;
+            // Without one, there is nothing to forget.
+            current.tokens.as_ref()?.refresh.as_ref()?;
+            let idle = Duration::from_secs(u64::from(days) * 24 * 3600) * 2 / 3;
+            let unused = self.grant.keeper.clock.now_ms().saturating_sub(current.renewed_at_ms);
+            Some(idle.saturating_sub(Duration::from_millis(unused)))
+        };
+        match idle() {
+            Some(left) if left.is_zero() => {
+                self.renew(access).await?;
+                Ok(idle())
+            }
+            left => Ok(left),
+        }
     }
 }
 

@@ -267,3 +267,24 @@ async fn nothing_of_a_grant_is_shown() {
     let shown = format!("{access:?} {grant:?} {:?}", process.stored());
     assert!(!shown.contains("fake-access") && !shown.contains("fake-refresh"), "{shown}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_nobody_uses_is_renewed_before_the_service_forgets_it() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let bench = Bench::start().await;
+    let process = bench.authorized();
+    let grant = bench.grant(&process, scheme());
+    assert_eq!(grant.keep_alive(&process.access).await, Ok(Some(DAY * 60)));
+    bench.clock.advance(DAY * 59);
+    assert_eq!(grant.keep_alive(&process.access).await, Ok(Some(DAY)));
+    assert_eq!(bench.asked(), 0);
+    bench.clock.advance(DAY);
+    assert_eq!(grant.keep_alive(&process.access).await, Ok(Some(DAY * 60)));
+    assert_eq!((bench.asked(), refresh_token(&process).as_str()), (1, "fake-refresh-2"));
+    bench.clock.advance(DAY * 60);
+    bench.world().refresh = "another".into();
+    assert!(matches!(grant.keep_alive(&process.access).await, Err(GrantError::Dead(_))));
+    assert_eq!(process.store.alarms(9).unwrap().len(), 1);
+    let lasting = bench.grant(&process, Bench::scheme(&json!({"idle-days": null})));
+    assert_eq!(lasting.keep_alive(&process.access).await, Ok(None));
+}
