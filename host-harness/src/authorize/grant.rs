@@ -23,7 +23,7 @@ use super::scheme::{Oauth2, Scheme};
 use super::signature::Signer;
 use super::tokens::KeptTokens;
 use crate::clock::EpochMs;
-use crate::store::{StoredCredential, StoredOauthClient};
+use crate::store::{StoredCredential, StoredOauthClient, off_thread};
 use crate::vault::VaultError;
 
 /// Tokens are renewed so long before their time is up, or a tenth of their time, whichever is shorter.
@@ -147,10 +147,13 @@ pub(super) struct State {
     pub(super) dead: Option<String>,
     /// The task that renews it, or looks whether another process did.
     pub(super) flight: Option<Flight>,
-    /// Until when nobody asks again, on the monotonic clock, and why.
-    pub(super) pause: Option<(Duration, GrantError)>,
-    /// How often in a row it could not be renewed.
-    pub(super) failures: u32,
+}
+
+impl State {
+    /// Which tokens they are: of which version and generation.
+    pub(super) fn of(&self) -> (u64, u64) {
+        (self.current.as_ref().map_or(0, |current| current.version), self.generation)
+    }
 }
 
 pub(super) type Outcome = Result<Arc<Current>, GrantError>;
@@ -211,7 +214,7 @@ impl Grant {
             signer: Mutex::default(),
         });
         state.current = Some(Arc::clone(&current));
-        (state.generation, state.dead, state.pause, state.failures) = (stored.generation, stored.dead, None, 0);
+        (state.generation, state.dead) = (stored.generation, stored.dead);
         Ok(current)
     }
 
@@ -252,9 +255,8 @@ impl GrantUse {
                     return Ok(current);
                 }
                 let usable = if current.is_over(now) { None } else { Some(Arc::clone(&current)) };
-                let monotonic = self.grant.keeper.clock.monotonic();
-                if let Some((_, error)) = state.pause.as_ref().filter(|(until, _)| monotonic < *until) {
-                    return usable.ok_or_else(|| error.clone());
+                if let Some(error) = self.grant.keeper.trouble(&self.grant.id, state.of()).and_then(|one| one.pause) {
+                    return usable.ok_or(error);
                 }
                 (self.fly(&mut state, access, current.version, true), usable)
             };
@@ -313,12 +315,11 @@ impl GrantUse {
                 if let Some(reason) = &state.dead {
                     return Err(GrantError::Dead(reason.clone()));
                 }
+                let trouble = self.grant.keeper.trouble(&self.grant.id, state.of());
                 // A renewal whose answer was lost may have ended these tokens.
-                let unsure = state.failures > 0 && ends_access;
-                let may_renew = renewable && (over || unknown || unsure);
-                let monotonic = self.grant.keeper.clock.monotonic();
-                if let Some((_, error)) = state.pause.as_ref().filter(|(until, _)| may_renew && monotonic < *until) {
-                    return Err(error.clone());
+                let may_renew = renewable && (over || unknown || (trouble.is_some() && ends_access));
+                if let Some(error) = trouble.and_then(|one| one.pause).filter(|_| may_renew) {
+                    return Err(error);
                 }
                 let joins = state.flight.is_some();
                 let flight = self.fly(&mut state, access, used.version, may_renew);
@@ -397,7 +398,8 @@ impl GrantUse {
                         Some(signer) => Arc::clone(signer),
                         None => {
                             let registration = Self::registration(&self.context, &self.grant, access);
-                            let signer = registration.signer(scheme).map_err(|error| error.to_string())?;
+                            let signer =
+                                off_thread(|| registration.signer(scheme)).map_err(|error| error.to_string())?;
                             Arc::clone(kept.insert(Arc::new(signer)))
                         }
                     }
