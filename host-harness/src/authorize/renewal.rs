@@ -15,7 +15,8 @@ use tokio::sync::watch;
 
 use super::access::Access;
 use super::credential::CredentialError;
-use super::grant::{Context, Current, Grant, GrantError, GrantUse, Outcome};
+use super::grant::{Current, Grant, GrantError, Outcome};
+use super::grant_use::{Context, GrantUse};
 use super::registration::AuthorizeError;
 use super::tokens::{self, KeptTokens, TokenError, Tokens};
 use crate::clock::{EpochMs, SharedClock};
