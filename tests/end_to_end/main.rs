@@ -34,3 +34,4 @@ mod openapi;
 mod operate;
 mod refusals;
 mod runs;
+mod signatures;

@@ -19,7 +19,7 @@ use super::{Access, Context, Credential, GrantUse, Grants, Keeper, Registration,
 use crate::clock::SharedClock;
 use crate::egress::{Network, Origin, PinnedOrigin, Policy};
 use crate::host::Home;
-use crate::store::{Store, StoredCredential, StoredOauthClient};
+use crate::store::{NewTokens, Store, StoredConnection, StoredCredential, StoredOauthClient, supersede};
 use crate::test_clock::TestClock;
 use crate::vault::{LockoutGuard, Secret, Space, Vault};
 
@@ -145,6 +145,11 @@ impl Bench {
         self.world().asked.len()
     }
 
+    /// How often anything else was asked.
+    pub(crate) fn called(&self) -> usize {
+        self.world().calls.len()
+    }
+
     pub(crate) fn settings(&self) -> Value {
         json!({"site": self.url})
     }
@@ -223,6 +228,52 @@ impl Bench {
     }
 }
 
+/// The credential, without tokens.
+fn insert_credential(store: &Store) {
+    let credential = StoredCredential {
+        id: CREDENTIAL.into(),
+        connector: "fake".into(),
+        method: "oauth".into(),
+        form: json!({}),
+        client: None,
+        generation: 1,
+        created_at_ms: 0,
+        version: 0,
+        scopes: None,
+        access_until_ms: None,
+        renewed_at_ms: None,
+        dead: None,
+    };
+    store.insert_credential(&credential).unwrap();
+}
+
+/// The credential as if it were authorized, and a connection that uses it.
+pub(crate) fn insert(store: &Store, name: &str) {
+    insert_credential(store);
+    let tokens = NewTokens { scopes: None, access_until_ms: None, renewed_at_ms: 0 };
+    let kept = store.write(|transaction| supersede(transaction, CREDENTIAL, 0, &tokens));
+    assert!(kept.unwrap());
+    let connection = StoredConnection {
+        id: "c1".into(),
+        name: name.into(),
+        component: "fake.wasm".into(),
+        connector: "fake".into(),
+        method: "oauth".into(),
+        form: json!({}),
+        credential: CREDENTIAL.into(),
+        settings: "{}".into(),
+        origins: vec![],
+        allow_private: false,
+        authorities: None,
+        proven: false,
+        identity: None,
+        health: None,
+        memo: None,
+        created_at_ms: 0,
+    };
+    assert!(store.insert_connection(&connection).unwrap());
+}
+
 impl Process {
     /// Waits until it renews nothing.
     pub(crate) async fn settled(&self) {
@@ -234,21 +285,7 @@ impl Process {
     }
 
     pub(crate) fn insert_credential(&self) {
-        let credential = StoredCredential {
-            id: CREDENTIAL.into(),
-            connector: "fake".into(),
-            method: "oauth".into(),
-            form: json!({}),
-            client: None,
-            generation: 1,
-            created_at_ms: 0,
-            version: 0,
-            scopes: None,
-            access_until_ms: None,
-            renewed_at_ms: None,
-            dead: None,
-        };
-        self.store.insert_credential(&credential).unwrap();
+        insert_credential(&self.store);
     }
 
     pub(crate) fn keep(&self, tokens: &Tokens) {
