@@ -13,7 +13,7 @@ use crate::simulator::{eventually, text};
 
 impl Stage {
     /// A stage with the OAuth client `app` and two harbours to choose from.
-    fn with_client() -> Self {
+    pub(super) fn with_client() -> Self {
         let stage = Self::new();
         stage.beacon.sign_in().reaches(&[("north", "Twin"), ("south", "Twin")]);
         stage.client("app", "sign-in", &["--set", &format!("client-id={CLIENT}")]);
@@ -74,6 +74,7 @@ fn a_person_signs_in_and_the_site_is_chosen_by_its_address_or_id_only() {
     for part in ["north", "south", "--site URL"] {
         assert!(text(&open["remedy"]).contains(part), "{open:#}");
     }
+    stage.host.run(&["connection", "check", "harbour"]).fails(2, "host.site-open");
     let reauthorize = |site: &str| stage.host.run(&["connection", "reauthorize", "harbour", "--site", site]);
     reauthorize("Twin").fails(2, "host.site-unknown");
     let chosen = reauthorize("south").expect(0);

@@ -203,6 +203,28 @@ fn a_person_registers_an_app_signs_in_and_chooses_a_site() {
 }
 
 #[test]
+fn a_person_whose_browser_is_elsewhere_pastes_the_address_it_ended_at() {
+    let stage = Stage::with_client();
+    let login = format!("login-url={}", stage.beacon.url());
+    stage.beacon.sign_in().reaches(&[("north", "Only one")]);
+    let arguments = ["--method", "sign-in", "--set", &login, "--no-check"];
+    stage.add("harbour", &arguments).expect(0);
+    let mut terminal = Terminal::start(&stage, &["connection", "reauthorize", "harbour", "--paste"]);
+    terminal.sees("open this address in a browser");
+    terminal.sees(stage.beacon.url());
+    let rest = terminal.sees("\n");
+    let ended_at = http::leads_to(&format!("{}{rest}", stage.beacon.url()));
+    terminal.sees("The address that the browser ended at (hidden)");
+    terminal.types("http://127.0.0.1:1/?code=other");
+    terminal.sees("that is not it");
+    terminal.sees("The address that the browser ended at (hidden)");
+    terminal.types(&format!(" {ended_at} "));
+    terminal.sees("site: Only one at");
+    let (code, shown) = terminal.ends();
+    assert!(code == 0 && !shown.contains("code=fake"), "{shown}");
+}
+
+#[test]
 fn a_new_secret_is_asked_for_and_never_shown() {
     let stage = Stage::connected();
     stage.beacon.change_key("another-key-not-a-real-secret");
@@ -226,4 +248,18 @@ fn whoever_leaves_with_ctrl_c_keeps_nothing_half_made() {
     let (code, shown) = terminal.ends();
     assert_ne!(code, 0, "{shown}");
     assert!(stage.host.run(&["connection", "list"]).list().is_empty());
+}
+
+#[test]
+fn whoever_does_not_finish_in_the_browser_is_told_how_to_go_on() {
+    let stage = Stage::with_client();
+    let login = format!("login-url={}", stage.beacon.url());
+    stage.add("harbour", &["--method", "sign-in", "--set", &login, "--no-check"]).expect(0);
+    let mut terminal = Terminal::start(&stage, &["connection", "reauthorize", "harbour", "--no-browser"]);
+    terminal.sees("open this address in a browser");
+    terminal.sees("waiting for the browser");
+    terminal.presses("\u{3}");
+    let (code, shown) = terminal.ends();
+    assert!(code == 2 && shown.contains("harness connection reauthorize harbour"), "{shown}");
+    assert_eq!(stage.shown("harbour")["state"], "not authorized");
 }
