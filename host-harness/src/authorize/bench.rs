@@ -56,13 +56,13 @@ pub(crate) struct World {
     pub(crate) calls: Vec<(String, String, String, Bytes)>,
     /// What is answered to the next requests beside those for tokens.
     pub(crate) fixed: VecDeque<String>,
-    issued: u64,
+    minted: u64,
 }
 
 impl World {
-    fn issue(&mut self) -> String {
-        self.issued += 1;
-        let number = self.issued;
+    fn mint(&mut self) -> String {
+        self.minted += 1;
+        let number = self.minted;
         if self.ends_access {
             self.accepted.clear();
         }
@@ -115,7 +115,7 @@ impl Bench {
             refused_with: 401,
             calls: vec![],
             fixed: VecDeque::new(),
-            issued: 0,
+            minted: 0,
         }));
         let routes =
             Router::new().route("/token", post(token)).route("/{*path}", any(call)).with_state(Arc::clone(&world));
@@ -196,13 +196,13 @@ impl Bench {
     pub(crate) fn authorized(&self) -> Process {
         let process = self.process();
         process.insert_credential();
-        process.keep(&self.issue());
+        process.keep(&self.mint());
         process
     }
 
     /// Further tokens, as the service would give them.
-    pub(crate) fn issue(&self) -> Tokens {
-        let granted: Value = serde_json::from_str(&self.world().issue()).unwrap();
+    pub(crate) fn mint(&self) -> Tokens {
+        let granted: Value = serde_json::from_str(&self.world().mint()).unwrap();
         Tokens {
             access: Secret::new(granted["access_token"].as_str().unwrap()),
             refresh: granted["refresh_token"].as_str().map(Secret::new),
@@ -347,7 +347,7 @@ async fn token(State(world): State<Arc<Mutex<World>>>, headers: HeaderMap, body:
         _ => false,
     };
     if granted {
-        (StatusCode::OK, world.issue())
+        (StatusCode::OK, world.mint())
     } else {
         let refused = r#"{"error":"invalid_grant","error_description":"Unknown or invalid refresh token."}"#;
         (StatusCode::FORBIDDEN, refused.into())

@@ -57,7 +57,7 @@ async fn a8_the_loser_of_a_race_takes_the_winners_tokens() {
     for _ in 0..RACES {
         bench.clock.advance(Duration::from_secs(3601));
         // The winner is one that knows nothing of the lock: its tokens come while the loser's refresh is on its way.
-        let theirs = bench.issue();
+        let theirs = bench.mint();
         let newest = theirs.access.expose().to_owned();
         let (process, tokens) = (Arc::clone(&winner), std::sync::Mutex::new(Some(theirs)));
         bench.world().beside = Some(Box::new(move || {
@@ -110,7 +110,7 @@ async fn a9_a_grant_that_is_over_is_so_once_and_says_so_once() {
         access.authority.unwrap().credential.fingerprint().to_owned()
     };
     let before = fingerprint(&process);
-    other.keep(&bench.issue());
+    other.keep(&bench.mint());
     assert_ne!(fingerprint(&process), before);
     assert_eq!(current(&grant, &process).await.unwrap().access(), "fake-access-2");
     assert_eq!((process.stored().generation, process.stored().dead), (2, None));
@@ -228,7 +228,7 @@ async fn a_grant_without_anything_to_renew_it_with_is_over_when_its_time_is() {
     let bench = Bench::start().await;
     let process = bench.process();
     process.insert_credential();
-    process.keep(&crate::authorize::Tokens { refresh: None, ..bench.issue() });
+    process.keep(&crate::authorize::Tokens { refresh: None, ..bench.mint() });
     let grant = bench.grant(&process, scheme());
     assert_eq!(current(&grant, &process).await.unwrap().access(), "fake-access-1");
     bench.clock.advance(Duration::from_secs(3601));
