@@ -2,6 +2,7 @@
 //! the browser, and what is asked for in a terminal. With the neutral connector: none of it is Jira's.
 
 mod browser;
+#[cfg(target_os = "linux")]
 mod terminal;
 
 use serde_json::{Value, json};

@@ -169,7 +169,7 @@ impl Harness {
     }
 
     /// The command as it would be run, for a terminal.
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     pub(crate) fn typed(&self, arguments: &[&str]) -> Command {
         self.command(arguments)
     }

@@ -34,4 +34,5 @@ mod openapi;
 mod operate;
 mod refusals;
 mod runs;
+mod signatures;
 mod ways_in;

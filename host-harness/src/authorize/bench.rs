@@ -19,7 +19,7 @@ use super::{Access, Context, Credential, GrantUse, Grants, Keeper, Registration,
 use crate::clock::SharedClock;
 use crate::egress::{Network, Origin, PinnedOrigin, Policy};
 use crate::host::Home;
-use crate::store::{Store, StoredCredential, StoredOauthClient};
+use crate::store::{NewTokens, Store, StoredConnection, StoredCredential, StoredOauthClient, supersede};
 use crate::test_clock::TestClock;
 use crate::vault::{LockoutGuard, Secret, Space, Vault};
 
@@ -56,13 +56,13 @@ pub(crate) struct World {
     pub(crate) calls: Vec<(String, String, String, Bytes)>,
     /// What is answered to the next requests beside those for tokens.
     pub(crate) fixed: VecDeque<String>,
-    issued: u64,
+    minted: u64,
 }
 
 impl World {
-    fn issue(&mut self) -> String {
-        self.issued += 1;
-        let number = self.issued;
+    fn mint(&mut self) -> String {
+        self.minted += 1;
+        let number = self.minted;
         if self.ends_access {
             self.accepted.clear();
         }
@@ -115,7 +115,7 @@ impl Bench {
             refused_with: 401,
             calls: vec![],
             fixed: VecDeque::new(),
-            issued: 0,
+            minted: 0,
         }));
         let routes =
             Router::new().route("/token", post(token)).route("/{*path}", any(call)).with_state(Arc::clone(&world));
@@ -143,6 +143,11 @@ impl Bench {
     /// How often tokens were asked for.
     pub(crate) fn asked(&self) -> usize {
         self.world().asked.len()
+    }
+
+    /// How often anything else was asked.
+    pub(crate) fn called(&self) -> usize {
+        self.world().calls.len()
     }
 
     pub(crate) fn settings(&self) -> Value {
@@ -191,13 +196,13 @@ impl Bench {
     pub(crate) fn authorized(&self) -> Process {
         let process = self.process();
         process.insert_credential();
-        process.keep(&self.issue());
+        process.keep(&self.mint());
         process
     }
 
     /// Further tokens, as the service would give them.
-    pub(crate) fn issue(&self) -> Tokens {
-        let granted: Value = serde_json::from_str(&self.world().issue()).unwrap();
+    pub(crate) fn mint(&self) -> Tokens {
+        let granted: Value = serde_json::from_str(&self.world().mint()).unwrap();
         Tokens {
             access: Secret::new(granted["access_token"].as_str().unwrap()),
             refresh: granted["refresh_token"].as_str().map(Secret::new),
@@ -223,6 +228,52 @@ impl Bench {
     }
 }
 
+/// The credential, without tokens.
+fn insert_credential(store: &Store) {
+    let credential = StoredCredential {
+        id: CREDENTIAL.into(),
+        connector: "fake".into(),
+        method: "oauth".into(),
+        form: json!({}),
+        client: None,
+        generation: 1,
+        created_at_ms: 0,
+        version: 0,
+        scopes: None,
+        access_until_ms: None,
+        renewed_at_ms: None,
+        dead: None,
+    };
+    store.insert_credential(&credential).unwrap();
+}
+
+/// The credential as if it were authorized, and a connection that uses it.
+pub(crate) fn insert(store: &Store, name: &str) {
+    insert_credential(store);
+    let tokens = NewTokens { scopes: None, access_until_ms: None, renewed_at_ms: 0 };
+    let kept = store.write(|transaction| supersede(transaction, CREDENTIAL, 0, &tokens));
+    assert!(kept.unwrap());
+    let connection = StoredConnection {
+        id: "c1".into(),
+        name: name.into(),
+        component: "fake.wasm".into(),
+        connector: "fake".into(),
+        method: "oauth".into(),
+        form: json!({}),
+        credential: CREDENTIAL.into(),
+        settings: "{}".into(),
+        origins: vec![],
+        allow_private: false,
+        authorities: None,
+        proven: false,
+        identity: None,
+        health: None,
+        memo: None,
+        created_at_ms: 0,
+    };
+    assert!(store.insert_connection(&connection).unwrap());
+}
+
 impl Process {
     /// Waits until it renews nothing.
     pub(crate) async fn settled(&self) {
@@ -234,21 +285,7 @@ impl Process {
     }
 
     pub(crate) fn insert_credential(&self) {
-        let credential = StoredCredential {
-            id: CREDENTIAL.into(),
-            connector: "fake".into(),
-            method: "oauth".into(),
-            form: json!({}),
-            client: None,
-            generation: 1,
-            created_at_ms: 0,
-            version: 0,
-            scopes: None,
-            access_until_ms: None,
-            renewed_at_ms: None,
-            dead: None,
-        };
-        self.store.insert_credential(&credential).unwrap();
+        insert_credential(&self.store);
     }
 
     pub(crate) fn keep(&self, tokens: &Tokens) {
@@ -310,7 +347,7 @@ async fn token(State(world): State<Arc<Mutex<World>>>, headers: HeaderMap, body:
         _ => false,
     };
     if granted {
-        (StatusCode::OK, world.issue())
+        (StatusCode::OK, world.mint())
     } else {
         let refused = r#"{"error":"invalid_grant","error_description":"Unknown or invalid refresh token."}"#;
         (StatusCode::FORBIDDEN, refused.into())

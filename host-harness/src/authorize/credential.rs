@@ -9,7 +9,7 @@ use http::{HeaderMap, Uri};
 use serde_json::Value as Json;
 use url::form_urlencoded::byte_serialize;
 
-use super::grant::GrantUse;
+use super::grant_use::GrantUse;
 use super::scheme::{KeyPlace, Scheme, Value};
 use crate::vault::{Secret, Space, Vault, VaultError};
 

@@ -89,10 +89,12 @@ fn a_missing_part_is_named() {
 }
 
 #[test]
-fn schemes_of_later_versions_are_read_and_refused_in_one_sentence() {
+fn schemes_whose_tokens_have_to_be_got_first_are_no_secret_of_the_form() {
     for later in [
-        json!({"type": "oauth2", "grant": "authorization-code", "token-url": "https://example.test/token"}),
-        json!({"type": "oauth1", "request-token-url": "r", "authorization-url": "a", "access-token-url": "t"}),
+        json!({"type": "oauth2", "grant": "authorization-code", "token-url": "https://example.test/token",
+               "client-id": {"app": "id"}}),
+        json!({"type": "oauth1", "request-token-url": "r", "authorization-url": "a", "access-token-url": "t",
+               "consumer-key": {"app": "key"}}),
     ] {
         assert!(matches!(build(&scheme(later), "a", "x"), Err(CredentialError::NotOffered(_))));
     }

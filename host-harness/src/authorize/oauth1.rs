@@ -51,7 +51,7 @@ pub(super) async fn access_token(
         access: pairs.token()?,
         refresh: None,
         token_secret: pairs.take("oauth_token_secret"),
-        expires_in: seconds.map(Duration::from_secs),
+        expires_in: seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs),
         scopes: None,
     })
 }

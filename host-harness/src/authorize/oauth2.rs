@@ -199,7 +199,8 @@ fn granted(body: &[u8]) -> Result<Tokens, &'static str> {
         access,
         refresh: refresh.map(Secret::new),
         token_secret: None,
-        expires_in: expires_in.map(|time| time.min(LONGEST_LIFE)),
+        // No time at all is what some services say who do not know.
+        expires_in: expires_in.filter(|time| !time.is_zero()).map(|time| time.min(LONGEST_LIFE)),
         scopes: scopes.map(|scopes| scopes.split_ascii_whitespace().map(str::to_owned).collect()),
     })
 }

@@ -80,7 +80,9 @@ fn tokens_are_not_lost_to_members_that_are_odd() {
     }
     assert_eq!(read(r#","expires_in":"3600""#).unwrap().expires_in, Some(Duration::from_secs(3600)));
     assert_eq!(read(r#","expires_in":null,"scope":["a"]"#).unwrap().expires_in, None);
-    assert_eq!(read(r#","expires_in":-5"#).unwrap().expires_in, None);
+    for unknown in ["-5", "0", "\"soon\"", "[]"] {
+        assert_eq!(read(&format!(r#","expires_in":{unknown}"#)).unwrap().expires_in, None, "{unknown}");
+    }
     assert_eq!(read(r#","expires_in":1e300"#).unwrap().expires_in, None);
     assert_eq!(read(r#","scope":"a  b""#).unwrap().scopes.unwrap(), ["a", "b"]);
     assert!(read(r#","token_type":"mac""#).is_err());

@@ -233,13 +233,14 @@ impl Registration<'_> {
     /// The tokens that follow these.
     pub(crate) async fn renew(&self, tokens: Option<&KeptTokens>) -> Result<Tokens, AuthorizeError> {
         match (self.scheme, tokens) {
+            // Whatever came with the tokens of a client of its own, it can get others.
+            (Scheme::Oauth2(scheme), _) if scheme.grant != Grant::AuthorizationCode => self.obtain().await,
             (Scheme::Oauth2(scheme), Some(KeptTokens { refresh: Some(refresh), .. })) => {
                 let mut renewed = self.ask(scheme, Asking::Refresh(refresh)).await?;
                 // A service that does not rotate it says nothing about it (RFC 6749, section 6).
                 renewed.refresh.get_or_insert_with(|| refresh.clone());
                 Ok(renewed)
             }
-            (Scheme::Oauth2(scheme), _) if scheme.grant != Grant::AuthorizationCode => self.obtain().await,
             (_, Some(_)) => {
                 Err(TokenError::Dead("its time is up, and the service gave nothing to renew it with".into()).into())
             }

@@ -6,14 +6,17 @@
 //! another version there has lost a race and takes the winner's tokens. Nothing older is ever written over something
 //! newer, and a refusal counts only if the store still has what was refused.
 
+use std::collections::HashMap;
 use std::fs::{File, TryLockError};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::access::Access;
-use super::grant::{Context, Current, Grant, GrantError, GrantUse, Outcome};
+use super::credential::CredentialError;
+use super::grant::{Current, Grant, GrantError, Outcome};
+use super::grant_use::{Context, GrantUse};
 use super::registration::AuthorizeError;
 use super::tokens::{self, KeptTokens, TokenError, Tokens};
 use crate::clock::{EpochMs, SharedClock};
@@ -48,6 +51,25 @@ pub(crate) struct Keeper {
     home: Home,
     /// How many tasks are under way.
     tasks: watch::Sender<usize>,
+    /// What could not be renewed lately, by the credential. Here, because a grant that nobody uses is not kept in
+    /// memory, and its service is to be left alone all the same.
+    troubles: Mutex<HashMap<String, Failed>>,
+}
+
+/// How the tokens of one version and generation could not be renewed.
+struct Failed {
+    of: (u64, u64),
+    times: u32,
+    /// Until when nobody asks again, on the monotonic clock.
+    until: Duration,
+    error: GrantError,
+}
+
+/// That tokens could not be renewed.
+pub(super) struct Unrenewed {
+    times: u32,
+    /// Why nobody asks again now, where that is so.
+    pub(super) pause: Option<GrantError>,
 }
 
 /// A task that is under way; it ends when this is dropped.
@@ -61,7 +83,7 @@ impl Drop for UnderWay {
 
 impl Keeper {
     pub(crate) fn new(vault: Arc<Vault>, store: Arc<Store>, clock: SharedClock, home: Home) -> Self {
-        Self { vault, store, clock, home, tasks: watch::Sender::new(0) }
+        Self { vault, store, clock, home, tasks: watch::Sender::new(0), troubles: Mutex::default() }
     }
 
     pub(super) fn under_way(&self) -> UnderWay {
@@ -73,6 +95,22 @@ impl Keeper {
     pub(super) async fn settled(&self) {
         // Cannot fail: the sender is our own.
         let _ = self.tasks.subscribe().wait_for(|tasks| *tasks == 0).await;
+    }
+
+    /// Whether these tokens of a credential could not be renewed since they came.
+    pub(super) fn trouble(&self, id: &str, of: (u64, u64)) -> Option<Unrenewed> {
+        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = troubles.get(id).filter(|failed| failed.of == of)?;
+        let pause = (self.clock.monotonic() < failed.until).then(|| failed.error.clone());
+        Some(Unrenewed { times: failed.times, pause })
+    }
+
+    fn note_trouble(&self, id: &str, failed: Failed) {
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.monotonic();
+        // What is over for long says nothing any more.
+        troubles.retain(|_, one| now < one.until.saturating_add(LONGEST_PAUSE));
+        troubles.insert(id.to_owned(), failed);
     }
 
     /// A credential and its tokens, of one version.
@@ -204,21 +242,23 @@ fn bury(grant: &Grant, used: &Current, reason: &str) -> Outcome {
 fn pause(grant: &Grant, error: &AuthorizeError) -> GrantError {
     let keeper = &grant.keeper;
     let told = GrantError::Later(error.to_string());
-    let pause = {
-        let mut state = grant.lock();
-        let grown = FIRST_PAUSE * 2_u32.pow(state.failures.min(8));
-        state.failures = state.failures.saturating_add(1);
-        let pause = match error {
-            AuthorizeError::Token(TokenError::Transient { after, .. }) => {
-                grown.max(after.unwrap_or_default()).min(LONGEST_PAUSE)
-            }
-            _ => CLIENT_PAUSE,
-        };
-        state.pause = Some((keeper.clock.monotonic() + pause, told.clone()));
-        pause
+    // The service does not answer well now, or the host cannot read its own store; else somebody has to do something.
+    let passes = matches!(
+        error,
+        AuthorizeError::Token(TokenError::Transient { .. }) | AuthorizeError::Credential(CredentialError::Vault(_))
+    );
+    let of = grant.lock().of();
+    let times = keeper.trouble(&grant.id, of).map_or(0, |one| one.times);
+    let grown = (FIRST_PAUSE * 2_u32.pow(times.min(8))).min(LONGEST_PAUSE);
+    let pause = match error {
+        AuthorizeError::Token(TokenError::Transient { after: Some(after), .. }) => grown.max(*after).min(LONGEST_PAUSE),
+        _ if passes => grown,
+        _ => CLIENT_PAUSE,
     };
+    let until = keeper.clock.monotonic() + pause;
+    keeper.note_trouble(&grant.id, Failed { of, times: times.saturating_add(1), until, error: told.clone() });
     tracing::warn!(%error, credential = grant.id, pause_s = pause.as_secs(), "tokens could not be renewed");
-    if !matches!(error, AuthorizeError::Token(TokenError::Transient { .. })) {
+    if !passes {
         let alarm = Alarm {
             at_ms: keeper.clock.now_ms(),
             connection: off_thread(|| keeper.store.connections_sharing(&grant.id))

@@ -77,3 +77,7 @@ fn roots(pem: &str) -> Result<RootCertStore, AuthoritiesError> {
     }
     if roots.is_empty() { Err(AuthoritiesError("there is no certificate in them".into())) } else { Ok(roots) }
 }
+
+#[cfg(test)]
+#[path = "tls_test.rs"]
+mod tests;

@@ -26,21 +26,12 @@ impl Renewing {
         let name = connection.name.clone();
         let session = host.session(connection).await?;
         let grant = session.access.authority.as_ref().and_then(|authority| authority.credential.grant());
-        let Some((grant, idle)) = grant.and_then(|grant| Some((grant, grant.idle()?))) else { return Ok(LOOK) };
-        let Some(renewed_at) = grant.renewed_at_ms() else { return Ok(LOOK) };
-        let unused = Duration::from_millis(host.clock().now_ms().saturating_sub(renewed_at));
-        let left = (idle * 2 / 3).saturating_sub(unused);
-        if !left.is_zero() {
-            return Ok(left.min(LOOK));
-        }
-        match grant.renew(&session.access).await {
-            Ok(_) => {
-                tracing::info!(connection = name, "tokens that nobody had used for long were renewed");
-                Ok(LOOK)
-            }
-            // Where only a person can help, an alarm says so already.
+        let Some(grant) = grant else { return Ok(LOOK) };
+        match grant.keep_alive(&session.access).await {
+            Ok(left) => Ok(left.map_or(LOOK, |left| left.clamp(AGAIN, LOOK))),
             Err(error) => {
                 tracing::warn!(connection = name, %error, "tokens that nobody had used for long were not renewed");
+                // Where only a person can help, an alarm says so already.
                 Ok(if grant.dead().is_some() { LOOK } else { AGAIN })
             }
         }

@@ -107,6 +107,8 @@ impl Host {
         let callback = callback.transpose()?.ok_or_else(|| no_client(&parts.connection))?;
         self.doing(format!("preparing the authorization of `{name}`"));
         let (url, pending) = parts.registration(self).begin().await?;
+        // The browser is on this machine: it goes where requests go.
+        let url = self.network.detours().shown(&url);
         Ok(Authorizing { url, callback, connection: name.to_owned(), pending })
     }
 

@@ -83,6 +83,13 @@ impl Host {
     /// put right what was wrong.
     pub async fn check_connection(&self, name: &str, release: bool) -> Result<Checked, HostError> {
         let session = self.session_of(name).await?;
+        if self.lacks_site(name).await? {
+            return Err(HostError::bad_input(
+                "site-open",
+                format!("it is not said yet which site `{name}` is for"),
+                format!("Choose it with `harness connection reauthorize {name} --site URL`."),
+            ));
+        }
         if release {
             off_thread(|| self.guard.release(&session.account))?;
         }

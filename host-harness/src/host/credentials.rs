@@ -85,8 +85,10 @@ impl Host {
         let form = serde_json::Value::Object(read.fields);
         off_thread(|| {
             self.store.write(|transaction| {
-                // Tokens that were got with what was there before go with it.
-                self.vault.remove_all_in(transaction, Space::Connection, &credential.id)?;
+                if !method.scheme.is_authorized_by_a_person() {
+                    // Tokens that were got with what was there before go with it; what a person granted stays.
+                    self.vault.remove_all_in(transaction, Space::Connection, &credential.id)?;
+                }
                 for (name, secret) in &read.secrets {
                     self.vault.put_in(transaction, Space::Connection, &credential.id, name, secret)?;
                 }

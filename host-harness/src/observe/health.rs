@@ -115,7 +115,11 @@ impl Service {
             tracing::error!(%error, "the held accounts could not be read");
             vec![]
         });
-        registrations.into_iter().chain(held).collect()
+        let dead = off_thread(|| dead_grants(&self.host)).unwrap_or_else(|error| {
+            tracing::error!(%error, "the grants could not be read");
+            vec![]
+        });
+        registrations.into_iter().chain(held).chain(dead).collect()
     }
 
     /// Looks at everything that a host which takes in deliveries needs.
@@ -244,6 +248,23 @@ fn held_accounts(host: &Host) -> Result<Vec<Trouble>, crate::store::StoreError> 
     Ok(troubles)
 }
 
+/// The connections whose authorization is over.
+fn dead_grants(host: &Host) -> Result<Vec<Trouble>, crate::store::StoreError> {
+    let mut troubles = vec![];
+    for grant in host.store().grants()? {
+        let Some(reason) = grant.dead else { continue };
+        for connection in host.store().connections_sharing(&grant.id)? {
+            troubles.push(Trouble {
+                code: "host.grant-dead".into(),
+                message: format!("it has to be authorized again, nothing is sent with it: {reason}"),
+                remedy: format!("`harness connection reauthorize {}`.", connection.name),
+                connection: Some(connection.name),
+            });
+        }
+    }
+    Ok(troubles)
+}
+
 /// What an answer of `ensure` says against taking in deliveries: a site without room.
 pub(crate) fn troubles_of(connection: &str, ensured: &Ensured) -> Vec<Trouble> {
     let of = |one: &crate::plugin::contract::event::Allowance| {
@@ -267,6 +288,25 @@ pub(crate) fn troubles_of(connection: &str, ensured: &Ensured) -> Vec<Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_connection_whose_authorization_is_over_is_named_until_somebody_renews_it() {
+        use crate::authorize::bench::{CREDENTIAL, insert};
+        use crate::store::Alarm;
+        let folder = tempfile::tempdir().unwrap();
+        let clock = crate::test_clock::TestClock::shared();
+        let host = Host::open(crate::host::Home::new(folder.path(), None), clock).unwrap();
+        insert(host.store(), "harbour");
+        let service = Service::new(Arc::new(host));
+        assert!(service.troubles().is_empty());
+        let alarm = Alarm { at_ms: 0, connection: None, code: "host.grant-dead".into(), message: "over".into() };
+        assert!(service.host.store().bury_grant(CREDENTIAL, 1, "status 403", &alarm).unwrap());
+        let troubles = service.troubles();
+        assert_eq!(troubles[0].connection.as_deref(), Some("harbour"));
+        assert!(troubles[0].remedy.contains("reauthorize harbour") && troubles.len() == 1, "{troubles:?}");
+        assert!(!service.host.store().bury_grant(CREDENTIAL, 1, "status 403", &alarm).unwrap(), "it is said once");
+        assert_eq!(service.host.store().alarms(9).unwrap().len(), 1);
+    }
 
     #[test]
     fn only_a_delivery_that_waits_too_long_speaks_against_the_host() {

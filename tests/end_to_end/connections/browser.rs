@@ -13,7 +13,7 @@ use crate::simulator::{eventually, text};
 
 impl Stage {
     /// A stage with the OAuth client `app` and two harbours to choose from.
-    fn with_client() -> Self {
+    pub(super) fn with_client() -> Self {
         let stage = Self::new();
         stage.beacon.sign_in().reaches(&[("north", "Twin"), ("south", "Twin")]);
         stage.client("app", "sign-in", &["--set", &format!("client-id={CLIENT}")]);
@@ -55,8 +55,10 @@ impl Stage {
 fn address(told: &Path) -> String {
     eventually("the address to open", || {
         let told = std::fs::read_to_string(told).unwrap_or_default();
-        let line = told.lines().map(str::trim).find(|line| line.starts_with("http"));
-        line.filter(|_| told.contains("open this address")).map(str::to_owned)
+        let (_, rest) = told.split_once("open this address")?;
+        // A whole line: the rest of it may be on its way.
+        let line = rest.split_inclusive('\n').map(str::trim_start).find(|line| line.starts_with("http"));
+        line.filter(|line| line.ends_with('\n')).map(|line| line.trim_end().to_owned())
     })
 }
 
@@ -72,6 +74,7 @@ fn a_person_signs_in_and_the_site_is_chosen_by_its_address_or_id_only() {
     for part in ["north", "south", "--site URL"] {
         assert!(text(&open["remedy"]).contains(part), "{open:#}");
     }
+    stage.host.run(&["connection", "check", "harbour"]).fails(2, "host.site-open");
     let reauthorize = |site: &str| stage.host.run(&["connection", "reauthorize", "harbour", "--site", site]);
     reauthorize("Twin").fails(2, "host.site-unknown");
     let chosen = reauthorize("south").expect(0);
@@ -170,8 +173,9 @@ fn without_a_browser_here_the_address_is_pasted() {
     stage.client("app", "sign-in", &["--set", &format!("client-id={CLIENT}")]);
     let component = built::component("guest_beacon");
     let component = component.to_string_lossy();
+    let login = login(&stage);
     let arguments = ["connection", "add", "harbour", "--connector", &component, "--method", "sign-in", "--paste"];
-    let arguments = [&arguments[..], &["--set", &login(&stage), "--allow-private"]].concat();
+    let arguments = [&arguments[..], &["--set", &login, "--allow-private"]].concat();
     let nothing = stage.host.run(&arguments);
     assert_eq!(nothing.fails(2, "host.callback")["kind"], "bad-input");
     assert_eq!(stage.shown("harbour")["state"], "not authorized");

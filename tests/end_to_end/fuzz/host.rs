@@ -151,11 +151,12 @@ fn stored_json(input: &[u8]) {
         let store = Store::open(&path).expect("a store");
         let other = rusqlite::Connection::open(&path).expect("the same database");
         other.pragma_update(None, "synchronous", "OFF").expect("a pragma");
-        let row =
-            "INSERT INTO connection (id, name, component, connector, method, form, settings, origins, allow_private,
-                       proven, created_at_ms, updated_at_ms)
-                   VALUES ('c', 'n', 'x.wasm', 'x', 'token', '{}', '{}', '[]', 0, 0, 0, 0)";
-        other.execute(row, []).expect("a connection");
+        let rows = "INSERT INTO credential (id, connector, method, form, generation, created_at_ms, version, scopes)
+                   VALUES ('k', 'x', 'token', '{}', 1, 0, 1, '[]');
+             INSERT INTO connection (id, name, component, connector, method, form, settings, origins, allow_private,
+                       proven, created_at_ms, updated_at_ms, credential)
+                   VALUES ('c', 'n', 'x.wasm', 'x', 'token', '{}', '{}', '[]', 0, 0, 0, 0, 'k')";
+        other.execute_batch(rows).expect("a connection and its credential");
         (folder, store, std::sync::Mutex::new(other))
     });
     let other = other.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -166,7 +167,13 @@ fn stored_json(input: &[u8]) {
         let plain = if column == "origins" { "[]" } else { "{}" };
         other.execute(&format!("UPDATE connection SET {column} = ?1"), [plain]).expect("a text fits");
     }
+    for column in ["form", "scopes"] {
+        other.execute(&format!("UPDATE credential SET {column} = ?1"), [&text]).expect("a text fits");
+        let _ = (store.grants(), store.credential("k"));
+        other.execute(&format!("UPDATE credential SET {column} = '{{}}'"), []).expect("a text fits");
+    }
     assert!(store.connections().is_ok_and(|all| all.len() == 1));
+    assert!(store.grants().is_ok_and(|all| all.len() == 1));
 }
 
 /// The first byte says where in a result the rest stands.

@@ -37,16 +37,25 @@ enum Language {
     /// A test of `tests/end_to_end/`, in our own host.
     Rust(&'static str),
     Python(&'static str),
+    /// What a test of `tests/end_to_end/` prints, judged by a script that reads it.
+    Judged {
+        test: &'static str,
+        script: &'static str,
+    },
     Node(&'static str),
 }
 
-const RUNNERS: [Runner; 6] = [
+const RUNNERS: [Runner; 7] = [
     Runner { host: "our host (Rust)", language: Language::Rust("hosts::") },
     Runner { host: "wasmtime (Python)", language: Language::Python("run_wasmtime.py") },
     Runner { host: "jco (Node)", language: Language::Node("run_jco.mjs") },
     Runner { host: "jira (Python client)", language: Language::Python("clients/python_jira.py") },
     Runner { host: "jira.js (Node client)", language: Language::Node("clients/jira_js.mjs") },
     Runner { host: "OAuth (Python clients)", language: Language::Python("clients/logins.py") },
+    Runner {
+        host: "oauthlib (Python)",
+        language: Language::Judged { test: "signatures::", script: "oauth1_signatures.py" },
+    },
 ];
 
 pub(super) fn run(workspace: &Workspace) -> Result<ExitCode> {
@@ -74,11 +83,15 @@ pub(super) fn run(workspace: &Workspace) -> Result<ExitCode> {
 /// Runs one runner against a fresh simulator.
 fn cases(workspace: &Workspace, packages: &Packages, scene: &Scene, runner: &Runner) -> Result<Vec<Case>> {
     let mut command = match runner.language {
-        Language::Rust(filter) => {
-            let mut cargo = workspace.cargo();
-            cargo.args(["test", "--release", "--workspace", "--test", "end_to_end", filter]);
-            cargo.args(["--", "--nocapture", "--test-threads=1"]);
-            cargo
+        Language::Rust(filter) => end_to_end(workspace, filter),
+        Language::Judged { test, script } => {
+            let made = scene.run(&mut end_to_end(workspace, test), "")?;
+            if !made.status.success() {
+                return Ok(read(&made));
+            }
+            let made: Vec<_> = json_lines(&made).collect();
+            let judged = scene.run(&mut packages.python(script), &made.join("\n"));
+            return Ok(read(&judged.with_context(|| format!("the runner for {}", runner.host))?));
         }
         Language::Python(script) => packages.python(script),
         Language::Node(script) => packages.node(script),
@@ -88,6 +101,22 @@ fn cases(workspace: &Workspace, packages: &Packages, scene: &Scene, runner: &Run
     let output = scene.run(&mut command, "");
     scene.end(simulator.process());
     Ok(read(&output.with_context(|| format!("the runner for {}", runner.host))?))
+}
+
+/// Our own tests of a name, which print what they have to say.
+fn end_to_end(workspace: &Workspace, filter: &str) -> Command {
+    let mut cargo = workspace.cargo();
+    cargo.args(["test", "--release", "--workspace", "--test", "end_to_end", filter]);
+    cargo.args(["--", "--nocapture", "--test-threads=1"]);
+    cargo
+}
+
+/// The JSON that a runner printed, line by line.
+fn json_lines(output: &Output) -> impl Iterator<Item = String> {
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    // Rust's test harness puts `test NAME ... ` before the first thing a test prints.
+    let lines: Vec<_> = stdout.lines().filter_map(|line| Some(line[line.find('{')?..].to_owned())).collect();
+    lines.into_iter()
 }
 
 fn surroundings(workspace: &Workspace, simulator: &Simulator, command: &mut Command) -> Result<()> {
@@ -107,9 +136,7 @@ fn surroundings(workspace: &Workspace, simulator: &Simulator, command: &mut Comm
 /// no case at all, has a case for that.
 fn read(output: &Output) -> Vec<Case> {
     let stdout = String::from_utf8_lossy(&output.stdout);
-    // Rust's test harness puts `test NAME ... ` before the first thing a test prints.
-    let json = stdout.lines().filter_map(|line| line.find('{').map(|start| &line[start..]));
-    let mut cases: Vec<Case> = json.filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let mut cases: Vec<Case> = json_lines(output).filter_map(|line| serde_json::from_str(&line).ok()).collect();
     let unexplained = !output.status.success() && cases.iter().all(|case| case.passed);
     if unexplained || cases.is_empty() {
         let stderr = String::from_utf8_lossy(&output.stderr);

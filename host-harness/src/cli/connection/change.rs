@@ -69,10 +69,6 @@ impl ReplaceCredential {
             output.note(&format!("put right: {correction}"));
         }
         output.note(&format!("replaced for: {}", replaced.connections.join(", ")));
-        // A client that asks for its tokens itself asks anew.
-        if host.lacks_authorization(&self.name).await? && !self.no_check {
-            host.obtain_authorization(&self.name).await?;
-        }
         let names = if self.no_check { vec![] } else { replaced.connections.clone() };
         reports(host, &names, json!({ "replaced": replaced.connections }), output).await
     }

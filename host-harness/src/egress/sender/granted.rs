@@ -71,7 +71,7 @@ impl Sender {
             let request = attached(access, grant, &used, parts, body)?;
             self.0.recorder.mark(|record| record.credential_sent = true);
             let pool = access.pool(Some(&authority.credential));
-            let response = self.exchange(pool, request, options.clone()).await?;
+            let response = self.exchange(pool, request, options).await?;
             if first && again.is_some() {
                 let newer = self.in_time(grant.after(access, &used, response.status())).await;
                 if !matches!(newer, Ok(None)) && is_unsafe(&parts.method) {

@@ -40,7 +40,7 @@ async fn a5_a_refusal_before_the_time_is_up_stands_as_it_is() {
     let access = bench.granted(&process, Bench::scheme(&json!({})));
     bench.world().accepted.clear();
     let (status, record) = send(&access, Method::GET, &format!("{}x", bench.url), Bytes::new()).await;
-    assert_eq!((status, record.refusals, bench.world().calls.len(), bench.asked()), (401, 1, 1, 0));
+    assert_eq!((status, record.refusals, bench.called(), bench.asked()), (401, 1, 1, 0));
     assert_eq!(process.guard.status("account").unwrap(), GuardStatus::Unsure { failures: 1 });
 }
 
@@ -58,7 +58,7 @@ async fn what_is_refused_past_its_time_is_sent_once_more_with_its_body() {
         let used = grant.current(&access, Duration::ZERO).await.unwrap();
         bench.clock.advance(Duration::from_secs(3601));
         bench.world().accepted.clear();
-        let before = (bench.world().calls.len(), bench.asked());
+        let before = (bench.called(), bench.asked());
         let body = Bytes::from(format!("body of {status}"));
         let (got, record) = send_with(&access, &used, Method::POST, &url, body.clone()).await;
         let calls = bench.world().calls.clone();
@@ -125,7 +125,7 @@ async fn a_larger_body_is_sent_once_with_tokens_that_last() {
     assert_eq!(bench.world().calls[0].3, body);
     bench.world().accepted.clear();
     let (status, _) = send(&access, Method::POST, &format!("{}x", bench.url), body).await;
-    assert_eq!((status, bench.world().calls.len(), bench.asked()), (401, 2, 1));
+    assert_eq!((status, bench.called(), bench.asked()), (401, 2, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -57,7 +57,7 @@ async fn a8_the_loser_of_a_race_takes_the_winners_tokens() {
     for _ in 0..RACES {
         bench.clock.advance(Duration::from_secs(3601));
         // The winner is one that knows nothing of the lock: its tokens come while the loser's refresh is on its way.
-        let theirs = bench.issue();
+        let theirs = bench.mint();
         let newest = theirs.access.expose().to_owned();
         let (process, tokens) = (Arc::clone(&winner), std::sync::Mutex::new(Some(theirs)));
         bench.world().beside = Some(Box::new(move || {
@@ -110,7 +110,7 @@ async fn a9_a_grant_that_is_over_is_so_once_and_says_so_once() {
         access.authority.unwrap().credential.fingerprint().to_owned()
     };
     let before = fingerprint(&process);
-    other.keep(&bench.issue());
+    other.keep(&bench.mint());
     assert_ne!(fingerprint(&process), before);
     assert_eq!(current(&grant, &process).await.unwrap().access(), "fake-access-2");
     assert_eq!((process.stored().generation, process.stored().dead), (2, None));
@@ -120,7 +120,7 @@ async fn a9_a_grant_that_is_over_is_so_once_and_says_so_once() {
 async fn a9_what_passes_leaves_the_tokens_as_they_are_and_the_service_alone_for_a_while() {
     let bench = Bench::start().await;
     let process = bench.authorized();
-    let grant = bench.grant(&process, scheme());
+    let mut grant = bench.grant(&process, scheme());
     bench.clock.advance(Duration::from_secs(3601));
     bench.world().answers =
         vec![(500, r#"{"error":"invalid_grant"}"#.into()), (200, "<html>".into()), (429, String::new())].into();
@@ -128,6 +128,9 @@ async fn a9_what_passes_leaves_the_tokens_as_they_are_and_the_service_alone_for_
         assert!(matches!(current(&grant, &process).await, Err(GrantError::Later(_))));
         let asked = bench.asked();
         bench.clock.advance(Duration::from_millis(pause * 1000 - 1));
+        // Not even after nobody used it for so long that it was dropped from memory.
+        drop(grant);
+        grant = bench.grant(&process, scheme());
         assert!(matches!(current(&grant, &process).await, Err(GrantError::Later(_))));
         assert_eq!(bench.asked(), asked, "nobody asks during the pause");
         assert_eq!(refresh_token(&process), "fake-refresh-1");
@@ -225,7 +228,7 @@ async fn a_grant_without_anything_to_renew_it_with_is_over_when_its_time_is() {
     let bench = Bench::start().await;
     let process = bench.process();
     process.insert_credential();
-    process.keep(&crate::authorize::Tokens { refresh: None, ..bench.issue() });
+    process.keep(&crate::authorize::Tokens { refresh: None, ..bench.mint() });
     let grant = bench.grant(&process, scheme());
     assert_eq!(current(&grant, &process).await.unwrap().access(), "fake-access-1");
     bench.clock.advance(Duration::from_secs(3601));
@@ -266,4 +269,25 @@ async fn nothing_of_a_grant_is_shown() {
     let grant = access.authority.as_ref().unwrap().credential.grant().unwrap();
     let shown = format!("{access:?} {grant:?} {:?}", process.stored());
     assert!(!shown.contains("fake-access") && !shown.contains("fake-refresh"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_nobody_uses_is_renewed_before_the_service_forgets_it() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let bench = Bench::start().await;
+    let process = bench.authorized();
+    let grant = bench.grant(&process, scheme());
+    assert_eq!(grant.keep_alive(&process.access).await, Ok(Some(DAY * 60)));
+    bench.clock.advance(DAY * 59);
+    assert_eq!(grant.keep_alive(&process.access).await, Ok(Some(DAY)));
+    assert_eq!(bench.asked(), 0);
+    bench.clock.advance(DAY);
+    assert_eq!(grant.keep_alive(&process.access).await, Ok(Some(DAY * 60)));
+    assert_eq!((bench.asked(), refresh_token(&process).as_str()), (1, "fake-refresh-2"));
+    bench.clock.advance(DAY * 60);
+    bench.world().refresh = "another".into();
+    assert!(matches!(grant.keep_alive(&process.access).await, Err(GrantError::Dead(_))));
+    assert_eq!(process.store.alarms(9).unwrap().len(), 1);
+    let lasting = bench.grant(&process, Bench::scheme(&json!({"idle-days": null})));
+    assert_eq!(lasting.keep_alive(&process.access).await, Ok(None));
 }

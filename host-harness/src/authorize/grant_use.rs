@@ -1,0 +1,297 @@
+//! A grant as the calls of one connection use it: current tokens for a request, others after a refusal.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, HeaderValue};
+use http::{HeaderMap, Method, StatusCode, Uri};
+use serde_json::Value as Json;
+use tokio::sync::watch;
+
+use super::access::Access;
+use super::grant::{Current, Flight, Grant, GrantError, Outcome, State, crashed};
+use super::oauth1;
+use super::registration::Registration;
+use super::renewal;
+use super::scheme::{Oauth2, Scheme};
+use crate::store::{StoredOauthClient, off_thread};
+
+/// Tokens of which nobody knows how long they last are not renewed sooner than so after they came.
+const UNKNOWN_LASTS_MS: u64 = 5 * 60_000;
+
+/// What a grant's tokens are asked for with, besides what is secret.
+pub(crate) struct Context {
+    pub(crate) scheme: Scheme,
+    pub(crate) settings: Json,
+    pub(crate) form: Json,
+    pub(crate) app: Option<StoredOauthClient>,
+}
+
+impl Context {
+    fn oauth2(&self) -> Option<&Oauth2> {
+        match &self.scheme {
+            Scheme::Oauth2(scheme) => Some(scheme),
+            _ => None,
+        }
+    }
+}
+
+/// A grant as one connection uses it.
+#[derive(Clone)]
+pub(crate) struct GrantUse {
+    grant: Arc<Grant>,
+    context: Arc<Context>,
+}
+
+impl GrantUse {
+    pub(crate) fn new(grant: Arc<Grant>, context: Context) -> Self {
+        Self { grant, context: Arc::new(context) }
+    }
+
+    /// Why only a person can help, where that is known already.
+    pub(crate) fn dead(&self) -> Option<GrantError> {
+        self.grant.dead().map(GrantError::Dead)
+    }
+
+    /// The tokens to send with now, renewed where they would not last for `lasting`.
+    pub(crate) async fn current(&self, access: &Access, lasting: Duration) -> Outcome {
+        loop {
+            let now = self.grant.keeper.clock.now_ms();
+            let (flight, usable) = {
+                let mut state = self.grant.lock();
+                if let Some(reason) = &state.dead {
+                    return Err(GrantError::Dead(reason.clone()));
+                }
+                let Some(current) = state.current.clone() else { return Err(crashed()) };
+                if !current.is_due(now, lasting) {
+                    return Ok(current);
+                }
+                let usable = if current.is_over(now) { None } else { Some(Arc::clone(&current)) };
+                if let Some(error) = self.grant.keeper.trouble(&self.grant.id, state.of()).and_then(|one| one.pause) {
+                    return usable.ok_or(error);
+                }
+                (self.fly(&mut state, access, current.version, true), usable)
+            };
+            // While the tokens last, nobody waits for new ones; where those end the old ones, everybody does.
+            let ends_access = self.context.oauth2().is_some_and(|scheme| scheme.refresh_ends_access);
+            let waits = ends_access || !lasting.is_zero();
+            if let Some(usable) = usable.clone().filter(|_| !waits) {
+                return Ok(usable);
+            }
+            match flight.outcome().await {
+                Ok(current) if !current.is_over(self.grant.keeper.clock.now_ms()) => return Ok(current),
+                // Tokens that were over as they came: asking again would not help.
+                Ok(current) if current.until_ms.is_some_and(|until| until <= current.renewed_at_ms) => {
+                    return Err(GrantError::Later("the service's tokens last no time at all".into()));
+                }
+                Ok(_) => {}
+                Err(error @ GrantError::Dead(_)) => return Err(error),
+                Err(error) => return usable.ok_or(error),
+            }
+        }
+    }
+
+    /// The newest tokens that this process knows of.
+    pub(crate) fn newest(&self, known: Arc<Current>) -> Arc<Current> {
+        self.grant.lock().current.clone().filter(|current| current.version > known.version).unwrap_or(known)
+    }
+
+    /// The tokens to send once more with, after an answer with this status to a request with `used`; none where the
+    /// answer stands. Tokens are renewed only if their time was up: a service refuses for other reasons too.
+    pub(crate) async fn after(
+        &self,
+        access: &Access,
+        used: &Current,
+        status: StatusCode,
+    ) -> Result<Option<Arc<Current>>, GrantError> {
+        let now = self.grant.keeper.clock.now_ms();
+        let over = used.is_over(now);
+        let unknown = used.until_ms.is_none() && now >= used.renewed_at_ms.saturating_add(UNKNOWN_LASTS_MS);
+        let worth = match status {
+            StatusCode::UNAUTHORIZED => true,
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => over,
+            _ => false,
+        };
+        if !worth {
+            return Ok(None);
+        }
+        let renewable = self.context.oauth2().is_some();
+        let ends_access = self.context.oauth2().is_some_and(|scheme| scheme.refresh_ends_access);
+        let mut own = false;
+        loop {
+            let flight = {
+                let mut state = self.grant.lock();
+                if let Some(current) = state.current.as_ref().filter(|current| current.version > used.version) {
+                    return Ok(Some(Arc::clone(current)));
+                }
+                if let Some(reason) = &state.dead {
+                    return Err(GrantError::Dead(reason.clone()));
+                }
+                let trouble = self.grant.keeper.trouble(&self.grant.id, state.of());
+                // A renewal whose answer was lost may have ended these tokens.
+                let may_renew = renewable && (over || unknown || (trouble.is_some() && ends_access));
+                if let Some(error) = trouble.and_then(|one| one.pause).filter(|_| may_renew) {
+                    return Err(error);
+                }
+                let joins = state.flight.is_some();
+                let flight = self.fly(&mut state, access, used.version, may_renew);
+                // One that was under way already may have looked before this answer came.
+                own |= !joins;
+                flight
+            };
+            match flight.outcome().await {
+                Ok(current) if current.version > used.version => return Ok(Some(current)),
+                Ok(_) if own => return Ok(None),
+                Ok(_) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Renews the tokens now, whatever is left of their time.
+    pub(crate) async fn renew(&self, access: &Access) -> Outcome {
+        let flight = {
+            let mut state = self.grant.lock();
+            let version = state.current.as_ref().map_or(0, |current| current.version);
+            self.fly(&mut state, access, version, true)
+        };
+        flight.outcome().await
+    }
+
+    /// The task that is under way for the grant, or a new one.
+    fn fly(&self, state: &mut State, access: &Access, seen: u64, may_renew: bool) -> Flight {
+        if let Some(flight) = &state.flight {
+            return flight.clone();
+        }
+        let (tell, ended) = watch::channel(None);
+        let flight = Flight { ended };
+        state.flight = Some(flight.clone());
+        let (this, access) = (self.clone(), access.clone());
+        let under_way = self.grant.keeper.under_way();
+        tokio::spawn(async move {
+            let landing = Landing { grant: Arc::clone(&this.grant), tell };
+            let outcome = renewal::go(&this.grant, &this.context, &access, seen, may_renew).await;
+            landing.land(outcome);
+            drop(under_way);
+        });
+        flight
+    }
+
+    /// What the tokens are asked for with.
+    pub(super) fn registration<'a>(context: &'a Context, grant: &'a Grant, access: &'a Access) -> Registration<'a> {
+        Registration {
+            scheme: &context.scheme,
+            settings: &context.settings,
+            form: &context.form,
+            form_secrets_of: &grant.id,
+            app: context.app.as_ref(),
+            access,
+            vault: &grant.keeper.vault,
+            clock: &grant.keeper.clock,
+        }
+    }
+
+    /// Attaches the tokens. The caller has made sure that the request goes where they belong.
+    pub(crate) fn attach(
+        &self,
+        access: &Access,
+        current: &Current,
+        method: &Method,
+        uri: &Uri,
+        headers: &mut HeaderMap,
+    ) -> Result<(), String> {
+        let unfit = || "the access token cannot stand in a header".to_owned();
+        let tokens = current.tokens.as_ref().ok_or_else(unfit)?;
+        let value = match &self.context.scheme {
+            Scheme::Oauth1(scheme) => {
+                let signer = {
+                    let mut kept = current.signer.lock().unwrap_or_else(PoisonError::into_inner);
+                    match &*kept {
+                        Some(signer) => Arc::clone(signer),
+                        None => {
+                            let registration = Self::registration(&self.context, &self.grant, access);
+                            let signer =
+                                off_thread(|| registration.signer(scheme)).map_err(|error| error.to_string())?;
+                            Arc::clone(kept.insert(Arc::new(signer)))
+                        }
+                    }
+                };
+                let own = [("oauth_token", tokens.access.expose())];
+                oauth1::header(&signer, method, uri, &own, &self.grant.keeper.clock)
+                    .map_err(|error| error.to_string())?
+            }
+            _ => {
+                let bearer = zeroize::Zeroizing::new(format!("Bearer {}", tokens.access.expose()));
+                let mut value = HeaderValue::from_str(&bearer).map_err(|_| unfit())?;
+                value.set_sensitive(true);
+                value
+            }
+        };
+        headers.insert(AUTHORIZATION, value);
+        Ok(())
+    }
+
+    /// Whether what a form-encoded body says would have to be signed too, which the host does not do.
+    pub(crate) fn signs_bodies(&self) -> bool {
+        matches!(self.context.scheme, Scheme::Oauth1(_))
+    }
+
+    /// Keeps the service from forgetting the grant, where it does that: once two thirds of the time are over, it is
+    /// renewed. Answers with the time that is left until then; none where the service forgets nothing.
+    pub(crate) async fn keep_alive(&self, access: &Access) -> Result<Option<Duration>, GrantError> {
+        let idle = || {
+            let days = self.context.oauth2()?.idle_days?;
+            let state = self.grant.lock();
+            let current = state.current.as_ref()?;
+            // Without one, there is nothing to forget.
+            current.tokens.as_ref()?.refresh.as_ref()?;
+            let idle = Duration::from_secs(u64::from(days) * 24 * 3600) * 2 / 3;
+            let unused = self.grant.keeper.clock.now_ms().saturating_sub(current.renewed_at_ms);
+            Some(idle.saturating_sub(Duration::from_millis(unused)))
+        };
+        match idle() {
+            Some(left) if left.is_zero() => {
+                self.renew(access).await?;
+                Ok(idle())
+            }
+            left => Ok(left),
+        }
+    }
+}
+
+/// Takes a task from its grant and tells its outcome, also where it crashed.
+struct Landing {
+    grant: Arc<Grant>,
+    tell: watch::Sender<Option<Outcome>>,
+}
+
+impl Landing {
+    fn land(self, outcome: Outcome) {
+        self.leave();
+        self.tell.send_replace(Some(outcome));
+    }
+
+    fn leave(&self) {
+        let (mut state, own) = (self.grant.lock(), self.tell.subscribe());
+        if state.flight.as_ref().is_some_and(|flight| flight.ended.same_channel(&own)) {
+            state.flight = None;
+        }
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl fmt::Debug for GrantUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GrantUse([secret])")
+    }
+}
+
+#[cfg(test)]
+#[path = "grant_use_test.rs"]
+mod tests;
