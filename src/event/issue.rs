@@ -61,6 +61,18 @@ impl IssueEvent<'_> {
         }
         object.raw("issue", self.issue);
     }
+
+    /// Who did it and to what, for a host that looks for flows that start themselves.
+    pub(super) fn origin(&self) -> String {
+        let actor = self.actor.as_ref().map(|actor| actor.account_id.clone());
+        let mut object = Object::new();
+        for (name, id) in [("actor", actor), ("object", text(self.members.get("id")))] {
+            if let Some(id) = id.filter(|id| !id.is_empty()) {
+                object.string(name, &id);
+            }
+        }
+        object.text()
+    }
 }
 
 impl Write for IssueEvent<'_> {
@@ -136,19 +148,6 @@ fn actor<'t>(user: &Members<'t>) -> Option<Actor<'t>> {
     let account_id = first(&["accountId", "accoundId", "key", "name"]);
     let name = first(&["displayName", "name"]);
     (!account_id.is_empty() || !name.is_empty()).then_some(Actor { account_id, name })
-}
-
-/// Who did it and to what, for a host that looks for flows that start themselves.
-pub(super) fn origin(body: &Members<'_>) -> String {
-    let actor = body.object("user").and_then(|user| actor(&user)).map(|actor| actor.account_id);
-    let issue = body.object("issue").and_then(|issue| text(issue.get("id")));
-    let mut object = Object::new();
-    for (name, id) in [("actor", actor), ("object", issue)] {
-        if let Some(id) = id.filter(|id| !id.is_empty()) {
-            object.string(name, &id);
-        }
-    }
-    object.text()
 }
 
 /// Whether an issue is one of those that lists of projects and issue types mean.

@@ -149,8 +149,8 @@ impl Event for IssueUpdated {
         Some(Payload { event: issue::read(body, &suffix)?, changes })
     }
 
-    fn id<'p>(payload: &'p Payload<'_>) -> &'p str {
-        &payload.event.id
+    fn event<'p, 't>(payload: &'p Self::Payload<'t>) -> &'p IssueEvent<'t> {
+        &payload.event
     }
 
     fn passes(filter: &Filter, payload: &Payload<'_>) -> bool {

@@ -12,6 +12,7 @@ mod issue_updated;
 pub(crate) use admin_webhook::usage as webhook_usage;
 pub use ensure::ensure;
 
+use self::issue::IssueEvent;
 use crate::action::Page;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::catalog::shape;
@@ -47,8 +48,8 @@ pub(crate) trait Event {
     fn sample() -> Value;
     /// Reads a webhook body whose `webhookEvent` is [`Event::WEBHOOK`]; none where it names no issue.
     fn read<'t>(body: &Members<'t>) -> Option<Self::Payload<'t>>;
-    /// The event's lasting id.
-    fn id<'p>(payload: &'p Self::Payload<'_>) -> &'p str;
+    /// What a payload shares with those of the other issue events.
+    fn event<'p, 't>(payload: &'p Self::Payload<'t>) -> &'p IssueEvent<'t>;
     /// Whether a filter lets it through.
     fn passes(filter: &Self::Filter, payload: &Self::Payload<'_>) -> bool;
     /// What a field of the filter may hold.
@@ -151,12 +152,12 @@ fn decode<E: Event>(
         return Ok(None);
     }
     Ok(Some(Occurrence {
-        id: E::id(&payload).to_owned(),
+        id: E::event(&payload).id.clone(),
         card: E::ID.to_owned(),
         subscriptions: matching,
         time_ms: issue::time_ms(body),
         payload: json::Write::write(&payload),
-        extra: issue::origin(body),
+        extra: E::event(&payload).origin(),
     }))
 }
 

@@ -27,6 +27,10 @@ const PROFILE: &str = "guest";
 /// The linker pads every index that it may have to change to five bytes, unless it is told not to: a tenth of the code.
 const COMPRESSED: &str = "-Clink-arg=--compress-relocations";
 
+/// Half of what is usual, and more than the deepest nesting takes. Data lies behind the stack, and below a mebibyte
+/// every address in the code is a byte shorter.
+const STACK: &str = "-Clink-arg=-zstack-size=524288";
+
 #[derive(Args)]
 #[command(after_help = "Examples:\n  cargo xtask build\n  cargo xtask build --json | jq -r '.components[0].path'")]
 pub(crate) struct BuildArguments {
@@ -88,7 +92,7 @@ fn compile(workspace: &Workspace) -> Result<()> {
     // Flags that a person gave are theirs: cargo would ignore them beside ours.
     if env::var_os("RUSTFLAGS").is_none() {
         let mut flags = paths::remapping(workspace)?;
-        flags.push(COMPRESSED.to_owned());
+        flags.extend([COMPRESSED, STACK].map(str::to_owned));
         cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     }
     run_visibly(&mut cargo, "the compilation of the guests")
