@@ -3,8 +3,14 @@
 //! The connector is compiled for size. What reads every byte of a delivery or an answer is here, and compiled for
 //! speed (`Cargo.toml` of the workspace, `profile.guest`): a crate is the smallest piece that can be.
 
+use std::ops::Range;
+
 /// Nested deeper than this, serde_json refuses a text.
 const DEEPEST: usize = 127;
+/// How many brackets may be open around a value whose place is noted: the fields of the issues of a page have three.
+const LEVELS: usize = 5;
+/// How many places are noted. What has more gets none: a text shall not cost many times its size.
+const MOST: usize = 1 << 16;
 /// Numbers with at most so many characters and no exponent are in the range of every reader.
 const SURELY_IN_RANGE: usize = 300;
 
@@ -112,75 +118,150 @@ fn blanks(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Whether a text is surely JSON that serde_json reads. No is no verdict: numbers with an exponent, halves of
-/// surrogate pairs and the like are left to serde_json itself.
-#[inline(never)]
-pub fn surely_sound(text: &str) -> bool {
-    sound(text.as_bytes()).is_some()
+/// Where the values of a text begin and end, as deep as is asked for often: noted by the pass that finds the text sound,
+/// so that no byte of what is nested is looked at again for each level above it.
+#[derive(Clone, Debug, Default)]
+pub struct Outline(Vec<Node>);
+
+/// A value, or the name of the member that follows.
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    begin: u32,
+    end: u32,
+    /// The node after this one and all that is noted of what is in it.
+    next: u32,
 }
 
-/// Passes over a whole text; none where it is not surely sound.
-fn sound(bytes: &[u8]) -> Option<()> {
-    // One bit for each open bracket, the innermost lowest: whether it is an object's.
-    let (mut kinds, mut open) = (0_u128, 0_usize);
-    let mut at = blanks(bytes, 0);
-    loop {
-        // A value begins here.
-        let first = *bytes.get(at)?;
-        if first == b'"' {
-            at = sound_string(bytes, at)?;
-        } else if first | 0x20 == b'{' {
-            if open == DEEPEST {
-                return None;
-            }
-            at = blanks(bytes, at + 1);
-            if bytes.get(at) == Some(&(first + 2)) {
-                at += 1;
-            } else {
-                let object = first == b'{';
-                open += 1;
-                kinds = kinds << 1 | u128::from(object);
-                if object {
-                    at = sound_name(bytes, at)?;
-                }
-                continue;
-            }
-        } else {
-            at = sound_scalar(bytes, at)?;
+impl Outline {
+    /// Passes over a text. None where it is not surely JSON that serde_json reads, which is no verdict: numbers with an
+    /// exponent, halves of surrogate pairs and the like are left to serde_json itself.
+    #[inline(never)]
+    pub fn of(text: &str) -> Option<Self> {
+        u32::try_from(text.len()).ok()?;
+        let mut outline = Self(Vec::with_capacity(256));
+        outline.pass(text.as_bytes())?;
+        Some(outline)
+    }
+
+    /// What is directly in a value, as a place in the text and the number that asks for what is in that: of an object
+    /// names and members by turns, of a list its items. The text itself has the number 0. None where nothing is noted,
+    /// be it that there is nothing.
+    pub fn inside(&self, value: usize) -> Option<impl Iterator<Item = (Range<usize>, usize)>> {
+        let end = self.0.get(value)?.next as usize;
+        let mut at = value + 1;
+        (at < end).then_some(std::iter::from_fn(move || {
+            let node = self.0.get(at).filter(|_| at < end)?;
+            let found = (node.begin as usize..node.end as usize, at);
+            at = node.next as usize;
+            Some(found)
+        }))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "texts are shorter, and there are fewer nodes than bytes")]
+    fn note(&mut self, begin: usize, end: usize) {
+        let next = self.0.len() as u32 + 1;
+        self.0.push(Node { begin: begin as u32, end: end as u32, next });
+    }
+
+    /// Notes the end of a value that holds others.
+    #[expect(clippy::cast_possible_truncation, reason = "texts are shorter, and there are fewer nodes than bytes")]
+    fn close(&mut self, value: usize, end: usize) {
+        let next = self.0.len() as u32;
+        if let Some(node) = self.0.get_mut(value) {
+            (node.end, node.next) = (end as u32, next);
         }
-        // A value has ended, and perhaps what it is in.
+    }
+
+    /// Passes over a whole text; none where it is not surely sound.
+    fn pass(&mut self, bytes: &[u8]) -> Option<()> {
+        // One bit for each open bracket, the innermost lowest: whether it is an object's.
+        let (mut kinds, mut open) = (0_u128, 0_usize);
+        // The nodes of the outermost open brackets, and how many brackets may be open where something is noted.
+        let (mut outer, mut noted) = ([0_usize; LEVELS], LEVELS);
+        let mut at = blanks(bytes, 0);
         loop {
-            at = blanks(bytes, at);
-            if open == 0 {
-                return (at == bytes.len()).then_some(());
+            // A value begins here.
+            if self.0.len() > MOST {
+                self.0.clear();
+                noted = 0;
             }
-            let object = kinds & 1 == 1;
-            let next = *bytes.get(at)?;
-            if next == b',' {
-                at = blanks(bytes, at + 1);
-                if object {
-                    at = sound_name(bytes, at)?;
+            let begin = at;
+            let first = *bytes.get(at)?;
+            if first == b'"' {
+                at = sound_string(bytes, at)?;
+            } else if first | 0x20 == b'{' {
+                if open == DEEPEST {
+                    return None;
                 }
-                break;
+                at = blanks(bytes, at + 1);
+                if bytes.get(at) == Some(&(first + 2)) {
+                    at += 1;
+                } else {
+                    if open < noted {
+                        outer[open] = self.0.len();
+                        self.note(begin, begin);
+                    }
+                    let object = first == b'{';
+                    open += 1;
+                    kinds = kinds << 1 | u128::from(object);
+                    if object {
+                        at = self.pass_name(bytes, at, open < noted)?;
+                    }
+                    continue;
+                }
+            } else {
+                at = sound_scalar(bytes, at)?;
             }
-            if next != if object { b'}' } else { b']' } {
-                return None;
+            if open < noted {
+                self.note(begin, at);
             }
-            at += 1;
-            open -= 1;
-            kinds >>= 1;
+            // A value has ended, and perhaps what it is in.
+            loop {
+                at = blanks(bytes, at);
+                if open == 0 {
+                    return (at == bytes.len()).then_some(());
+                }
+                let object = kinds & 1 == 1;
+                let next = *bytes.get(at)?;
+                if next == b',' {
+                    at = blanks(bytes, at + 1);
+                    if object {
+                        at = self.pass_name(bytes, at, open < noted)?;
+                    }
+                    break;
+                }
+                if next != if object { b'}' } else { b']' } {
+                    return None;
+                }
+                at += 1;
+                open -= 1;
+                kinds >>= 1;
+                if open < noted {
+                    self.close(outer[open], at);
+                }
+            }
         }
+    }
+
+    /// Behind a member's name, its colon and blanks.
+    #[inline]
+    fn pass_name(&mut self, bytes: &[u8], at: usize, noted: bool) -> Option<usize> {
+        if bytes.get(at) != Some(&b'"') {
+            return None;
+        }
+        let end = sound_string(bytes, at)?;
+        if noted {
+            self.note(at, end);
+        }
+        let at = blanks(bytes, end);
+        (bytes.get(at) == Some(&b':')).then(|| blanks(bytes, at + 1))
     }
 }
 
-/// Behind a member's name, its colon and blanks.
-#[inline]
-fn sound_name(bytes: &[u8], at: usize) -> Option<usize> {
-    if bytes.get(at) != Some(&b'"') {
-        return None;
-    }
-    let at = blanks(bytes, sound_string(bytes, at)?);
-    (bytes.get(at) == Some(&b':')).then(|| blanks(bytes, at + 1))
+/// Whether a text can stand between the quotes of a JSON string as it is.
+#[inline(never)]
+pub fn is_plain(text: &str) -> bool {
+    end_of_plain(text.as_bytes(), 0) == text.len()
 }
 
 #[inline]
@@ -252,9 +333,52 @@ fn word(bytes: &[u8], at: usize, word: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{end_of_value, surely_sound};
+    use super::{LEVELS, MOST, Outline, end_of_value, is_plain};
     use proptest::prelude::*;
     use serde_json::Value;
+
+    fn surely_sound(text: &str) -> bool {
+        Outline::of(text).is_some()
+    }
+
+    /// What an outline notes of a value is what serde_json reads there; answers how deep it goes.
+    fn compare(text: &str, outline: &Outline, node: usize, value: &Value) -> usize {
+        let Some(inside) = outline.inside(node) else { return 0 };
+        let parts: Vec<_> = inside.map(|(place, node)| (&text[place], node)).collect();
+        let read = |part: &str| serde_json::from_str::<Value>(part).expect("JSON");
+        let held: Vec<(usize, &Value)> = match value {
+            Value::Array(items) => parts.iter().map(|(_, node)| *node).zip(items).collect(),
+            Value::Object(members) => {
+                let name = |at: usize| read(parts[at].0).as_str().expect("a name").to_owned();
+                let pairs = (0..parts.len()).step_by(2).map(|at| (parts[at + 1].1, &members[&name(at)]));
+                pairs.collect()
+            }
+            other => panic!("{other} holds nothing"),
+        };
+        assert_eq!(held.len(), value.as_array().map_or_else(|| parts.len() / 2, Vec::len), "{text}");
+        for (node, held) in &held {
+            let (part, _) = parts.iter().find(|(_, known)| known == node).expect("a part");
+            assert_eq!(&read(part), *held, "{text}");
+        }
+        1 + held.iter().map(|(node, held)| compare(text, outline, *node, held)).max().unwrap_or(0)
+    }
+
+    #[test]
+    fn a_value_is_noted_where_it_is_as_deep_as_is_asked_for() {
+        let text = r#" {"a" : [1, {"b\n":[ ], "c":{}} ,"x"], "d":{"e":{"f":{"g":{"h":1}}}},"i" :-1.5 } "#;
+        let outline = Outline::of(text).expect("sound");
+        let depth = compare(text, &outline, 0, &serde_json::from_str(text).expect("JSON"));
+        assert_eq!(depth, LEVELS - 1);
+        assert!(Outline::of("7").expect("sound").inside(0).is_none());
+    }
+
+    #[test]
+    fn a_text_of_many_values_gets_no_outline() {
+        let text = format!("[{}0]", "0,".repeat(MOST));
+        assert!(Outline::of(&text).expect("sound").inside(0).is_none());
+        let text = format!("[{}0]", "0,".repeat(MOST - 2));
+        assert_eq!(Outline::of(&text).expect("sound").inside(0).expect("noted").count(), MOST - 1);
+    }
 
     #[test]
     fn what_every_delivery_holds_is_surely_sound() {
@@ -322,6 +446,23 @@ mod tests {
             if surely_sound(&text) {
                 prop_assert!(serde_json::from_str::<Value>(&text).is_ok(), "{}", text);
             }
+        }
+
+        #[test]
+        fn an_outline_is_what_serde_json_reads(items in proptest::collection::vec("[\\[\\]{}\":,a1\\\\ ]{0,6}", 0..5)) {
+            let text = format!("[{}]", items.join(","));
+            if let (Some(outline), Ok(value)) = (Outline::of(&text), serde_json::from_str::<Value>(&text)) {
+                let twice = value.to_string().len() + 2 < text.replace(' ', "").len();
+                // Of two members with one name serde_json keeps one.
+                if !twice {
+                    compare(&text, &outline, 0, &value);
+                }
+            }
+        }
+
+        #[test]
+        fn a_plain_text_is_written_as_it_is(text in "[a\u{e9}\u{7f}\u{1f}\"\\\\ ]{0,20}") {
+            prop_assert_eq!(is_plain(&text), Value::from(text.as_str()).to_string() == format!("\"{text}\""));
         }
 
         #[test]

@@ -96,8 +96,7 @@ fn are_names(names: &str) -> bool {
 }
 
 impl Write for Output<'_> {
-    fn write(&self) -> String {
-        let mut object = Object::new();
+    fn write_members(&self, object: &mut Object) {
         object.string("id", &self.id);
         object.string("key", &self.key);
         object.string("url", &self.url);
@@ -109,9 +108,13 @@ impl Write for Output<'_> {
             object.raw("names", names);
         }
         if !self.expanded.is_empty() {
-            object.raw("expanded", &self.expanded.text());
+            object.object("expanded", &self.expanded);
         }
-        object.text()
+    }
+
+    fn room(&self) -> usize {
+        let markdown = self.description_markdown.as_ref().map_or(0, String::len);
+        self.fields.len() + markdown + markdown / 8 + 512
     }
 }
 

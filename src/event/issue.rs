@@ -50,36 +50,40 @@ pub(crate) struct IssueEvent<'t> {
 }
 
 impl IssueEvent<'_> {
-    /// Writes its members.
-    pub(super) fn write_into(&self, object: &mut Object) {
+    /// Who did it and to what, for a host that looks for flows that start themselves.
+    pub(super) fn origin(&self) -> String {
+        let actor = self.actor.as_ref().map(|actor| actor.account_id.clone());
+        Origin([("actor", actor), ("object", text(self.members.get("id")))]).write()
+    }
+}
+
+impl Write for IssueEvent<'_> {
+    fn write_members(&self, object: &mut Object) {
         object.string("id", &self.id);
         object.optional("time", self.time.as_deref());
         object.string("event", &self.event);
         match &self.actor {
-            Some(actor) => object.raw("actor", &actor.write()),
+            Some(actor) => object.object("actor", actor),
             None => object.raw("actor", "null"),
         }
         object.raw("issue", self.issue);
     }
 
-    /// Who did it and to what, for a host that looks for flows that start themselves.
-    pub(super) fn origin(&self) -> String {
-        let actor = self.actor.as_ref().map(|actor| actor.account_id.clone());
-        let mut object = Object::new();
-        for (name, id) in [("actor", actor), ("object", text(self.members.get("id")))] {
-            if let Some(id) = id.filter(|id| !id.is_empty()) {
-                object.string(name, &id);
-            }
-        }
-        object.text()
+    fn room(&self) -> usize {
+        self.issue.len() + 512
     }
 }
 
-impl Write for IssueEvent<'_> {
-    fn write(&self) -> String {
-        let mut object = Object::new();
-        self.write_into(&mut object);
-        object.text()
+/// The ids of an origin, those that are known, by name.
+struct Origin<'t>([(&'static str, Option<Cow<'t, str>>); 2]);
+
+impl Write for Origin<'_> {
+    fn write_members(&self, object: &mut Object) {
+        for (name, id) in &self.0 {
+            if let Some(id) = id.as_deref().filter(|id| !id.is_empty()) {
+                object.string(name, id);
+            }
+        }
     }
 }
 
@@ -94,11 +98,9 @@ pub(crate) struct Actor<'t> {
 }
 
 impl Write for Actor<'_> {
-    fn write(&self) -> String {
-        let mut object = Object::new();
+    fn write_members(&self, object: &mut Object) {
         object.string("account-id", &self.account_id);
         object.string("name", &self.name);
-        object.text()
     }
 }
 
@@ -128,8 +130,8 @@ pub(super) fn time_ms(body: &Members<'_>) -> Option<u64> {
 
 /// Reads what all issue events have. `suffix` ends the id. None where the body names no issue.
 pub(super) fn read<'t>(body: &Members<'t>, suffix: &str) -> Option<IssueEvent<'t>> {
-    let issue = body.get("issue")?;
-    let members = Members::of(issue)?;
+    let issue = body.part("issue")?;
+    let members = issue.members()?;
     let id = text(members.get("id")).filter(|id| !id.is_empty())?;
     let event = text(body.get("issue_event_type_name")).or_else(|| text(body.get("webhookEvent"))).unwrap_or_default();
     Some(IssueEvent {
@@ -137,7 +139,7 @@ pub(super) fn read<'t>(body: &Members<'t>, suffix: &str) -> Option<IssueEvent<'t
         time: time_ms(body).map(timestamp::format),
         event,
         actor: body.object("user").and_then(|user| actor(&user)),
-        issue,
+        issue: issue.text(),
         members,
     })
 }

@@ -20,7 +20,7 @@ use crate::contract::event::{Delivery, Occurrence, Received, Subscription};
 use crate::contract::{Aside, ChoiceQuery, Error, Failure, FailureClass, Notice, Severity};
 use crate::form::{self, Read};
 use crate::jira::client::Client;
-use crate::json::{self, Members};
+use crate::json::{self, Members, Part};
 use schemars::JsonSchema;
 use serde_json::Value;
 #[cfg(not(target_arch = "wasm32"))]
@@ -177,9 +177,9 @@ fn filter_of<E: Event>(subscription: &Subscription) -> Result<E::Filter, Error> 
 /// delivery is only looked at, and everything it holds is shown.
 pub fn receive(delivery: &Delivery, subscriptions: &[Subscription]) -> Result<Received, Error> {
     let text = std::str::from_utf8(&delivery.body).map_err(|fault| invalid(&fault))?;
-    json::check(text).map_err(|fault| invalid(&fault))?;
+    let outline = json::outline(text).map_err(|fault| invalid(&fault))?;
     // What is JSON and no object is no event.
-    let body = Members::of(text).unwrap_or_default();
+    let body = Part::of(text, &outline).members().unwrap_or_default();
     let mut aside = Aside::default();
     let name = body.string("webhookEvent").unwrap_or_default();
     let occurrence = match CARDS.iter().find(|card| card.webhook == name) {

@@ -269,7 +269,7 @@ impl Run {
         };
         match host.run_card(&self.connection, &self.card, &input, key, progress).await {
             Ok(ran) => {
-                output.value(&ran.output);
+                output.value(&ran.value());
                 Ok(0)
             }
             Err(error) => {

@@ -14,7 +14,7 @@ use super::take_up::known;
 use crate::host::{Host, HostError, check_action, off_thread};
 use crate::observe::metrics;
 use crate::plugin::contract::action;
-use crate::plugin::{Card, IdempotencyKey};
+use crate::plugin::{Card, IdempotencyKey, read_json};
 use crate::store::{Alarm, Standing, StoreError, StoredRun, StoredStep};
 
 /// How many calls of one step follow each other before other runs have their turn.
@@ -228,7 +228,7 @@ impl Going<'_> {
             ended.clear();
             match self.host.invoke(&session, &step.card, &input, step.continuation.as_deref(), key.clone()).await {
                 Ok(action::Step::Done(output)) => {
-                    step.output = Some(serde_json::from_str(&output).unwrap_or(Value::String(output)));
+                    step.output = Some(read_json(&output).unwrap_or(Value::String(output)));
                     step.object = names_object
                         .and_then(|pointer| step.output.as_ref()?.pointer(pointer)?.as_str())
                         .map(|name| format!("{}/{name}", session.connection.id));

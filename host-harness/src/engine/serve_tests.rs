@@ -27,7 +27,7 @@ async fn a_card_of_several_calls_is_run_to_its_end_and_tells_how_far_it_is() {
     let Some(bench) = Bench::start().await else { return };
     let mut told = Vec::new();
     let ran = bench.host.run_card("harbour", "survey", &json!({}), "key".into(), |step| told.push(step.done)).await;
-    assert_eq!(ran.unwrap().output, json!({"total": 3, "colours": {"red": 3}}));
+    assert_eq!(ran.unwrap().value(), json!({"total": 3, "colours": {"red": 3}}));
     assert_eq!(told, [1, 2]);
 }
 

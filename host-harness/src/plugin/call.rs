@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 use wasmtime::{Store, UpdateDeadline};
 
-use super::answer::{Acted, Answer};
+use super::answer::Answer;
 use super::contract::types::{self, Error, FailureClass};
 use super::contract::{action, catalog, connection, event};
 use super::fault::{CallError, FaultKind, HostFault};
@@ -184,7 +184,7 @@ impl Plugin {
         self.caller("check").run(Some(access), None, run).await
     }
 
-    /// Runs an action card.
+    /// Runs an action card. The output is JSON that obeys the card's schema.
     pub async fn invoke(
         &self,
         access: &Access,
@@ -193,18 +193,6 @@ impl Plugin {
         input: &str,
         state: Option<&str>,
     ) -> Result<action::Invoked, CallError> {
-        Ok(self.act(access, call, card, input, state).await?.invoked)
-    }
-
-    /// The same, with the output as it was read to check it.
-    pub(crate) async fn act(
-        &self,
-        access: &Access,
-        call: &types::Call,
-        card: &str,
-        input: &str,
-        state: Option<&str>,
-    ) -> Result<Acted, CallError> {
         let behaviour = self.0.manifest.card(card).and_then(|card| card.behaviour);
         let writes = match state {
             _ if behaviour.is_some_and(|behaviour| behaviour.read_only) => Writes::Never,
@@ -213,8 +201,7 @@ impl Plugin {
         };
         let (input, state) = (input.to_owned(), state.map(str::to_owned));
         let run = async |store: &mut Store<Guest>, connector: &Connector<'_>| {
-            let invoked = connector.action(store)?.call_invoke(store, call, card, &input, state.as_ref()).await?;
-            Ok(invoked.map(|invoked| Acted { invoked, output: None }))
+            connector.action(store)?.call_invoke(store, call, card, &input, state.as_ref()).await
         };
         let caller = Caller { card, writes, ..self.caller("invoke") };
         caller.run(Some(access), None, run).await
@@ -339,7 +326,7 @@ impl Caller<'_> {
                 .map_or_else(|fault| Err(fault.into()), |error| Err(CallError::Connector(error.into()))),
             Ok(Ok(Ok(value))) => value
                 .checked(limits)
-                .and_then(|mut value| match self.manifest {
+                .and_then(|value| match self.manifest {
                     Some(manifest) => value.obeys(manifest, self.card).map(|()| value),
                     None => Ok(value),
                 })

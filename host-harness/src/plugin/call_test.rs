@@ -308,7 +308,8 @@ async fn a_card_that_only_reads_is_never_uncertain() {
         request_id: None,
         extra: "{}".into(),
     };
-    let uncertain = || Err::<Acted, _>(CallError::Connector(Error::PermanentUncertain(failure.clone()).into()));
+    let uncertain =
+        || Err::<action::Invoked, _>(CallError::Connector(Error::PermanentUncertain(failure.clone()).into()));
     let kind = |sent, writes| {
         let record = CallRecord { unsafe_requests_sent: sent, ..CallRecord::default() };
         match settle(uncertain(), &record, writes).unwrap_err().to_error() {

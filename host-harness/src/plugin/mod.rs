@@ -13,6 +13,7 @@ mod inspect;
 mod limits;
 mod linked;
 mod manifest;
+mod outline;
 mod plugins;
 mod quarantine;
 mod registration_json;
@@ -28,6 +29,7 @@ pub use manifest::{
     AuthMethod, Behaviour, Card, CardKind, ConnectorInfo, Deliveries, IdempotencyKey, Manifest, ManifestError, Routing,
     Source,
 };
+pub(crate) use outline::read as read_json;
 pub(crate) use plugins::finds_dirty_pages;
 pub use plugins::{LoadError, PluginError, Plugins};
 

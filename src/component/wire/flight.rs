@@ -13,6 +13,8 @@ use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 
 /// How much is read at once.
 const READ: u64 = 64 * 1024;
+/// How much room is made at once for a body because it was announced.
+const RESERVED: usize = 1024 * 1024;
 
 /// A request that was handed to the host.
 pub(super) struct Flight<'r> {
@@ -99,13 +101,15 @@ impl<'r> Flight<'r> {
     pub(super) fn land(self, deadline: Deadline) -> Result<Response, SendError> {
         let response = self.head.unwrap_or(Err(SendError::TimedOut))?;
         let status = response.status();
-        let headers = response
+        let headers: Vec<(String, String)> = response
             .headers()
             .entries()
             .into_iter()
             .map(|(name, value)| (name.to_ascii_lowercase(), String::from_utf8_lossy(&value).into_owned()))
             .collect();
-        let body = read(&response, status, self.limit, deadline)?;
+        let announced = headers.iter().find(|(name, _)| name == "content-length");
+        let announced = announced.and_then(|(_, length)| length.parse().ok()).unwrap_or(0);
+        let body = read(&response, status, self.limit, announced, deadline)?;
         Ok(Response { status, headers, body })
     }
 }
@@ -172,11 +176,18 @@ fn method(name: &str) -> Method {
     }
 }
 
-fn read(response: &IncomingResponse, status: u16, limit: usize, deadline: Deadline) -> Result<Vec<u8>, SendError> {
+fn read(
+    response: &IncomingResponse,
+    status: u16,
+    limit: usize,
+    announced: usize,
+    deadline: Deadline,
+) -> Result<Vec<u8>, SendError> {
     let body: IncomingBody = response.consume().map_err(|()| SendError::Truncated { status })?;
     let stream: InputStream = body.stream().map_err(|()| SendError::Truncated { status })?;
     let ready = stream.subscribe();
-    let mut bytes = Vec::new();
+    // What a server announces may be a lie, and more than a little is not taken on trust.
+    let mut bytes = Vec::with_capacity(announced.min(limit).min(RESERVED));
     loop {
         match stream.read(READ) {
             Ok(chunk) if chunk.is_empty() => {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
-use super::super::answer::{Acted, Answer};
+use super::super::answer::Answer;
 use super::super::contract::types::{self, Error};
 use super::super::contract::{action, event};
 use super::super::fault::{CallError, FaultKind, HostFault};
@@ -41,11 +41,8 @@ impl KeptInstance {
     /// The same as [`Plugin::invoke`] of a card's first call.
     pub async fn invoke(&mut self, call: &types::Call, card: &str, input: &str) -> Result<action::Invoked, CallError> {
         let input = input.to_owned();
-        let acted = self.run(async |store, connector| {
-            let invoked = connector.action(store)?.call_invoke(store, call, card, &input, None).await?;
-            Ok(invoked.map(|invoked| Acted { invoked, output: None }))
-        });
-        Ok(acted.await?.invoked)
+        self.run(async |store, connector| connector.action(store)?.call_invoke(store, call, card, &input, None).await)
+            .await
     }
 
     /// The same as [`Plugin::receive`] without a call.
