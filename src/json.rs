@@ -166,6 +166,9 @@ pub(crate) fn string(text: &str) -> Option<Cow<'_, str>> {
     if !inner.contains('\\') {
         return Some(Cow::Borrowed(inner));
     }
+    if let Some(text) = json_text::unescaped(inner) {
+        return Some(Cow::Owned(text));
+    }
     match parse(text) {
         Ok(Value::String(text)) => Some(Cow::Owned(text)),
         _ => None,
@@ -217,7 +220,7 @@ impl Object {
     /// A member's name, behind what was written before. What opens an object or a list is never the end of a value.
     fn begin(&mut self, name: &str) {
         self.separate();
-        push_string(&mut self.0, name);
+        json_text::push_string(&mut self.0, name);
         self.0.push(':');
     }
 
@@ -242,7 +245,7 @@ impl Object {
     /// A member that is a string.
     pub(crate) fn string(&mut self, name: &str, value: &str) {
         self.begin(name);
-        push_string(&mut self.0, value);
+        json_text::push_string(&mut self.0, value);
     }
 
     /// A member that is a string, or null where there is none.
@@ -268,16 +271,6 @@ impl Object {
             self.nested(value);
         }
         self.0.push(']');
-    }
-}
-
-fn push_string(out: &mut String, string: &str) {
-    if json_text::is_plain(string) {
-        out.push('"');
-        out.push_str(string);
-        out.push('"');
-    } else {
-        out.push_str(&text(&string));
     }
 }
 

@@ -7,8 +7,9 @@ use std::ops::Range;
 
 /// Nested deeper than this, serde_json refuses a text.
 const DEEPEST: usize = 127;
-/// How many brackets may be open around a value whose place is noted: the fields of the issues of a page have three.
-const LEVELS: usize = 5;
+/// How many brackets may be open around a value whose place is noted: enough for a document in a field of an issue on a
+/// page.
+const LEVELS: usize = 16;
 /// How many places are noted. What has more gets none: a text shall not cost many times its size.
 const MOST: usize = 1 << 16;
 /// Numbers with at most so many characters and no exponent are in the range of every reader.
@@ -258,10 +259,77 @@ impl Outline {
     }
 }
 
-/// Whether a text can stand between the quotes of a JSON string as it is.
+/// Writes a text as a JSON string, as serde_json writes it.
 #[inline(never)]
-pub fn is_plain(text: &str) -> bool {
-    end_of_plain(text.as_bytes(), 0) == text.len()
+pub fn push_string(out: &mut String, text: &str) {
+    out.push('"');
+    let mut rest = text;
+    loop {
+        let plain = end_of_plain(rest.as_bytes(), 0);
+        // What ends there is ASCII.
+        let (before, behind) = rest.split_at(plain);
+        out.push_str(before);
+        let Some(byte) = behind.bytes().next() else { break };
+        let short = match byte {
+            b'"' | b'\\' => byte,
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            8 => b'b',
+            12 => b'f',
+            _ => b'u',
+        };
+        out.push('\\');
+        out.push(char::from(short));
+        if short == b'u' {
+            out.push_str(if byte < 0x10 { "000" } else { "001" });
+            out.push(char::from(b"0123456789abcdef"[usize::from(byte & 15)]));
+        }
+        rest = &behind[1..];
+    }
+    out.push('"');
+}
+
+/// What the inside of a sound JSON string says. None where it is not sound, or has a character as a pair of escapes.
+#[inline(never)]
+pub fn unescaped(inside: &str) -> Option<String> {
+    let mut out = String::with_capacity(inside.len());
+    let mut rest = inside;
+    loop {
+        let plain = end_of_plain(rest.as_bytes(), 0);
+        let (before, behind) = rest.split_at(plain);
+        out.push_str(before);
+        let mut bytes = behind.bytes();
+        match bytes.next() {
+            None => return Some(out),
+            Some(b'\\') => {}
+            Some(_) => return None,
+        }
+        let mut length = 2;
+        out.push(match bytes.next()? {
+            same @ (b'"' | b'\\' | b'/') => char::from(same),
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'u' => {
+                length = 6;
+                let digits = behind.get(2..6).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+                char::from_u32(u32::from_str_radix(digits, 16).ok()?)?
+            }
+            _ => return None,
+        });
+        rest = &behind[length..];
+    }
+}
+
+/// The first place from `at` on with one of these bytes; the text's end where there is none.
+#[inline(never)]
+pub fn first_of(text: &str, at: usize, bytes: &[bool; 128]) -> usize {
+    let rest = text.as_bytes().get(at..).unwrap_or_default();
+    let found = rest.iter().position(|byte| bytes.get(usize::from(*byte)).is_some_and(|is| *is));
+    found.map_or(text.len(), |found| at + found)
 }
 
 #[inline]
@@ -333,7 +401,7 @@ fn word(bytes: &[u8], at: usize, word: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LEVELS, MOST, Outline, end_of_value, is_plain};
+    use super::{LEVELS, MOST, Outline, end_of_value, first_of, push_string, unescaped};
     use proptest::prelude::*;
     use serde_json::Value;
 
@@ -365,9 +433,10 @@ mod tests {
 
     #[test]
     fn a_value_is_noted_where_it_is_as_deep_as_is_asked_for() {
-        let text = r#" {"a" : [1, {"b\n":[ ], "c":{}} ,"x"], "d":{"e":{"f":{"g":{"h":1}}}},"i" :-1.5 } "#;
-        let outline = Outline::of(text).expect("sound");
-        let depth = compare(text, &outline, 0, &serde_json::from_str(text).expect("JSON"));
+        let deep = format!("{}1{}", "{\"d\":[".repeat(LEVELS), "]}".repeat(LEVELS));
+        let text = format!(r#" {{"a" : [1, {{"b\n":[ ], "c":{{}}}} ,"x"], "d":{deep},"i" :-1.5 }} "#);
+        let outline = Outline::of(&text).expect("sound");
+        let depth = compare(&text, &outline, 0, &serde_json::from_str(&text).expect("JSON"));
         assert_eq!(depth, LEVELS - 1);
         assert!(Outline::of("7").expect("sound").inside(0).is_none());
     }
@@ -378,6 +447,14 @@ mod tests {
         assert!(Outline::of(&text).expect("sound").inside(0).is_none());
         let text = format!("[{}0]", "0,".repeat(MOST - 2));
         assert_eq!(Outline::of(&text).expect("sound").inside(0).expect("noted").count(), MOST - 1);
+    }
+
+    #[test]
+    fn a_byte_of_a_set_is_found() {
+        let mut set = [false; 128];
+        set[usize::from(b'*')] = true;
+        let found = [0, 2, 4, 9].map(|at| first_of("\u{e9}*a*", at, &set));
+        assert_eq!(found, [2, 2, 4, 5]);
     }
 
     #[test]
@@ -461,8 +538,21 @@ mod tests {
         }
 
         #[test]
-        fn a_plain_text_is_written_as_it_is(text in "[a\u{e9}\u{7f}\u{1f}\"\\\\ ]{0,20}") {
-            prop_assert_eq!(is_plain(&text), Value::from(text.as_str()).to_string() == format!("\"{text}\""));
+        fn a_string_is_written_and_read_as_serde_json_does(text in "[a-z\\x00-\\x1f\\x7f\u{e9}\u{1f600}\"\\\\/]{0,40}") {
+            let mut written = String::new();
+            push_string(&mut written, &text);
+            prop_assert_eq!(&written, &Value::from(text.as_str()).to_string());
+            prop_assert_eq!(unescaped(&written[1..written.len() - 1]), Some(text));
+        }
+
+        #[test]
+        fn escapes_are_read_as_serde_json_reads_them(inside in "([a\"\u{e9}\n]|\\\\[nrtbfx\"\\\\/]|\\\\u[0-9a-dD+][0-9a-f]{2,3}){0,8}") {
+            let read = serde_json::from_str::<String>(&format!("\"{inside}\"")).ok();
+            if let Some(text) = unescaped(&inside) {
+                prop_assert_eq!(Some(text), read, "{}", inside);
+            } else if let Some(text) = read {
+                prop_assert!(text.chars().any(|c| c > '\u{ffff}'), "{}", inside);
+            }
         }
 
         #[test]

@@ -2,7 +2,7 @@
 
 use super::{Action, Behaviour, Progress};
 use crate::contract::Error;
-use crate::document::to_markdown;
+use crate::document::markdown_of;
 use crate::form::{Form, Misfit, Read};
 use crate::jira::client::{Ask, Client};
 use crate::jira::path;
@@ -75,12 +75,12 @@ impl<'t> Output<'t> {
         let sent = issue.object("fields");
         let fields = if sent.is_some() { issue.get("fields") } else { None };
         let sent = sent.unwrap_or_default();
-        let description = sent.get("description").filter(|text| text.starts_with('{'));
+        let description = sent.part("description").filter(|document| document.text().starts_with('{'));
         Some(Self {
             url: client.site.issue_page(&key),
             summary: sent.string("summary"),
             status: sent.object("status").and_then(|status| status.string("name")),
-            description_markdown: description.map(|text| to_markdown(&json::value(text))),
+            description_markdown: description.map(markdown_of),
             fields: fields.unwrap_or("{}"),
             names: issue.get("names").filter(|names| are_names(names)),
             expanded: issue.without(&["id", "key", "self", "fields", "names", "expand"]),

@@ -6,6 +6,7 @@ mod from_markdown;
 mod to_markdown;
 
 pub use from_markdown::from_markdown;
+pub(crate) use to_markdown::markdown_of;
 pub use to_markdown::to_markdown;
 
 use crate::contract::{Error, Failure};
