@@ -27,6 +27,9 @@ const PROFILE: &str = "guest";
 /// The linker pads every index that it may have to change to five bytes, unless it is told not to: a tenth of the code.
 const COMPRESSED: &str = "-Clink-arg=--compress-relocations";
 
+/// Memory for the heap from the start, in bytes: what a usual call needs, so that it does not have to grow.
+const HEAP: &str = "-Clink-arg=--initial-heap=524288";
+
 #[derive(Args)]
 #[command(after_help = "Examples:\n  cargo xtask build\n  cargo xtask build --json | jq -r '.components[0].path'")]
 pub(crate) struct BuildArguments {
@@ -88,7 +91,7 @@ fn compile(workspace: &Workspace) -> Result<()> {
     // Flags that a person gave are theirs: cargo would ignore them beside ours.
     if env::var_os("RUSTFLAGS").is_none() {
         let mut flags = paths::remapping(workspace)?;
-        flags.push(COMPRESSED.to_owned());
+        flags.extend([COMPRESSED, HEAP].map(str::to_owned));
         cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     }
     run_visibly(&mut cargo, "the compilation of the guests")
