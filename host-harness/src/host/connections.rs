@@ -185,7 +185,8 @@ impl Host {
     pub async fn check_connection(&self, name: &str, release: bool) -> Result<Checked, HostError> {
         let session = self.session_of(name).await?;
         if release {
-            off_thread(|| self.guard.release(&session.account))?;
+            let credential = session.access.authority.as_ref().map_or("", |one| one.credential.fingerprint());
+            off_thread(|| self.guard.release(&session.account, credential))?;
         }
         self.doing(format!("checking `{name}`"));
         let call = self.call(&session, None)?;

@@ -146,9 +146,10 @@ impl LockoutGuard {
         })
     }
 
-    /// Forgets the refusals of an account: a person says that they are settled.
-    pub fn release(&self, account: &str) -> Result<(), StoreError> {
-        off_thread(|| rows::forget(&self.0.store, account))
+    /// Forgets the refusals of an account, and of the credential (its fingerprint) that it has now: a person says that
+    /// they are settled.
+    pub fn release(&self, account: &str, credential: &str) -> Result<(), StoreError> {
+        off_thread(|| rows::forget(&self.0.store, account, credential))
     }
 
     /// Carries the refusals of an account over to its proved key.

@@ -280,7 +280,7 @@ fn a_year_of_history_does_not_slow_the_runs_of_today() {
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) \
              INSERT INTO run SELECT 'old' || i, 'flow' || (i % 20), '{}', 'e' || i, 'x' || i, 'done', 0, NULL, i, i, i, \
              'c', NULL, 0, 0, NULL, NULL, NULL FROM n;
-             INSERT INTO step SELECT id, 0, 's', 'light', 'c', 'done', '{}', NULL, '{}', NULL, 1, 1, 1, 0 FROM run;",
+             INSERT INTO step SELECT id, 0, 's', 'light', 'c', 'done', '{}', NULL, '{}', NULL, 1, 1, 1, 0, NULL FROM run;",
         )?;
         Ok::<_, StoreError>(())
     })
