@@ -6,6 +6,11 @@
 pub mod authorize;
 #[cfg(test)]
 mod bench;
+// The end-to-end tests look for the same components in the same way.
+#[cfg(test)]
+#[allow(dead_code, reason = "only components are of use here")]
+#[path = "../../tests/end_to_end/built.rs"]
+mod built;
 pub mod cli;
 pub mod clock;
 pub mod egress;
