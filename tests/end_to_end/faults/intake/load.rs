@@ -74,8 +74,8 @@ fn w11_the_acknowledgement_does_not_wait_for_flows() {
     let floor = bare();
     let all_it_can = send(serving.url(), &requests(&sender, "w11-most", 1_000, 25_000), 64, None);
     let most = 1_000.0 / all_it_can.took.as_secs_f64();
-    // Other tests share the machine. The round that counts is chosen by the bare server alone, which is measured before
-    // and after: where even it takes more than a third of what is allowed, the machine says nothing about ours.
+    // Other tests share the machine. The round that counts is the one in which the bare server, measured before and
+    // after, was disturbed least; where even it took more than a third of what is allowed, nothing is said about ours.
     let mut rounds = Vec::new();
     for round in 0..ROUNDS {
         let (slow, fast) = (format!("w11-slow-{round}"), format!("w11-fast-{round}"));
@@ -89,11 +89,7 @@ fn w11_the_acknowledgement_does_not_wait_for_flows() {
         let refused: usize = ours.iter().map(|load| load.refused).sum();
         let bare = [before[0].max(after[0]), before[1].max(after[1])];
         rounds.push(Round { ours: ours.map(|load| load.p99()), bare, refused });
-        if rounds.last().is_some_and(Round::is_quiet) {
-            break;
-        }
     }
-    let count = rounds.len();
     let round = rounds.into_iter().min_by_key(Round::disturbed).expect("a round");
     let stalled = starts(&stage) > 0;
     stage.jira.clear_faults();
@@ -102,7 +98,8 @@ fn w11_the_acknowledgement_does_not_wait_for_flows() {
     let expected =
         "p99 ≤ 50 ms at 200/s, ≤ 250 ms at 2,000/s, where a bare server that keeps nothing takes a third of it at most";
     let figures = format!(
-        "p99 {} ms at 200/s (bare {}), {} ms at 2,000/s (bare {}), in round {count}; {} refused; stalled runs there: {stalled}",
+        "p99 {} ms at 200/s (bare {}), {} ms at 2,000/s (bare {}), in the quietest of {ROUNDS} rounds; {} refused; \
+         stalled runs there: {stalled}; at most {most:.0}/s",
         round.ours[0].as_millis(),
         round.bare[0].as_millis(),
         round.ours[1].as_millis(),
@@ -110,18 +107,15 @@ fn w11_the_acknowledgement_does_not_wait_for_flows() {
         round.refused,
     );
     assert!(stalled, "no flow was stalled: {figures}");
-    if round.is_quiet() && most >= 2_000.0 {
+    if round.is_quiet() {
         figure("W11", test, expected, figures, round.is_met());
     } else {
-        let why = format!(
-            "not measurable here: the machine is busy, or this build takes no more than {most:.0}/s; {figures}"
-        );
-        not_measurable("W11", test, expected, &why);
+        not_measurable("W11", test, expected, &format!("not measurable here, the machine is busy: {figures}"));
     }
 }
 
-/// The most rounds, of which the first quiet one counts.
-const ROUNDS: usize = 4;
+/// How many rounds there are, of which the quietest counts.
+const ROUNDS: usize = 3;
 /// What is allowed at 200/s and at 2,000/s.
 const ALLOWED: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
 
