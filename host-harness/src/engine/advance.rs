@@ -98,7 +98,19 @@ impl Going<'_> {
                 if let Some(standing) = self.has_to_leave(&step) {
                     return self.settle(&standing, &ended).await;
                 }
-                match self.execute(index, &mut step, &scope, &mut ended).await? {
+                let attempt = match self.execute(index, &mut step, &scope, &mut ended).await {
+                    Ok(attempt) => attempt,
+                    Err(error) => {
+                        // What has ended is known only here. Forgotten, it would be taken for interrupted.
+                        if !ended.is_empty() {
+                            let connection = Some(step.connection.as_str());
+                            let standing = Standing::waiting(None, self.after(FIRST_REST), self.now());
+                            self.settle(&Standing { connection, ..standing }, &ended).await?;
+                        }
+                        return Err(error);
+                    }
+                };
+                match attempt {
                     Ok(()) => {
                         step_ended(&step, &step.state);
                         ended.push(step.clone());
@@ -203,7 +215,10 @@ impl Going<'_> {
             Err(error) => return Ok(Err(self.verdict(index, step, &error))),
         };
         // Nothing is asked of a connector whose service wants to be left alone.
-        let held = self.host.held(&session.connection)?;
+        let held = match self.host.held(&session.connection) {
+            Ok(held) => held,
+            Err(error) => return Ok(Err(self.verdict(index, step, &error))),
+        };
         if let Some(all) = held.iter().filter(|one| one.is_for_all()).max_by_key(|one| one.hold.for_ms) {
             let failure = all.to_failure(&step.connection);
             step.failure = Some(failure);
@@ -229,8 +244,16 @@ impl Going<'_> {
                 true => store.begin_repeatable_step(&self.run.id, step),
                 false => store.begin_step(&self.run.id, ended, step),
             };
-            if !self.keep(begin).await? {
-                return Ok(Err(Ended::Cancelled));
+            match self.keep(begin).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(Err(Ended::Cancelled)),
+                Err(error) => {
+                    // It was not sent, or came on since it was kept last.
+                    step.state = "waiting".into();
+                    step.attempts = step.attempts.saturating_sub(1);
+                    ended.push(step.clone());
+                    return Err(error);
+                }
             }
             ended.clear();
             match self.host.invoke(&session, &step.card, &input, step.continuation.as_deref(), key.clone()).await {
