@@ -163,6 +163,7 @@ impl Store {
         // `Checkpoints`. NORMAL still syncs around a checkpoint and after a new beginning of the journal.
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        connection.pragma_update(None, "journal_size_limit", checkpoint::KEPT_BYTES)?;
         let journal = Journal::of(&connection, path)?;
         let (readers, checkpoints) = (Readers::new(path), Checkpoints::default());
         let (path, writer, keeping) = (path.to_owned(), Mutex::new(connection), Mutex::default());
