@@ -110,6 +110,31 @@ async fn a_delivery_that_was_acknowledged_before_a_crash_is_read_at_the_next_sta
     assert_eq!(bench.world().lit, 1, "and not again at the start after that");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_of_a_connection_that_is_gone_is_given_up_at_once() {
+    let Some(bench) = Bench::start().await else { return };
+    let delivery = StoredDelivery {
+        id: "d1".into(),
+        connection: "gone".into(),
+        registration: "h1".into(),
+        service_id: Some("s1".into()),
+        method: "POST".into(),
+        query: String::new(),
+        headers: vec![],
+        body: lit(1).to_string().into_bytes(),
+        sha256: "0".into(),
+        received_at_ms: 1,
+        attempts: 0,
+    };
+    bench.host.store().keep_delivery(&delivery).unwrap();
+    let running = bench.serve().await;
+    until("the delivery to be given up", || bench.host.store().failed_delivery("d1").unwrap().is_some()).await;
+    let shown = bench.host.store().failed_delivery("d1").unwrap().unwrap();
+    assert!(shown.dismissed && shown.failure.unwrap()["code"] == "host.connection-gone");
+    assert!(bench.host.store().failed_deliveries(9).unwrap().is_empty());
+    running.stop().await;
+}
+
 /// A run of one step that was under way when the process ended.
 async fn interrupted(bench: &Bench, action: &str, connection: &str, input: serde_json::Value) {
     let harbour = bench.host.connection("harbour").unwrap();
