@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) lit: usize,
     /// Seconds to ask for, instead of doing what is asked.
     pub(crate) put_off: VecDeque<u64>,
+    /// How long it takes to light a beacon.
+    pub(crate) slow: Option<Duration>,
 }
 
 type Shared = Arc<Mutex<World>>;
@@ -208,8 +210,15 @@ async fn beacons(Query(query): Query<HashMap<String, String>>) -> String {
 }
 
 async fn light(State(world): State<Shared>, headers: HeaderMap, _whole_body: String) -> Response {
+    let slow = {
+        let mut world = world.lock().unwrap();
+        world.keys.push(headers["idempotency-key"].to_str().unwrap().to_owned());
+        world.slow
+    };
+    if let Some(slow) = slow {
+        tokio::time::sleep(slow).await;
+    }
     let mut world = world.lock().unwrap();
-    world.keys.push(headers["idempotency-key"].to_str().unwrap().to_owned());
     if let Some(seconds) = world.put_off.pop_front() {
         return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", seconds.to_string())], "{}").into_response();
     }

@@ -9,7 +9,7 @@ use crate::simulator::{eventually, text};
 use crate::stage::Stage;
 
 /// Every command there is.
-const COMMANDS: [&[&str]; 37] = [
+const COMMANDS: [&[&str]; 38] = [
     &["inspect"],
     &["connection"],
     &["connection", "add"],
@@ -38,6 +38,7 @@ const COMMANDS: [&[&str]; 37] = [
     &["dead-letters", "list"],
     &["dead-letters", "show"],
     &["dead-letters", "retry"],
+    &["dead-letters", "dismiss"],
     &["flow"],
     &["flow", "check"],
     &["flow", "test"],

@@ -301,19 +301,20 @@ impl Sender {
         admission: Admission,
         response: &Response<B>,
     ) -> Result<(), Refusal> {
-        let told = if let Some(reason) = refusal(rejections, response.status(), response.headers()) {
+        if let Some(reason) = refusal(rejections, response.status(), response.headers()) {
             self.0.recorder.mark(|record| record.refusals += 1);
-            admission.refused(&reason).map(|refused| {
-                self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).push(refused);
-            })
-        } else if response.status().is_success() {
-            admission.accepted()
-        } else {
-            Ok(())
-        };
-        told.map_err(|error| {
-            Refusal::Lost(error.to_string(), HttpError::InternalError(Some("the host's store failed".into())))
-        })
+            // Not known, it could be tried until the service locks the account.
+            let refused = admission.refused(&reason).map_err(|error| {
+                Refusal::Lost(error.to_string(), HttpError::InternalError(Some("the host's store failed".into())))
+            })?;
+            self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).push(refused);
+        } else if response.status().is_success()
+            && let Err(error) = admission.accepted()
+        {
+            // The work is done, and its answer is here: what was not noted costs the next request a turn.
+            tracing::warn!(%error, "it could not be noted that a credential was accepted");
+        }
+        Ok(())
     }
 
     fn left(&self) -> Duration {

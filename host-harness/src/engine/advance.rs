@@ -68,10 +68,9 @@ pub(super) async fn go_on(
         match when.holds(&scope) {
             Ok(true) => {}
             Ok(false) => {
+                off_thread(|| host.store().settle_run(&run.id, &Standing::ended("skipped", None, now), &[]))?;
                 metrics().run_ended(&run.flow, "skipped");
-                return Ok(off_thread(|| {
-                    host.store().settle_run(&run.id, &Standing::ended("skipped", None, now), &[])
-                })?);
+                return Ok(());
             }
             Err(error) => {
                 let failure = own_failure("expression", &format!("on.when: {error}"));
@@ -99,7 +98,19 @@ impl Going<'_> {
                 if let Some(standing) = self.has_to_leave(&step) {
                     return self.settle(&standing, &ended).await;
                 }
-                match self.execute(index, &mut step, &scope, &mut ended).await? {
+                let attempt = match self.execute(index, &mut step, &scope, &mut ended).await {
+                    Ok(attempt) => attempt,
+                    Err(error) => {
+                        // What has ended is known only here. Forgotten, it would be taken for interrupted.
+                        if !ended.is_empty() {
+                            let connection = Some(step.connection.as_str());
+                            let standing = Standing::waiting(None, self.after(FIRST_REST), self.now());
+                            self.settle(&Standing { connection, ..standing }, &ended).await?;
+                        }
+                        return Err(error);
+                    }
+                };
+                match attempt {
                     Ok(()) => {
                         step_ended(&step, &step.state);
                         ended.push(step.clone());
@@ -117,22 +128,30 @@ impl Going<'_> {
                         step.failure = Some(failure.clone());
                         step.ended_at_ms = Some(self.now());
                         ended.push(step);
-                        raise_if_uncertain(self.host, self.run, state, &failure, self.stop).await?;
-                        return self.settle(&Standing::ended(state, Some(&failure), self.now()), &ended).await;
+                        let message = reason_of(&failure);
+                        // The alarm first: a crash in between may raise it twice, and never loses it.
+                        if let Some(alarm) = uncertain_alarm(self.host, self.run, state, message) {
+                            self.keep(|| self.host.store().raise(&alarm)).await?;
+                        }
+                        self.settle(&Standing::ended(state, Some(&failure), self.now()), &ended).await?;
+                        ended_badly(self.run, state, message);
+                        return Ok(());
                     }
                     Err(Ended::Cancelled) => {
+                        self.settle(&Standing::ended("cancelled", None, self.now()), &[]).await?;
                         metrics().run_ended(&self.run.flow, "cancelled");
                         tracing::info!(run = self.run.id, "a run was cancelled");
-                        return self.settle(&Standing::ended("cancelled", None, self.now()), &[]).await;
+                        return Ok(());
                     }
                 }
             }
             let output = step.output.clone().unwrap_or(Value::Null);
             outputs.insert(step.id.clone(), json!({ "output": output }));
         }
+        self.settle(&Standing::ended("done", None, self.now()), &ended).await?;
         metrics().run_ended(&self.run.flow, "done");
         tracing::info!(run = self.run.id, flow = self.run.flow, "a run is done");
-        self.settle(&Standing::ended("done", None, self.now()), &ended).await
+        Ok(())
     }
 
     fn step(&self, index: usize, kept: &mut HashMap<u32, StoredStep>) -> StoredStep {
@@ -196,7 +215,10 @@ impl Going<'_> {
             Err(error) => return Ok(Err(self.verdict(index, step, &error))),
         };
         // Nothing is asked of a connector whose service wants to be left alone.
-        let held = self.host.held(&session.connection)?;
+        let held = match self.host.held(&session.connection) {
+            Ok(held) => held,
+            Err(error) => return Ok(Err(self.verdict(index, step, &error))),
+        };
         if let Some(all) = held.iter().filter(|one| one.is_for_all()).max_by_key(|one| one.hold.for_ms) {
             let failure = all.to_failure(&step.connection);
             step.failure = Some(failure);
@@ -222,8 +244,16 @@ impl Going<'_> {
                 true => store.begin_repeatable_step(&self.run.id, step),
                 false => store.begin_step(&self.run.id, ended, step),
             };
-            if !self.keep(begin).await? {
-                return Ok(Err(Ended::Cancelled));
+            match self.keep(begin).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(Err(Ended::Cancelled)),
+                Err(error) => {
+                    // It was not sent, or came on since it was kept last.
+                    step.state = "waiting".into();
+                    step.attempts = step.attempts.saturating_sub(1);
+                    ended.push(step.clone());
+                    return Err(error);
+                }
             }
             ended.clear();
             match self.host.invoke(&session, &step.card, &input, step.continuation.as_deref(), key.clone()).await {
@@ -318,21 +348,6 @@ async fn keep<T>(
     }
 }
 
-async fn raise_if_uncertain(
-    host: &Host,
-    run: &StoredRun,
-    state: &str,
-    failure: &Value,
-    stop: &watch::Receiver<bool>,
-) -> Result<(), HostError> {
-    let message = told(run, state, failure);
-    // The alarm first: a crash in between may raise it twice, and never loses it.
-    match uncertain_alarm(host, run, state, &message) {
-        Some(alarm) => keep(host, stop, || host.store().raise(&alarm)).await,
-        None => Ok(()),
-    }
-}
-
 /// Ends a run that nobody brings on.
 pub(super) fn settle_bad(
     host: &Host,
@@ -341,19 +356,24 @@ pub(super) fn settle_bad(
     failure: &Value,
     steps: &[StoredStep],
 ) -> Result<(), HostError> {
-    let message = told(run, state, failure);
-    if let Some(alarm) = uncertain_alarm(host, run, state, &message) {
+    let message = reason_of(failure);
+    if let Some(alarm) = uncertain_alarm(host, run, state, message) {
         off_thread(|| host.store().raise(&alarm))?;
     }
     let now = host.clock().now_ms();
-    Ok(off_thread(|| host.store().settle_run(&run.id, &Standing::ended(state, Some(failure), now), steps))?)
+    off_thread(|| host.store().settle_run(&run.id, &Standing::ended(state, Some(failure), now), steps))?;
+    ended_badly(run, state, message);
+    Ok(())
 }
 
-fn told(run: &StoredRun, state: &str, failure: &Value) -> String {
-    let message = failure.get("message").and_then(Value::as_str).unwrap_or("no reason is known").to_owned();
+fn reason_of(failure: &Value) -> &str {
+    failure.get("message").and_then(Value::as_str).unwrap_or("no reason is known")
+}
+
+/// Tells of an end that is kept.
+fn ended_badly(run: &StoredRun, state: &str, message: &str) {
     metrics().run_ended(&run.flow, state);
     tracing::warn!(run = run.id, flow = run.flow, state, reason = message, "a run ended badly");
-    message
 }
 
 fn uncertain_alarm(host: &Host, run: &StoredRun, state: &str, message: &str) -> Option<Alarm> {

@@ -143,6 +143,31 @@ async fn a_delivery_that_was_acknowledged_before_a_crash_is_read_at_the_next_sta
     assert_eq!(bench.world().lit, 1, "and not again at the start after that");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_of_a_connection_that_is_gone_is_given_up_at_once() {
+    let bench = Bench::start().await;
+    let delivery = StoredDelivery {
+        id: "d1".into(),
+        connection: "gone".into(),
+        registration: "h1".into(),
+        service_id: Some("s1".into()),
+        method: "POST".into(),
+        query: String::new(),
+        headers: vec![],
+        body: lit(1).to_string().into_bytes(),
+        sha256: "0".into(),
+        received_at_ms: 1,
+        attempts: 0,
+    };
+    bench.host.store().keep_delivery(&delivery).unwrap();
+    let running = bench.serve().await;
+    until("the delivery to be given up", || bench.host.store().failed_delivery("d1").unwrap().is_some()).await;
+    let shown = bench.host.store().failed_delivery("d1").unwrap().unwrap();
+    assert!(shown.dismissed && shown.failure.unwrap()["code"] == "host.connection-gone");
+    assert!(bench.host.store().failed_deliveries(9).unwrap().is_empty());
+    running.stop().await;
+}
+
 /// A run of one step that was under way when the process ended.
 async fn interrupted(bench: &Bench, action: &str, connection: &str, input: serde_json::Value) {
     let harbour = bench.host.connection("harbour").unwrap();
@@ -379,5 +404,65 @@ async fn a_run_whose_store_fails_goes_on_when_it_works_again_without_a_restart()
     })
     .await;
     assert_eq!(bench.world().keys.len(), 1, "what the step came to was not forgotten");
+    running.stop().await;
+}
+
+const TWICE: &str = "name: twice
+on: { event: beacon-lit, connection: harbour }
+steps:
+  - { id: one, action: light-beacon, connection: harbour, input: { name: one, colour: red } }
+  - { id: two, action: light-beacon, connection: harbour, input: { name: two, colour: red } }
+";
+
+/// The states of the steps of the only run.
+fn steps(bench: &Bench) -> Vec<String> {
+    let Some(run) = bench.host.store().runs(1).unwrap().pop() else { return vec![] };
+    bench.host.store().steps(&run.id).unwrap().into_iter().map(|step| step.state).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_step_that_is_done_stays_done_where_the_store_cannot_be_read_before_the_next() {
+    let bench = Bench::start().await;
+    bench.flow("twice.yaml", TWICE);
+    let running = bench.serve().await;
+    let disk = rusqlite::Connection::open(bench.host.home().database()).unwrap();
+    disk.busy_timeout(Duration::from_secs(10)).unwrap();
+    bench.world().slow = Some(Duration::from_millis(1500));
+    bench.deliver("d1", &lit(1)).await;
+    until("the first step to begin", || bench.world().keys.len() == 1).await;
+    disk.execute_batch("ALTER TABLE hold RENAME TO gone").unwrap();
+    until("the run to wait", || bench.states() == ["waiting"]).await;
+    assert_eq!(steps(&bench), ["done", "waiting"]);
+    disk.execute_batch("ALTER TABLE gone RENAME TO hold").unwrap();
+    until("the run to end", || {
+        bench.clock.advance(Duration::from_secs(30));
+        bench.states() == ["done"]
+    })
+    .await;
+    assert_eq!(bench.world().lit, 2, "each step was done once");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_is_done_stays_done_where_the_host_ends_before_the_next_could_be_kept() {
+    let bench = Bench::start().await;
+    bench.flow("twice.yaml", TWICE);
+    let running = bench.serve().await;
+    let disk = rusqlite::Connection::open(bench.host.home().database()).unwrap();
+    disk.busy_timeout(Duration::from_secs(10)).unwrap();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON step WHEN new.position = 1 AND new.state = 'running' \
+                BEGIN SELECT RAISE(ABORT, 'full'); END";
+    disk.execute_batch(full).unwrap();
+    bench.deliver("d1", &lit(1)).await;
+    until("the first light", || bench.world().lit == 1).await;
+    // What the first step came to is in memory only, until the store takes it or the host ends.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    running.stop().await;
+    assert_eq!((bench.states(), steps(&bench)), (vec!["waiting".to_owned()], vec!["done".into(), "waiting".into()]));
+    disk.execute_batch("DROP TRIGGER full").unwrap();
+    bench.clock.advance(Duration::from_secs(30));
+    let running = bench.serve().await;
+    bench.reach(&["done"]).await;
+    assert_eq!(bench.world().keys.len(), 2, "each step was asked for once");
     running.stop().await;
 }

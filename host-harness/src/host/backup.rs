@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::{Home, HostError};
-use crate::store::{Contents, Store, StoreError, inspect, retire};
+use crate::store::{Contents, StoreError, copy, inspect, retire};
 
 /// What was backed up or restored.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ fn put_in_place(part: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Writes the home's database, as of one moment, into a file, while `serve` goes on; with its key beside it where that
-/// is asked for.
+/// is asked for. One of an earlier version is copied as it is: the host of that version may run.
 pub fn back_up(home: &Home, file: &Path, with_key: bool, overwrite: bool) -> Result<Copied, HostError> {
     let database = home.database();
     if !database.exists() {
@@ -106,7 +106,7 @@ pub fn back_up(home: &Home, file: &Path, with_key: bool, overwrite: bool) -> Res
     }
     let part = beside(file, ".part");
     drop(private_file(&part).map_err(trouble(&part))?);
-    let copied = Store::open(&database).and_then(|store| store.copy_to(&part)).and_then(|()| inspect(&part));
+    let copied = copy(&database, &part).and_then(|()| inspect(&part));
     let contents = match copied {
         Ok(contents) => contents,
         Err(error) => {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::events::connection_gone;
 use super::session::account_key;
 use super::{Host, HostError, Session, input, off_thread};
 use crate::clock::new_id;
@@ -67,6 +68,8 @@ pub struct Removed {
     pub left_over: Vec<String>,
     /// Why they could not be removed.
     pub reason: Option<HostError>,
+    /// How many deliveries were given up that had not been read.
+    pub unread: usize,
 }
 
 /// What to do with a connection whose registrations at the service cannot be removed.
@@ -255,7 +258,7 @@ impl Host {
         let connection = self.connection(name)?;
         let registered = off_thread(|| self.store.registrations(&connection.id))?;
         let endpoint = off_thread(|| self.store.endpoint(&connection.id))?;
-        let mut removed = Removed { left_over: vec![], reason: None };
+        let mut removed = Removed { left_over: vec![], reason: None, unread: 0 };
         if endpoint.is_some() || !registered.is_empty() {
             match self.unregister(&connection).await {
                 Ok(left) => removed.left_over = left,
@@ -268,7 +271,8 @@ impl Host {
         if leftovers == Leftovers::Refuse && (removed.reason.is_some() || !removed.left_over.is_empty()) {
             return Err(not_removed(name, removed));
         }
-        off_thread(|| self.store.delete_connection(&connection.id))?;
+        let gone = connection_gone().to_json();
+        removed.unread = off_thread(|| self.store.delete_connection(&connection.id, &gone))?;
         self.sessions.forget(name, &connection.id);
         Ok(removed)
     }

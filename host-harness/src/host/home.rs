@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::HostError;
+use crate::store::{Store, StoreError};
 
 /// The places of one host's files.
 #[derive(Debug, Clone)]
@@ -59,6 +60,17 @@ impl Home {
     /// Takes the place of the one process that serves this home: two would each process everything. It is free again
     /// when the answer is dropped.
     pub(crate) fn lock_for_serving(&self) -> Result<File, HostError> {
+        self.try_lock_for_serving()?.ok_or_else(|| {
+            HostError::bad_input(
+                "serving-already",
+                format!("another `harness serve` runs on the home {}", self.folder.display()),
+                "Stop it first, or use another --home.",
+            )
+        })
+    }
+
+    /// The same; none where another process has that place.
+    fn try_lock_for_serving(&self) -> Result<Option<File>, HostError> {
         let path = self.serve_lock();
         let trouble = |error: std::io::Error| {
             let message = format!("{}: {error}", path.display());
@@ -66,14 +78,27 @@ impl Home {
         };
         let file = File::options().create(true).append(true).open(&path).map_err(trouble)?;
         match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(std::fs::TryLockError::WouldBlock) => Err(HostError::bad_input(
-                "serving-already",
-                format!("another `harness serve` runs on the home {}", self.folder.display()),
-                "Stop it first, or use another --home.",
-            )),
+            Ok(()) => Ok(Some(file)),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
             Err(std::fs::TryLockError::Error(error)) => Err(trouble(error)),
         }
+    }
+
+    /// Opens its database. One of an earlier version is brought up to date in the place of the process that serves: a
+    /// host of that version could keep nothing in it any more.
+    pub(crate) fn open_store(&self) -> Result<Store, HostError> {
+        let earlier = match Store::open(&self.database()) {
+            Err(earlier @ StoreError::TooOld { .. }) => earlier,
+            other => return Ok(other?),
+        };
+        let Some(_alone) = self.try_lock_for_serving()? else {
+            return Err(HostError::bad_input(
+                "home-earlier",
+                format!("{earlier}, and a `harness serve` of that version runs on the home {}", self.folder.display()),
+                "Stop the running host first; the next start brings the store up to date. `harness backup` works meanwhile.",
+            ));
+        };
+        Ok(Store::upgrade(&self.database())?)
     }
 
     /// The folder, for people.

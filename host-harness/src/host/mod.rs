@@ -64,7 +64,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// Opens a home, and makes it where it does not exist. Components are compiled in this process.
+    /// Opens a home, and makes it where it does not exist. One of an earlier version is brought up to date, unless a
+    /// host serves it. Components are compiled in this process.
     pub fn open(home: Home, clock: SharedClock) -> Result<Self, HostError> {
         Self::open_with(home, clock, Compiler::Here, Limits::default())
     }
@@ -74,7 +75,7 @@ impl Host {
         let folder = home.folder.display().to_string();
         let remedy = "Check the rights of the folder, or name another one with --home.";
         home.create().map_err(|error| HostError::other("home", format!("{folder} cannot be made: {error}"), remedy))?;
-        let store = Arc::new(Store::open(&home.database())?);
+        let store = Arc::new(home.open_store()?);
         let vault = Arc::new(Vault::open(&home.key_file, Arc::clone(&store), Arc::clone(&clock))?);
         let guard = LockoutGuard::new(Arc::clone(&store), Arc::clone(&clock));
         let id = store.meta_or("host-id", || new_id(&*clock))?;

@@ -184,6 +184,12 @@ impl Metrics {
         self.runs.with_label_values(&[self.label("flow", flow), state]).inc();
     }
 
+    /// How many runs of a flow ended so.
+    #[cfg(test)]
+    pub(crate) fn runs_ended(&self, flow: &str, state: &str) -> u64 {
+        self.runs.with_label_values(&[self.label("flow", flow), state]).get()
+    }
+
     /// An attempt at a step came out so.
     pub(crate) fn step(&self, outcome: &str) {
         self.steps.with_label_values(&[outcome]).inc();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Store, StoreError, connect, migrations};
+use super::{StoreError, connect, migrations, of_damage};
 
 /// What a file that may be restored holds.
 #[derive(Debug, Clone)]
@@ -22,17 +22,22 @@ pub struct Contents {
     pub runs: u64,
 }
 
-impl Store {
-    /// Writes a whole copy, as of one moment, into the empty file `to`, while everything goes on. Secrets stay sealed.
-    pub fn copy_to(&self, to: &Path) -> Result<(), StoreError> {
-        let name = to.to_str().ok_or_else(|| StoreError::Damaged {
-            path: to.display().to_string(),
-            reason: "a path that is no text cannot be written to".into(),
-        })?;
-        connect(&self.parts.path)?.execute("VACUUM INTO ?1", [name])?;
-        let unsynced = |error: std::io::Error| StoreError::Unsynced(error.to_string());
-        File::options().write(true).open(to).and_then(|file| file.sync_all()).map_err(unsynced)
-    }
+/// Writes a whole copy of a database, as of one moment, into the empty file `to`, while everything goes on. Secrets stay
+/// sealed, and the copy is of the version that the database is of.
+pub(crate) fn copy(path: &Path, to: &Path) -> Result<(), StoreError> {
+    let name = to.to_str().ok_or_else(|| StoreError::Damaged {
+        path: to.display().to_string(),
+        reason: "a path that is no text cannot be written to".into(),
+    })?;
+    let copied = || {
+        let db = connect(path)?;
+        migrations::check(&db, path)?;
+        db.execute("VACUUM INTO ?1", [name])?;
+        Ok(())
+    };
+    copied().map_err(|error| of_damage(path, error))?;
+    let unsynced = |error: std::io::Error| StoreError::Unsynced(error.to_string());
+    File::options().write(true).open(to).and_then(|file| file.sync_all()).map_err(unsynced)
 }
 
 /// Looks through a database that nobody uses: whose it is, its version, whether every page and index holds.

@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::Value;
 
+use super::dead_letters::close_all;
 use super::{Store, StoreError, json_column};
 use crate::clock::EpochMs;
 
@@ -185,13 +186,14 @@ impl Store {
         })
     }
 
-    /// Forgets a connection with its subscriptions, registrations and secrets. What it brought (events, runs) stays.
-    pub fn delete_connection(&self, id: &str) -> Result<(), StoreError> {
+    /// Forgets a connection with its subscriptions, registrations and secrets. What it brought (events, runs) stays;
+    /// deliveries that were not read are given up for this reason. Answers how many those are.
+    pub fn delete_connection(&self, id: &str, reason: &Value) -> Result<usize, StoreError> {
         self.write(|transaction| {
             transaction
                 .execute("DELETE FROM secret WHERE owner = ?1 AND space IN ('connection', 'registration')", [id])?;
             transaction.execute("DELETE FROM connection WHERE id = ?1", [id])?;
-            Ok(())
+            close_all(transaction, id, reason)
         })
     }
 }

@@ -90,6 +90,12 @@ impl Journal {
         self.broken.load(Ordering::Acquire)
     }
 
+    /// The length of its file, in bytes.
+    pub(super) fn length(&self) -> u64 {
+        // Where the file cannot be looked at, the count of rows decides alone.
+        self.file.metadata().map_or(0, |file| file.len())
+    }
+
     /// Returns once everything committed before is on disk.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         let mut state = self.state();

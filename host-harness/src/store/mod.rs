@@ -8,6 +8,7 @@ mod backup;
 mod causes;
 mod checkpoint;
 mod connections;
+mod dead_letters;
 mod deliveries;
 mod events;
 mod holds;
@@ -26,10 +27,11 @@ mod tests;
 mod wal;
 
 pub use backup::Contents;
-pub(crate) use backup::{inspect, retire};
+pub(crate) use backup::{copy, inspect, retire};
 pub use causes::Origin;
 pub use connections::{StoredConnection, StoredIdentity, StoredOrigin};
-pub use deliveries::{FailedDelivery, Kept, StoredDelivery};
+pub use dead_letters::{DeadLettersOf, Dismissed, FailedDelivery};
+pub use deliveries::{Kept, StoredDelivery};
 pub use events::{BroughtBy, NewEvent, NewRun, StoredEvent};
 pub use meta::Alarm;
 pub use retention::{IDS_AT_LEAST, Keeping};
@@ -78,6 +80,22 @@ pub enum StoreError {
         /// The latest version this program knows.
         known: usize,
     },
+    /// The database was written by an earlier version of the host, which may run on it still.
+    #[error("the store is of an earlier version ({found}) than this program writes ({known})")]
+    TooOld {
+        /// The version found in the file.
+        found: usize,
+        /// The version that this program writes.
+        known: usize,
+    },
+    /// The library that reads the database lacks what this program relies on.
+    #[error("SQLite {found} is too old for this program, which needs {needed}: build it with the SQLite it comes with")]
+    OldLibrary {
+        /// The version found.
+        found: &'static str,
+        /// The earliest version that will do.
+        needed: &'static str,
+    },
     /// The file is no sound database.
     #[error("the database {path} is damaged ({reason}): restore a backup with `harness restore`")]
     Damaged {
@@ -103,7 +121,11 @@ impl StoreError {
             Self::Sqlite(error) => {
                 matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure | CannotOpen | ReadOnly))
             }
-            Self::TooNew { .. } | Self::Foreign { .. } | Self::Damaged { .. } => false,
+            Self::TooNew { .. }
+            | Self::TooOld { .. }
+            | Self::OldLibrary { .. }
+            | Self::Foreign { .. }
+            | Self::Damaged { .. } => false,
         }
     }
 }
@@ -141,20 +163,26 @@ impl Parts {
 }
 
 impl Store {
-    /// Opens the database, makes it where it does not exist, and brings its schema up to date.
+    /// Opens the database, and makes it where it does not exist. One of an earlier version is refused, and left as it is.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::open_sound(path).map_err(|error| match error {
-            StoreError::Sqlite(error) if is_damage(&error) => {
-                StoreError::Damaged { path: path.display().to_string(), reason: error.to_string() }
-            }
-            other => other,
-        })
+        Self::open_sound(path, false).map_err(|error| of_damage(path, error))
     }
 
-    fn open_sound(path: &Path) -> Result<Self, StoreError> {
+    /// The same, and brings the schema up to date. No host may run on it meanwhile: one of the earlier version could
+    /// keep nothing any more.
+    pub fn upgrade(path: &Path) -> Result<Self, StoreError> {
+        Self::open_sound(path, true).map_err(|error| of_damage(path, error))
+    }
+
+    fn open_sound(path: &Path, upgrade: bool) -> Result<Self, StoreError> {
+        check_library(rusqlite::version_number(), rusqlite::version())?;
         let mut connection = connect(path)?;
         keep_private(path);
-        migrations::check(&connection, path)?;
+        let found = migrations::check(&connection, path)?;
+        // A new one has no version, and nobody uses it yet.
+        if !upgrade && (1..migrations::MIGRATIONS.len()).contains(&found) {
+            return Err(StoreError::TooOld { found, known: migrations::MIGRATIONS.len() });
+        }
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // Until the schema stands, every commit is synced by SQLite itself.
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -163,6 +191,7 @@ impl Store {
         // `Checkpoints`. NORMAL still syncs around a checkpoint and after a new beginning of the journal.
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        connection.pragma_update(None, "journal_size_limit", checkpoint::KEPT_BYTES)?;
         let journal = Journal::of(&connection, path)?;
         let (readers, checkpoints) = (Readers::new(path), Checkpoints::default());
         let (path, writer, keeping) = (path.to_owned(), Mutex::new(connection), Mutex::default());
@@ -205,9 +234,24 @@ impl Store {
     }
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
+/// Says that a database is damaged, where that is why it could not be opened.
+fn of_damage(path: &Path, error: StoreError) -> StoreError {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+    match error {
+        StoreError::Sqlite(error) if matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)) => {
+            StoreError::Damaged { path: path.display().to_string(), reason: error.to_string() }
+        }
+        other => other,
+    }
+}
+
+/// Refuses a SQLite that cannot say how long the journal is: an earlier one takes `wal_checkpoint(NOOP)` for a
+/// checkpoint, which must not be made of a journal that is to be mended.
+fn check_library(number: i32, found: &'static str) -> Result<(), StoreError> {
+    if number < 3_051_000 {
+        return Err(StoreError::OldLibrary { found, needed: "3.51.0" });
+    }
+    Ok(())
 }
 
 /// A connection to the database.

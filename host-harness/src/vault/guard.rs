@@ -361,9 +361,13 @@ impl Admission {
                 local.turn = Turn::default();
             }
             shared.lease_is_back(&self.account);
-        } else if !off_thread(|| rows::still_well(&shared.store, &self.account, &self.credential, now_ms))? {
-            // Another process was refused since.
-            shared.end_freedom(&self.account, &self.credential);
+        } else {
+            let well = off_thread(|| rows::still_well(&shared.store, &self.account, &self.credential, now_ms));
+            if !matches!(well, Ok(true)) {
+                // Another process was refused since, or nobody can tell.
+                shared.end_freedom(&self.account, &self.credential);
+            }
+            well?;
         }
         Ok(())
     }

@@ -143,6 +143,80 @@ fn the_journal_begins_anew_while_writers_go_on() {
     assert!(log < 120 << 20, "the journal grew to {log} bytes");
 }
 
+/// Writes 1 MiB in one row.
+fn write_much(store: &Store, key: &str) {
+    let put = |db: &Transaction<'_>| {
+        db.execute("INSERT INTO meta (key, value) VALUES (?1, hex(zeroblob(1 << 19)))", [key]).map_err(StoreError::from)
+    };
+    store.note(put).unwrap();
+}
+
+/// Returns once no checkpoint runs.
+fn rest(store: &Store) {
+    while store.parts.checkpoints.is_running() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_reader_that_stays_holds_up_no_writer_however_long_the_journal_grows() {
+    let (home, store) = store();
+    // The time that the same writes take with and without a reader, and the journal moved at the end of each.
+    let timed = |mark: &str| {
+        let begun = std::time::Instant::now();
+        for number in 0..80 {
+            write_much(&store, &format!("{mark}{number}"));
+        }
+        rest(&store);
+        checkpoint::run(&store.parts).unwrap();
+        write(&store, &format!("{mark}-last")).unwrap();
+        begun.elapsed()
+    };
+    let without = timed("a");
+    let reader = Connection::open(home.path().join("harness.db")).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    let seen =
+        |reader: &Connection| reader.query_row("SELECT count(*) FROM meta", [], |row| row.get::<_, usize>(0)).unwrap();
+    let before = seen(&reader);
+    let with = timed("b");
+    let pages: i64 = store.parts.writer().query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1)).unwrap();
+    assert!(pages > checkpoint::TOO_LONG, "{pages} pages are too few to show anything");
+    assert_eq!(seen(&reader), before, "it reads on as of one moment");
+    assert!(with < 4 * without, "{with:?} with a reader, {without:?} without");
+    // A reader of all that there is leaves nothing to copy: it is not waited for either.
+    reader.execute_batch("COMMIT; BEGIN").unwrap();
+    seen(&reader);
+    checkpoint::run(&store.parts).unwrap();
+    let begun = std::time::Instant::now();
+    checkpoint::run(&store.parts).unwrap();
+    assert!(begun.elapsed() < PATIENCE / 4, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn the_journal_is_moved_by_its_length_too_and_its_file_is_shortened() {
+    let (home, store) = store();
+    let log = || std::fs::metadata(home.path().join("harness.db-wal")).unwrap().len();
+    let mut longest = 0;
+    for number in 0..80 {
+        write_much(&store, &format!("k{number}"));
+        rest(&store);
+        longest = longest.max(log());
+    }
+    // 80 rows, and so none of the checkpoints that are made for their number.
+    assert!(longest < checkpoint::KEPT_BYTES + (10 << 20), "the journal grew to {longest} bytes");
+    let reader = Connection::open(home.path().join("harness.db")).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM meta").unwrap();
+    for number in 0..40 {
+        write_much(&store, &format!("k-read-{number}"));
+    }
+    assert!(log() > checkpoint::KEPT_BYTES);
+    drop(reader);
+    rest(&store);
+    checkpoint::run(&store.parts).unwrap();
+    write(&store, "k-last").unwrap();
+    assert!(log() <= checkpoint::KEPT_BYTES, "{} bytes are kept", log());
+}
+
 /// Wherever a byte of it is lost, the journal is not taken for whole, and nothing is confirmed on top of it. Where the
 /// byte is one that SQLite looks at itself, it may be the first to refuse.
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::store::events::event_by_id;
-use crate::store::run_steps::{HEAD_OF_LANE, NEXT_DUE, NEXT_LANE, NEXT_OF_KEY};
+use crate::store::run_steps::{HEAD_OF_LANE, LOOKED_AT, NEXT_DUE, NEXT_LANE, NEXT_OF_KEY};
 
 /// An event with a run of a flow.
 fn start(flow: &str, id: &str, time: u64, key: Option<(&str, bool)>) -> NewEvent {
@@ -127,6 +127,31 @@ fn what_waits_for_its_turn_goes_on_when_the_one_before_is_cancelled() {
     assert_eq!(store.cancel_run("one", 5).unwrap(), Some(Cancelled::Now));
     assert_eq!(next(&store, 1000).as_deref(), Some("two"));
     assert_eq!(store.turn("two").unwrap(), Turn::Now);
+}
+
+#[test]
+fn however_many_wait_behind_one_of_their_key_the_others_of_the_lane_are_found() {
+    let (_home, store) = with_connection();
+    let many: Vec<_> =
+        (0..2 * u64::from(LOOKED_AT)).map(|id| start("busy", &format!("k{id:04}"), id, Some(("k", false)))).collect();
+    keep(&store, &many);
+    keep(&store, &[start("busy", "other", 5000, None)]);
+    assert_eq!(next(&store, 1000).as_deref(), Some("k0000"));
+    assert!(store.begin_step("k0000", &[], &step("running")).unwrap());
+    let free = |_: &str, key: Option<&str>| key != Some("k");
+    let found = || store.next_run(1000, &Lane::default(), &|_| true, &free).unwrap().map(|run| run.id);
+    assert_eq!(found().as_deref(), Some("other"));
+    assert_eq!(found().as_deref(), Some("other"), "at every look");
+    // And they have their turns, one after another.
+    store.settle_run("k0000", &Standing::ended("done", None, 20), &[]).unwrap();
+    assert_eq!(next(&store, 1000).as_deref(), Some("k0001"));
+    assert_eq!(store.turn("k0001").unwrap(), Turn::Now);
+    // Those whose own runs are in hand are no reason to move anything, nor to look for ever.
+    let mine: Vec<_> = (0..u64::from(LOOKED_AT)).map(|id| start("mine", &format!("m{id}"), id, None)).collect();
+    keep(&store, &mine);
+    let none = store.next_run(1000, &Lane::default(), &|lane| lane.flow == "mine", &|_, _| false).unwrap();
+    assert!(none.is_none());
+    assert_eq!(next(&store, 1000).as_deref(), Some("k0001"));
 }
 
 #[test]
