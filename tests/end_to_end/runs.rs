@@ -96,6 +96,27 @@ fn a_run_goes_on_with_a_flow_that_was_put_right() {
 }
 
 #[test]
+fn a_dead_letter_is_dismissed_by_id_or_with_all_of_its_connection_and_may_still_be_taken_up() {
+    let (stage, _serving) = serving(&TWO.replace("body: Seen.", "body: \"${{ event.issue.fields.nothing }}\""));
+    let (_, run) = one_run(&stage, "failed");
+    let id = text(&run["id"]);
+    let dismiss = |arguments: &[&str]| stage.host.run(&[&["dead-letters", "dismiss"], arguments].concat());
+    dismiss(&[]).fails(2, "host.arguments");
+    dismiss(&["--connection", "demo"]).fails(2, "host.arguments");
+    dismiss(&["--all", "--connection", "nobody"]).fails(2, "host.connection-unknown");
+    dismiss(&[&id, "nobody"]).fails(2, "host.dead-letter-unknown");
+    assert_eq!(stage.host.run(&["dead-letters"]).list().len(), 1, "all of them or none");
+
+    assert_eq!(dismiss(&["--all", "--connection", "demo"]).expect(0), json!({"runs": [id], "deliveries": []}));
+    assert!(stage.host.run(&["dead-letters"]).list().is_empty());
+    dismiss(&[&id]).fails(2, "host.dead-letter-unknown");
+    stage.host.run(&["runs", "retry", &id]).expect(0);
+    ended(&stage, &id, "failed");
+    let told = stage.host.run_plain(&["dead-letters", "dismiss", &id], "");
+    assert_eq!((told.code, told.stdout.trim()), (0, format!("run {id} is dismissed").as_str()));
+}
+
+#[test]
 fn a_step_in_doubt_needs_a_word_and_says_what_is_known() {
     let (stage, _serving) = serving(TWO);
     // The comment is made, and its answer is lost.

@@ -63,6 +63,8 @@ fn o4_a_store_is_not_upgraded_under_the_host_that_runs_on_it() {
     let folder = tempfile::tempdir().unwrap();
     let home = Home::new(folder.path(), None);
     first_version(&home.database());
+    // Its key is nowhere.
+    Connection::open(home.database()).unwrap().execute("DELETE FROM secret", []).unwrap();
     assert!(matches!(Store::open(&home.database()), Err(StoreError::TooOld { found: 1, .. })));
     let running = home.lock_for_serving().unwrap();
     let refused = Host::open(home.clone(), SystemClock::shared()).unwrap_err();
