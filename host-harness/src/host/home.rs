@@ -114,8 +114,11 @@ impl Home {
         let left = self.left_of_an_earlier_one();
         // Another process may have made it meanwhile.
         if !left.is_empty() && !is_there(&self.database())? {
-            let message =
-                format!("there is no harness.db in the home {}, but {} of one", self.folder.display(), left.join(", "));
+            let message = format!(
+                "the home {} has no harness.db, but what belongs to one: {}",
+                self.folder.display(),
+                left.join(", ")
+            );
             let remedy = "Put a backup in its place with `harness restore FILE` (a harness.db.former-… is one too). Where a new home is meant, move what is left away first.";
             return Err(HostError::bad_input("home-incomplete", message, remedy));
         }

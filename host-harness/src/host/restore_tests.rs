@@ -120,8 +120,8 @@ fn a_damaged_database_is_restored_over_and_kept_with_its_journal() {
     let damage = b"this is no database any more, whatever it was before";
     fs::write(home.database(), damage).unwrap();
     fs::write(beside(&home.database(), "-wal"), "a journal").unwrap();
-    let told = Host::open(home.clone(), SystemClock::shared()).unwrap_err().to_string();
-    assert!(told.contains("harness restore --replace"), "{told}");
+    let told = Host::open(home.clone(), SystemClock::shared()).unwrap_err().to_json();
+    assert!(told["remedy"].as_str().unwrap().contains("harness restore --replace"), "{told}");
     let former = restore(&home, &file, true).unwrap().former.unwrap();
     assert_eq!(mark(&home.database()), "one");
     assert_eq!(fs::read(&former).unwrap(), damage);
@@ -153,8 +153,8 @@ fn what_cannot_be_restored_is_told_with_what_fits_it() {
     restore(&home, &file, true).unwrap();
     fs::remove_file(home.database()).unwrap();
     Connection::open(home.database()).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
-    let told = restore(&home, &file, true).unwrap_err().to_string();
-    assert!(told.contains("another program: use another --home"), "{told}");
+    let told = restore(&home, &file, true).unwrap_err().to_json();
+    assert_eq!(told["remedy"], "Name another folder with --home.", "{told}");
     let theirs: i64 = Connection::open(home.database())
         .unwrap()
         .query_row("SELECT count(*) FROM theirs", [], |row| row.get(0))

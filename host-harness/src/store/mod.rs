@@ -72,9 +72,7 @@ pub enum StoreError {
     )]
     JournalLost,
     /// The database was written by a later version of the host.
-    #[error(
-        "the store is of a later version ({found}) than this program knows ({known}): upgrade the program, or use another --home"
-    )]
+    #[error("the store is of a later version ({found}) than this program knows ({known})")]
     TooNew {
         /// The version found in the file.
         found: usize,
@@ -98,9 +96,7 @@ pub enum StoreError {
         needed: &'static str,
     },
     /// The file is no sound database.
-    #[error(
-        "the database {path} is damaged ({reason}): restore a backup with `harness restore --replace FILE`, which keeps this one beside it"
-    )]
+    #[error("the database {path} is damaged ({reason})")]
     Damaged {
         /// The file.
         path: String,
@@ -108,15 +104,13 @@ pub enum StoreError {
         reason: String,
     },
     /// The file is a database of another program.
-    #[error("{path} is the database of another program: use another --home")]
+    #[error("{path} is the database of another program")]
     Foreign {
         /// The file.
         path: String,
     },
     /// What has the database's name is a link, a folder or a device.
-    #[error(
-        "{path} is no regular file: put the database itself there; to have it elsewhere, name that folder with --home"
-    )]
+    #[error("{path} is no regular file, as a database has to be")]
     NotAFile {
         /// What has the name.
         path: String,
@@ -124,6 +118,25 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What a person can do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) | Self::Unsynced(_) | Self::TooOld { .. } => {
+                "Check the disk and the rights of the home folder, then try again."
+            }
+            Self::JournalLost => "Put the disk right, then start the program again.",
+            Self::TooNew { .. } => {
+                "Use the version that wrote it, or a later one; or restore the backup that was made before the upgrade."
+            }
+            Self::OldLibrary { .. } => "Build the program with the SQLite it comes with.",
+            Self::Damaged { .. } => {
+                "Restore a backup with `harness restore --replace FILE`: what is there now is kept beside it."
+            }
+            Self::Foreign { .. } => "Name another folder with --home.",
+            Self::NotAFile { .. } => "Put the database itself there, or name the folder where it is with --home.",
+        }
+    }
+
     /// Whether the disk is full, or failed: it may be put right while the program runs.
     pub fn is_of_the_disk(&self) -> bool {
         use rusqlite::ErrorCode::{CannotOpen, DiskFull, ReadOnly, SystemIoFailure};

@@ -99,7 +99,7 @@ fn o4_a_store_of_a_later_version_is_refused_and_left_as_it_is() {
     let before = std::fs::read(&path).unwrap();
     let error = Store::open(&path).unwrap_err();
     assert!(matches!(error, StoreError::TooNew { found: 99, .. }));
-    assert!(error.to_string().contains("later version (99)") && error.to_string().contains("upgrade"), "{error}");
+    assert!(error.to_string().contains("later version (99)") && error.remedy().contains("upgrade"), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
