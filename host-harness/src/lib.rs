@@ -16,6 +16,7 @@ pub mod clock;
 pub mod egress;
 pub mod engine;
 pub mod host;
+mod legible;
 pub mod observe;
 pub mod plugin;
 pub mod quota;

@@ -9,6 +9,7 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use super::otlp::{self, Exporting};
 use crate::clock::SharedClock;
+use crate::legible::LegibleLines;
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -39,7 +40,7 @@ impl Logging {
         let level = if known { level.as_str() } else { self.usual };
         // Of other crates only warnings: their details could hold headers.
         let filter = EnvFilter::new(format!("warn,host_harness={level}"));
-        let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+        let lines = fmt::layer().with_writer(|| LegibleLines(std::io::stderr())).with_target(false);
         let lines = match self.format {
             LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
             LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
