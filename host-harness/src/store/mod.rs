@@ -9,6 +9,7 @@ mod causes;
 mod checkpoint;
 mod connections;
 mod deliveries;
+mod era;
 mod events;
 mod holds;
 mod journal;
@@ -30,6 +31,7 @@ pub(crate) use backup::{inspect, retire};
 pub use causes::Origin;
 pub use connections::{StoredConnection, StoredIdentity, StoredOrigin};
 pub use deliveries::{FailedDelivery, Kept, StoredDelivery};
+pub use era::Era;
 pub use events::{BroughtBy, NewEvent, NewRun, StoredEvent};
 pub use meta::Alarm;
 pub use retention::{IDS_AT_LEAST, Keeping};
@@ -105,6 +107,25 @@ impl StoreError {
             }
             Self::TooNew { .. } | Self::Foreign { .. } | Self::Damaged { .. } => false,
         }
+    }
+
+    /// Whether the value itself is nothing that SQLite can keep: it never will.
+    pub fn is_of_the_value(&self) -> bool {
+        use rusqlite::ErrorCode::{TooBig, TypeMismatch};
+        match self {
+            Self::Sqlite(rusqlite::Error::ToSqlConversionFailure(_)) => true,
+            Self::Sqlite(error) => matches!(error.sqlite_error_code(), Some(TooBig | TypeMismatch)),
+            _ => false,
+        }
+    }
+
+    /// Whether the same may succeed later: the disk, memory, or another process that writes was in the way, and not
+    /// what was to be kept.
+    pub fn may_pass(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, OperationInterrupted, OutOfMemory, SchemaChanged};
+        let passes = [DatabaseBusy, DatabaseLocked, OperationInterrupted, OutOfMemory, SchemaChanged];
+        let code = if let Self::Sqlite(error) = self { error.sqlite_error_code() } else { None };
+        self.is_of_the_disk() || code.is_some_and(|code| passes.contains(&code))
     }
 }
 
