@@ -106,7 +106,7 @@ pub(crate) fn routes(host: Arc<Host>, stored: Arc<Notify>, bounds: Bounds) -> Ro
         slots: Semaphore::new(bounds.at_once),
         handshakes: Semaphore::new(handshake::AT_ONCE),
         bounds,
-        memory: Unproved::new(bounds.bodies_kib),
+        memory: Unproved::new(bounds.bodies_kib << 10),
     };
     Router::new()
         .route("/hooks/{token}", post(at_token))

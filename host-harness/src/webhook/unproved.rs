@@ -17,7 +17,7 @@ pub(super) struct Unproved(Mutex<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    left_kib: usize,
+    left: usize,
     bodies: HashMap<u64, Body>,
     next: u64,
 }
@@ -26,15 +26,15 @@ struct Inner {
 #[derive(Debug)]
 struct Body {
     callback: String,
-    kib: usize,
+    bytes: usize,
     begun: Instant,
     /// Told when it has to go; none once it has come whole.
     leave: Option<Arc<Notify>>,
 }
 
 impl Unproved {
-    pub(super) fn new(kib: usize) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Inner { left_kib: kib, bodies: HashMap::new(), next: 0 })))
+    pub(super) fn new(bytes: usize) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Inner { left: bytes, bodies: HashMap::new(), next: 0 })))
     }
 
     /// A body for a callback, of which nothing has come yet.
@@ -44,7 +44,7 @@ impl Unproved {
         let id = inner.next;
         inner.next += 1;
         let (callback, begun, told) = (callback.to_owned(), Instant::now(), Some(Arc::clone(&leave)));
-        inner.bodies.insert(id, Body { callback, kib: 0, begun, leave: told });
+        inner.bodies.insert(id, Body { callback, bytes: 0, begun, leave: told });
         drop(inner);
         Share { id, leave, all: Arc::clone(self) }
     }
@@ -57,18 +57,18 @@ impl Unproved {
 impl Inner {
     /// What the bodies of a callback take.
     fn of(&self, callback: &str) -> usize {
-        self.bodies.values().filter(|one| one.callback == callback).map(|one| one.kib).sum()
+        self.bodies.values().filter(|one| one.callback == callback).map(|one| one.bytes).sum()
     }
 
-    /// Has one body go that is in the way of another, which wants `kib` more. False where none is: then the other one
+    /// Has one body go that is in the way of another, which wants so many bytes more. False where none is: then the other one
     /// has to.
-    fn make_room(&mut self, id: u64, kib: usize) -> bool {
+    fn make_room(&mut self, id: u64, more: usize) -> bool {
         let Some(wants) = self.bodies.get(&id).map(|one| one.callback.clone()) else { return false };
-        let coming = || self.bodies.iter().filter(|(other, one)| **other != id && one.leave.is_some() && one.kib > 0);
+        let coming = || self.bodies.iter().filter(|(other, one)| **other != id && one.leave.is_some() && one.bytes > 0);
         let Some(greatest) = coming().map(|(_, one)| &one.callback).max_by_key(|callback| self.of(callback)) else {
             return false;
         };
-        let own = *greatest == wants || self.of(greatest) <= self.of(&wants) + kib;
+        let own = *greatest == wants || self.of(greatest) <= self.of(&wants) + more;
         let from = if own { &wants } else { greatest };
         let slowest = coming().filter(|(_, one)| one.callback == *from).min_by_key(|(_, one)| one.begun);
         match slowest.map(|(other, one)| (*other, one.begun.elapsed())) {
@@ -83,7 +83,7 @@ impl Inner {
 
     fn remove(&mut self, id: u64) {
         let Some(body) = self.bodies.remove(&id) else { return };
-        self.left_kib += body.kib;
+        self.left += body.bytes;
         if let Some(leave) = body.leave {
             leave.notify_one();
         }
@@ -101,24 +101,23 @@ pub(super) struct Share {
 impl Share {
     /// Takes so much more. False where there is no room, or the body had to go.
     pub(super) fn grow(&self, bytes: usize) -> bool {
-        let kib = bytes.div_ceil(1024);
         let mut inner = self.all.lock();
-        while inner.left_kib < kib {
-            if !inner.make_room(self.id, kib) {
+        while inner.left < bytes {
+            if !inner.make_room(self.id, bytes) {
                 return false;
             }
         }
         let Some(body) = inner.bodies.get_mut(&self.id) else { return false };
-        body.kib += kib;
-        inner.left_kib -= kib;
+        body.bytes += bytes;
+        inner.left -= bytes;
         true
     }
 
     /// Gives back what it took: nothing of the body is kept.
     pub(super) fn give_back(&self) {
         let mut inner = self.all.lock();
-        let kib = inner.bodies.get_mut(&self.id).map_or(0, |body| std::mem::take(&mut body.kib));
-        inner.left_kib += kib;
+        let bytes = inner.bodies.get_mut(&self.id).map_or(0, |body| std::mem::take(&mut body.bytes));
+        inner.left += bytes;
     }
 
     /// Ends when the body has to go.
@@ -156,23 +155,23 @@ mod tests {
     fn whoever_has_the_most_makes_room_for_the_others() {
         let all = Unproved::new(26);
         let (first, second) = (all.begin("flood"), all.begin("flood"));
-        assert!(first.grow(20 << 10) && second.grow(6 << 10));
+        assert!(first.grow(20) && second.grow(6));
         assert!(!second.grow(1), "its own bodies are not slow yet");
         let other = all.begin("other");
-        assert!(other.grow(5 << 10));
+        assert!(other.grow(5));
         assert!(goes(&first) && !goes(&second), "the one that came first is the slowest");
         assert!(!first.grow(1) && !first.is_whole(), "what had to go gets nothing any more");
-        assert!(second.grow(15 << 10), "what it had is free");
-        assert!(other.grow(1 << 10) && goes(&second));
+        assert!(second.grow(15), "what it had is free");
+        assert!(other.grow(1) && goes(&second));
         drop((first, second, other));
-        assert_eq!(all.lock().left_kib, 26);
+        assert_eq!(all.lock().left, 26);
     }
 
     #[test]
     fn a_slow_body_gives_way_to_one_of_its_own_callback() {
         let all = Unproved::new(26);
         let slow = all.begin("one");
-        assert!(slow.grow(26 << 10));
+        assert!(slow.grow(26));
         let next = all.begin("one");
         assert!(!next.grow(1));
         std::thread::sleep(SLOW);
@@ -183,7 +182,7 @@ mod tests {
     fn what_has_come_whole_stays() {
         let all = Unproved::new(26);
         let whole = all.begin("one");
-        assert!(whole.grow(26 << 10) && whole.is_whole());
+        assert!(whole.grow(26) && whole.is_whole());
         assert!(!all.begin("other").grow(1) && !goes(&whole));
     }
 }
