@@ -1,10 +1,13 @@
 //! W11, W12: how soon deliveries are acknowledged, and how many in a second.
 
+use std::io::{Seek, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokio::sync::oneshot;
 
 use super::sender::{Sender, WATCH, created, now_ms, starts};
 use super::wire::Wire;
@@ -74,8 +77,9 @@ fn w11_the_acknowledgement_does_not_wait_for_flows() {
     let floor = bare();
     let all_it_can = send(serving.url(), &requests(&sender, "w11-most", 1_000, 25_000), 64, None);
     let most = 1_000.0 / all_it_can.took.as_secs_f64();
-    // Other tests share the machine. The round that counts is the one in which the bare server, measured before and
-    // after, was disturbed least; where even it took more than a third of what is allowed, nothing is said about ours.
+    // Other tests share the machine and its disk. A round counts in which the bare server, measured before and after,
+    // took no more than a third of what is allowed; of those the middle one. Where fewer than three count, nothing is
+    // said about ours.
     let mut rounds = Vec::new();
     for round in 0..ROUNDS {
         let (slow, fast) = (format!("w11-slow-{round}"), format!("w11-fast-{round}"));
@@ -90,15 +94,20 @@ fn w11_the_acknowledgement_does_not_wait_for_flows() {
         let bare = [before[0].max(after[0]), before[1].max(after[1])];
         rounds.push(Round { ours: ours.map(|load| load.p99()), bare, refused });
     }
-    let round = rounds.into_iter().min_by_key(Round::disturbed).expect("a round");
+    let (mut quiet, mut busy): (Vec<Round>, Vec<Round>) = rounds.into_iter().partition(Round::is_quiet);
+    let counts = quiet.len();
+    let measurable = counts >= 3;
+    let among = if measurable { &mut quiet } else { &mut busy };
+    among.sort_by_key(Round::share);
+    let round = among.swap_remove(among.len() / 2);
     let stalled = starts(&stage) > 0;
     stage.jira.clear_faults();
     stage.jira.forget_wire();
     let test = "200/s for 2 s and 2,000/s for 1 s, 25 kB each, while every flow is stalled";
     let expected =
-        "p99 ≤ 50 ms at 200/s, ≤ 250 ms at 2,000/s, where a bare server that keeps nothing takes a third of it at most";
+        "p99 ≤ 50 ms at 200/s, ≤ 250 ms at 2,000/s, where a bare server that syncs alike takes a third of it at most";
     let figures = format!(
-        "p99 {} ms at 200/s (bare {}), {} ms at 2,000/s (bare {}), in the quietest of {ROUNDS} rounds; {} refused; \
+        "p99 {} ms at 200/s (bare {}), {} ms at 2,000/s (bare {}), in the middle of {ROUNDS} rounds, {counts} of them quiet; {} refused; \
          stalled runs there: {stalled}; at most {most:.0}/s",
         round.ours[0].as_millis(),
         round.bare[0].as_millis(),
@@ -107,15 +116,15 @@ fn w11_the_acknowledgement_does_not_wait_for_flows() {
         round.refused,
     );
     assert!(stalled, "no flow was stalled: {figures}");
-    if round.is_quiet() {
+    if measurable {
         figure("W11", test, expected, figures, round.is_met());
     } else {
         not_measurable("W11", test, expected, &format!("not measurable here, the machine is busy: {figures}"));
     }
 }
 
-/// How many rounds there are, of which the quietest counts.
-const ROUNDS: usize = 3;
+/// How many rounds there are.
+const ROUNDS: usize = 5;
 /// What is allowed at 200/s and at 2,000/s.
 const ALLOWED: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
 
@@ -132,10 +141,10 @@ impl Round {
         self.bare[0] * 3 <= ALLOWED[0] && self.bare[1] * 3 <= ALLOWED[1]
     }
 
-    /// How much the bare server was disturbed.
-    fn disturbed(&self) -> Duration {
-        // What is allowed at 2,000/s is five times what is allowed at 200/s.
-        self.bare[0].max(self.bare[1] / 5)
+    /// What ours took, of what is allowed: the worse of both loads, in thousandths.
+    fn share(&self) -> u128 {
+        let of = |at: usize| self.ours[at].as_micros() * 1000 / ALLOWED[at].as_micros();
+        of(0).max(of(1))
     }
 
     fn is_met(&self) -> bool {
@@ -143,9 +152,30 @@ impl Round {
     }
 }
 
-/// A server that reads each body and answers 200; its URL.
+/// A server that writes down each body, with one sync for all that wait, and answers 200; its URL.
 fn bare() -> String {
-    let routes = axum::Router::new().fallback(async |_body: axum::body::Bytes| "taken in\n");
+    let (take, waiting) = mpsc::channel::<(axum::body::Bytes, oneshot::Sender<()>)>();
+    thread::spawn(move || {
+        let mut file = tempfile::tempfile().expect("a file for the bare server");
+        while let Ok(first) = waiting.recv() {
+            let all: Vec<_> = std::iter::once(first).chain(waiting.try_iter()).collect();
+            file.rewind().expect("the file can be written over");
+            for (body, _) in &all {
+                file.write_all(body).expect("the disk takes a body");
+            }
+            file.sync_data().expect("the disk takes what was written");
+            // Whoever waits for it may have gone.
+            for (_, taken) in all {
+                let _ = taken.send(());
+            }
+        }
+    });
+    let routes = axum::Router::new().fallback(async move |body: axum::body::Bytes| {
+        let (taken, told) = oneshot::channel();
+        take.send((body, taken)).expect("the writer lives");
+        told.await.expect("the writer lives");
+        "taken in\n"
+    });
     let listener = crate::runtime::wait_for(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("it has an address"));
     crate::runtime::runtime().spawn(async { axum::serve(listener, routes).await });
