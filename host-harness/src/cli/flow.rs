@@ -98,20 +98,20 @@ impl Check {
             let text = String::from_utf8_lossy(&input::file(&file)?).into_owned();
             let mut problems = match flow::read(&file, &text) {
                 Ok(read) => {
-                    let twice = names.iter().find(|(name, _)| *name == read.name).map(|(_, other)| FlowProblem {
-                        place: "name".into(),
-                        message: format!("{} has a flow of the same name", other.display()),
+                    let twice = names.iter().find(|(name, _)| *name == read.name).map(|(_, other)| {
+                        FlowProblem::new("name", format!("{} has a flow of the same name", other.display()))
                     });
                     names.push((read.name.clone(), file.clone()));
                     let mut problems = check_flow(host, &cards, read).await;
                     problems.extend(twice);
                     problems
                 }
-                Err(error) => vec![FlowProblem { place: String::new(), message: error.to_string() }],
+                Err(error) => vec![FlowProblem::new("", error.to_string())],
             };
             problems.dedup();
-            count += problems.len();
-            lines.push(match problems.len() {
+            let mistakes = problems.iter().filter(|one| !one.warning).count();
+            count += mistakes;
+            lines.push(match mistakes {
                 0 => format!("{shown}: no problem"),
                 1 => format!("{shown}: 1 problem"),
                 many => format!("{shown}: {many} problems"),
@@ -125,9 +125,10 @@ impl Check {
 }
 
 fn problem_text(problem: &FlowProblem) -> String {
+    let warning = if problem.warning { "warning: " } else { "" };
     match problem.place.as_str() {
-        "" => format!("  {}", problem.message),
-        place => format!("  {place}: {}", problem.message),
+        "" => format!("  {warning}{}", problem.message),
+        place => format!("  {warning}{place}: {}", problem.message),
     }
 }
 
@@ -145,16 +146,26 @@ impl Test {
     }
 }
 
+/// What a condition came to, for people.
+fn outcome(rehearsed: &Rehearsed, place: &str, runs: bool, otherwise: &str) -> String {
+    match (rehearsed.problems.iter().any(|problem| problem.place == place), runs) {
+        (true, _) => "no value: the run fails here (see below)".into(),
+        (false, true) => "true: it runs".into(),
+        (false, false) => format!("false: {otherwise}"),
+    }
+}
+
 fn rehearsed_text(rehearsed: &Rehearsed) -> String {
     let mut lines = vec![
         format!("flow `{}`", rehearsed.flow),
         format!("  event    {}", cut(&rehearsed.event.to_string(), 200)),
-        format!("  on.when  {}", if rehearsed.runs { "true: it runs" } else { "false: it does not run" }),
+        format!("  on.when  {}", outcome(rehearsed, "on.when", rehearsed.runs, "it does not run")),
     ];
     lines.extend(rehearsed.order_key.as_ref().map(|key| format!("  key      {key}")));
     for step in &rehearsed.steps {
         lines.push(format!("step {}  {} on {}", step.id, step.action, step.connection));
-        lines.push(format!("  when   {}", if step.runs { "true: it runs" } else { "false: it is skipped" }));
+        let place = format!("steps.{}.when", step.id);
+        lines.push(format!("  when   {}", outcome(rehearsed, &place, step.runs, "it is skipped")));
         lines.extend(step.input.as_ref().map(|input| format!("  input  {input}")));
         lines.extend(step.output.as_ref().map(|output| format!("  output {output} (the card's sample)")));
     }
