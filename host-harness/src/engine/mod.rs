@@ -18,6 +18,8 @@ mod serve;
 mod serve_tests;
 mod shape;
 mod take_up;
+#[cfg(test)]
+mod telling_tests;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

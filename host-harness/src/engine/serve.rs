@@ -17,8 +17,10 @@ use super::polling::{self, Polling};
 use super::registering::{self, Registering};
 use super::retention::forget_old;
 use super::{Flows, flow, rounds, run_flows};
-use crate::host::{Host, HostError, NewSubscription, card_of_kind, check_filter, check_members, off_thread};
-use crate::observe::{self, Service, Trouble};
+use crate::host::{
+    Host, HostError, NewSubscription, card_of_kind, check_filter, check_members, off_thread, public_base,
+};
+use crate::observe::{self, Service, Trouble, metrics};
 use crate::plugin::CardKind;
 use crate::webhook;
 
@@ -96,10 +98,11 @@ pub async fn serve(
     };
     let flows = Arc::new(Flows::new(flows));
     check_flows(&host, &flows).await?;
+    flows.all().iter().for_each(|(_, one)| metrics().serves(&one.flow.name));
     let listener = bind(serving.listen, "listen").await?;
     let address = address_of(&listener, "listen")?;
     let public_url = match serving.public_url {
-        Some(url) => url,
+        Some(url) => public_base(&url)?,
         None if address.ip().is_loopback() => format!("http://{address}"),
         None => {
             return Err(HostError::bad_input(
@@ -182,7 +185,10 @@ fn unusable(address: SocketAddr, option: &str, error: &std::io::Error) -> HostEr
 /// Says what is left for the next start.
 fn ended(host: &Host, clean: bool) -> Ended {
     let backlog = off_thread(|| host.store().backlog(host.clock().now_ms())).unwrap_or_default();
-    let ended = Ended { clean, deliveries: backlog.deliveries, runs: backlog.runs_pending + backlog.runs_waiting };
+    // Those that were cut off are marked as running.
+    let running = off_thread(|| host.store().running_runs()).map_or(0, |runs| runs.len() as u64);
+    let runs = backlog.runs_pending + backlog.runs_waiting + running;
+    let ended = Ended { clean, deliveries: backlog.deliveries, runs };
     let (deliveries, runs) = (ended.deliveries, ended.runs);
     if clean {
         tracing::info!(deliveries, runs, "stopped; what is left goes on at the next start");

@@ -37,7 +37,10 @@ impl Expression {
     /// Of some steps that were skipped, those that it names, for the reader of an error.
     pub(super) fn told_of(&self, skipped: &BTreeSet<String>) -> String {
         let named = steps_named(self.program.expression());
-        named.intersection(skipped).map(|step| format!("; the step `{step}` was skipped, so its output is null")).collect()
+        named
+            .intersection(skipped)
+            .map(|step| format!("; the step `{step}` was skipped, so its output is null"))
+            .collect()
     }
 }
 
