@@ -6,7 +6,8 @@ use crate::built;
 use crate::stage::Stage;
 
 /// The steps of a flow of which the page shows the beginning alone.
-const STEPS: &str = "steps:\n  - { id: look, action: get-issue, connection: demo, input: { issue: \"${{ event.issue.key }}\" } }\n";
+const STEPS: &str =
+    "steps:\n  - { id: look, action: get-issue, connection: demo, input: { issue: \"${{ event.issue.key }}\" } }\n";
 
 /// Every flow of the page; one that is shown in part is made whole.
 fn flows() -> Vec<String> {
@@ -58,7 +59,7 @@ fn what_reads_the_output_of_a_step_that_was_skipped_is_warned_of_and_told() {
     let found = stage.host.run(&["flow", "check", &file, "--component", &component]).expect(0);
     let problem = &found[0]["problems"][0];
     assert_eq!((&problem["warning"], &problem["place"]), (&json!(true), &json!("steps.tell.input/issue")), "{found:#}");
-    let mut event = stage.host.run(&["flow", "test", &file, "--component", &component]).json["event"].clone();
+    let mut event = stage.host.run(&["flow", "test", &file, "--component", &component]).json()["event"].clone();
     event["issue"]["fields"]["priority"] = Value::Null;
     let event = event.to_string();
     let told = stage.host.run(&["flow", "test", &file, "--component", &component, "--event", &event]).expect(2);

@@ -53,7 +53,7 @@ struct Components {
 
 #[derive(Debug, Args)]
 struct Check {
-    /// The files
+    /// The files, or folders of them
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -80,6 +80,15 @@ fn component(text: &str) -> Result<(Option<String>, PathBuf), String> {
 }
 
 impl Flows {
+    /// Whether it looks cards up in component files.
+    pub(super) fn is_of_component(&self) -> bool {
+        let components = match &self.command {
+            Command::Check(check) => &check.components,
+            Command::Test(test) => &test.components,
+        };
+        !components.component.is_empty()
+    }
+
     pub(super) async fn run(self, host: &Arc<Host>, output: &Output) -> Done {
         match self.command {
             Command::Check(check) => check.run(host, output).await,
@@ -93,7 +102,7 @@ impl Check {
         let cards = Cards { components: self.components.component };
         let (mut json, mut lines, mut count) = (Vec::new(), Vec::new(), 0);
         let mut names: Vec<(String, PathBuf)> = Vec::new();
-        for file in self.files {
+        for file in files_of(self.files)? {
             let shown = file.display().to_string();
             let text = String::from_utf8_lossy(&input::file(&file)?).into_owned();
             let mut problems = match flow::read(&file, &text) {
@@ -122,6 +131,24 @@ impl Check {
         output.result(&Value::Array(json), || lines.join("\n"));
         Ok(if count == 0 { 0 } else { 2 })
     }
+}
+
+/// The files, and of a folder those that `serve` would read of it.
+fn files_of(given: Vec<PathBuf>) -> Result<Vec<PathBuf>, HostError> {
+    let mut files = Vec::new();
+    for path in given {
+        if !path.is_dir() {
+            files.push(path);
+            continue;
+        }
+        let unusable = |message: String| HostError::bad_input("flow", message, "Name flow files, or a folder of them.");
+        let found = flow::files_in(&path).map_err(|error| unusable(error.to_string()))?;
+        if found.is_empty() {
+            return Err(unusable(format!("{} holds no .yaml, .yml or .json file", path.display())));
+        }
+        files.extend(found);
+    }
+    Ok(files)
 }
 
 fn problem_text(problem: &FlowProblem) -> String {
