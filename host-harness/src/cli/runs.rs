@@ -109,13 +109,13 @@ pub(super) struct RetryRun {
     #[arg(long, conflicts_with_all = ["id", "repeat", "as_done", "from_event"])]
     all: bool,
     /// With --all: those in this state. Of one that is uncertain a person has to say what became of it
-    #[arg(long, requires = "all", value_enum, default_value_t = Retriable::Failed)]
+    #[arg(long, requires = "all", conflicts_with = "id", value_enum, default_value_t = Retriable::Failed)]
     state: Retriable,
     /// With --all: only those of this flow
-    #[arg(long, requires = "all", value_name = "NAME")]
+    #[arg(long, requires = "all", conflicts_with = "id", value_name = "NAME")]
     flow: Option<String>,
     /// With --all: only those that failed with this code
-    #[arg(long, requires = "all", value_name = "CODE")]
+    #[arg(long, requires = "all", conflicts_with = "id", value_name = "CODE")]
     code: Option<String>,
     /// Run the whole flow anew, as a new run
     #[arg(long)]

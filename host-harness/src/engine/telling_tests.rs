@@ -7,7 +7,7 @@ use crate::bench::{Bench, lit, until};
 const LIGHT: &str = "name: told
 on: { event: beacon-lit, connection: harbour }
 steps:
-  - { id: light, action: light-beacon, connection: harbour, input: { name: n, colour: red } }
+  - { id: light, action: light-beacon, connection: harbour, input: { name: note, colour: red } }
 ";
 
 fn alarms(bench: &Bench, code: &str) -> Vec<String> {
@@ -22,7 +22,7 @@ fn count(bench: &Bench, state: &str) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_runs_of_a_flow_raise_one_alarm_an_hour() {
     let Some(bench) = Bench::start().await else { return };
-    bench.flow("told.yaml", &LIGHT.replace("name: n", "name: \"${{ event.nothing }}\""));
+    bench.flow("told.yaml", &LIGHT.replace("name: note", "name: \"${{ event.nothing }}\""));
     let running = bench.serve().await;
     for number in 1..=3 {
         bench.deliver(&format!("d{number}"), &lit(number)).await;
