@@ -1,6 +1,6 @@
 //! A whole host over a small service on loopback, with a clock that the test turns.
 //!
-//! The components are built by `cargo xtask build`; without them the tests that need one say so and end.
+//! The components are built by `cargo xtask build`; without them, or with old ones, a test fails and says so.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -19,6 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
+use crate::built;
 use crate::clock::Clock as _;
 use crate::engine::{Ready, Serving, serve};
 use crate::host::{Home, Host, NewConnection, NewSubscription};
@@ -58,8 +59,8 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// A host with the connection `harbour` of the guest `beacon`; none where components are not built.
-    pub(crate) async fn start() -> Option<Self> {
+    /// A host with the connection `harbour` of the guest `beacon`.
+    pub(crate) async fn start() -> Self {
         let world = Shared::default();
         let routes = Router::new()
             .route("/account", get(async || json!({"workspace": "w", "account": "a", "name": "n"}).to_string()))
@@ -76,26 +77,21 @@ impl Bench {
         let clock = TestClock::shared();
         let host = Arc::new(Host::open(Home::new(folder.path().join("home"), None), clock.clone()).unwrap());
         let bench = Self { host, clock, world, url, folder };
-        bench.connect("harbour", "guest_beacon.wasm", "api-key", "key").await.then_some(bench)
+        bench.connect("harbour", "guest_beacon", "api-key", "key").await;
+        bench
     }
 
-    /// Makes a connection; false where the component is not built.
-    pub(crate) async fn connect(&self, name: &str, component: &str, method: &str, secret: &str) -> bool {
-        let component = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/component").join(component);
-        if !component.exists() {
-            println!("skipped: {} is missing; run `cargo xtask build` first", component.display());
-            return false;
-        }
+    /// Makes a connection.
+    pub(crate) async fn connect(&self, name: &str, component: &str, method: &str, secret: &str) {
         let new = NewConnection {
             name: name.into(),
-            component,
+            component: built::component(component),
             method: method.into(),
             fields: vec![("base-url".into(), self.url.clone())],
             secrets: vec![(secret.into(), Secret::new("obviously-fake-secret"))],
             allow_private: true,
         };
         self.host.add_connection(new).await.unwrap();
-        true
     }
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
@@ -103,16 +99,21 @@ impl Bench {
     }
 
     pub(crate) fn flow(&self, name: &str, text: &str) {
-        std::fs::write(self.folder.path().join("flows").join(name), text).unwrap();
+        std::fs::write(self.flows().join(name), text).unwrap();
     }
 
     pub(crate) async fn subscribe(&self, connection: &str, card: &str, filter: Value) -> StoredSubscription {
         self.host.keep_subscription(NewSubscription { connection, card, filter, flow: None }).await.unwrap()
     }
 
+    /// The folder of flows.
+    pub(crate) fn flows(&self) -> PathBuf {
+        self.folder.path().join("flows")
+    }
+
     /// Serves until the answer is told to stop.
     pub(crate) async fn serve(&self) -> Running {
-        let (host, flows) = (Arc::clone(&self.host), self.folder.path().join("flows"));
+        let (host, flows) = (Arc::clone(&self.host), self.flows());
         let (ready, is_ready) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {

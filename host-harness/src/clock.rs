@@ -1,4 +1,9 @@
 //! Time and randomness, through one interface: a test can run a month in a second, and repeat it.
+//!
+//! By it goes all that the host does by the time of day or after a wait: what is stamped and kept, retries, holds,
+//! polls, upkeep, retention, proofs with a time in them, ids and secrets, and the time of day that guests see. What
+//! bounds work that is really under way goes by real time, as a clock that stands would never end it: deadlines of
+//! calls, requests, bodies and sockets, waits for another process or the disk, and how long things took.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Milliseconds since 1970.
 pub type EpochMs = u64;
 
-/// Where the host gets time and randomness from. Everything that waits, stamps or draws does it here.
+/// Where the host gets time and randomness from.
 pub trait Clock: Send + Sync + 'static {
     /// The time of day.
     fn now_ms(&self) -> EpochMs;

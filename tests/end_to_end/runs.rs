@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::built;
+use crate::harness::Harness;
 use crate::main_job::webhooks;
 use crate::simulator::{eventually, text};
 use crate::stage::Stage;
@@ -252,6 +253,21 @@ steps:
     assert_eq!(check(&stage.host.file("documented.yaml", documented)).expect(0)[0]["problems"], json!([]));
     let unknown = stage.host.run(&["flow", "check", &right.to_string_lossy()]);
     assert!(unknown.expect(2)[0]["problems"].to_string().contains("no connection `demo`"), "{unknown:#?}");
+}
+
+#[test]
+fn what_a_flow_holds_cannot_steer_the_terminal_of_who_checks_it() {
+    let host = Harness::fresh();
+    let name = "a\u{1b}]0;title\u{7}\u{202e}b";
+    let flow = host.file("hostile.yaml", TWO.replacen("name: two", &format!("name: {}", json!(name)), 1));
+    let arguments = ["flow", "check", &*flow.to_string_lossy()];
+    let told = host.run_plain(&arguments, "");
+    assert!(told.stdout.contains(r"a\u001b]0;title\u0007\u202eb"), "{told:#?}");
+    let machine = host.run(&arguments);
+    for said in [&told.stdout, &told.stderr, &machine.stdout] {
+        assert!(!said.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{said:?}");
+    }
+    assert!(machine.expect(2)[0]["problems"].to_string().contains("\u{202e}"), "the value is the same: {machine:#?}");
 }
 
 #[test]

@@ -104,8 +104,7 @@ impl Check {
         let mut names: Vec<(String, PathBuf)> = Vec::new();
         for file in files_of(self.files)? {
             let shown = file.display().to_string();
-            let text = String::from_utf8_lossy(&input::file(&file)?).into_owned();
-            let mut problems = match flow::read(&file, &text) {
+            let mut problems = match flow::read_file(&file).and_then(|text| flow::read(&file, &text)) {
                 Ok(read) => {
                     let twice = names.iter().find(|(name, _)| *name == read.name).map(|(_, other)| {
                         FlowProblem::new("name", format!("{} has a flow of the same name", other.display()))

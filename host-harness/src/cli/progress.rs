@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::legible::legible;
+
 /// After how long somebody waits.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -23,7 +25,7 @@ pub(super) async fn shown<T>(activity: impl Fn() -> String, work: impl Future<Ou
         bar.set_style(style);
     }
     loop {
-        bar.set_message(activity());
+        bar.set_message(legible(&activity()).into_owned());
         bar.tick();
         tokio::select! {
             done = &mut work => {

@@ -281,8 +281,8 @@ fn text_of(value: &Value) -> &str {
 
 /// The flow in a file.
 pub(super) fn read_flow(path: &Path) -> Result<CompiledFlow, HostError> {
-    let text = input::file(path)?;
-    flow::parse(path, &String::from_utf8_lossy(&text))
+    flow::read_file(path)
+        .and_then(|text| flow::parse(path, &text))
         .map_err(|error| HostError::bad_input("flow", error.to_string(), "`harness flow check FILE` says all at once."))
 }
 

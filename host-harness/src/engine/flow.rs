@@ -1,5 +1,6 @@
 //! Flow files: what a person writes, checked when it is read.
 
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -149,7 +150,7 @@ pub enum FlowError {
         /// The file or folder.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// It is no YAML or JSON, or not of a flow's shape.
     #[error("{path} is no flow: {reason}")]
@@ -314,6 +315,26 @@ pub fn parse(path: &Path, text: &str) -> Result<CompiledFlow, FlowError> {
     CompiledFlow::compile(flow).map_err(|(place, reason)| FlowError::Content { path: path.into(), place, reason })
 }
 
+/// The largest flow file, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// The text of a flow's file. Only of a regular file: another could have no end, or wait for a writer for ever.
+pub fn read_file(path: &Path) -> Result<String, FlowError> {
+    let read = || {
+        let refused = |reason: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        if !std::fs::metadata(path)?.is_file() {
+            return refused("it is no regular file; write the flow into one");
+        }
+        let mut text = Vec::new();
+        std::fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut text)?;
+        if text.len() as u64 > LARGEST {
+            return refused("it is larger than 1 MiB, which no flow is");
+        }
+        String::from_utf8(text).or_else(|_| refused("it is no text in UTF-8"))
+    };
+    read().map_err(|source| FlowError::Unreadable { path: path.to_owned(), source })
+}
+
 fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> FlowError {
     let path = path.to_owned();
     move |source| FlowError::Unreadable { path, source }
@@ -336,7 +357,7 @@ pub fn files_in(folder: &Path) -> Result<Vec<PathBuf>, FlowError> {
 pub fn read_folder(folder: &Path) -> Result<Vec<(PathBuf, CompiledFlow)>, FlowError> {
     let mut flows: Vec<(PathBuf, CompiledFlow)> = Vec::new();
     for path in files_in(folder)? {
-        let text = std::fs::read_to_string(&path).map_err(unreadable(&path))?;
+        let text = read_file(&path)?;
         let flow = parse(&path, &text)?;
         if let Some((other, _)) = flows.iter().find(|(_, known)| known.flow.name == flow.flow.name) {
             let reason = format!("{} has a flow of the same name", other.display());

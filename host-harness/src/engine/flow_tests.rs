@@ -136,6 +136,29 @@ fn two_flows_of_one_name_are_refused_and_other_files_are_left_alone() {
     assert!(matches!(super::flow::read_folder(folder.path()), Err(FlowError::Content { .. })));
 }
 
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_of_a_size_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipe.yaml");
+    let refused = |path: &Path, reason: &str| {
+        for error in [super::flow::read_file(path).unwrap_err(), super::flow::read_folder(folder.path()).unwrap_err()] {
+            let error = error.to_string();
+            assert!(error.contains("pipe.yaml could not be read") && error.contains(reason), "{error}");
+        }
+        std::fs::remove_file(path).unwrap();
+    };
+    // A reader of it would wait for its writer.
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    refused(&path, "no regular file");
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    refused(&path, "no regular file");
+    std::fs::File::create(&path).unwrap().set_len((1 << 20) + 1).unwrap();
+    refused(&path, "larger than 1 MiB");
+    std::fs::write(&path, b"name: \xff").unwrap();
+    refused(&path, "no text");
+}
+
 #[test]
 fn a_wait_grows_is_bounded_and_is_never_shorter_than_the_service_asked() {
     let retry = Retry::default();

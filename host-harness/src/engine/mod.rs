@@ -16,8 +16,10 @@ mod run;
 mod serve;
 #[cfg(test)]
 mod serve_tests;
+mod set_aside;
 mod shape;
 mod take_up;
+mod tasks;
 #[cfg(test)]
 mod telling_tests;
 

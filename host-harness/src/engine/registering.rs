@@ -50,6 +50,11 @@ impl Registering {
         }
     }
 
+    /// Of the first look only those are waited for that are still there.
+    fn looked(&self, found: &HashSet<String>) {
+        self.seen(|first| first.get_or_insert_with(|| found.clone()).retain(|id| found.contains(id)));
+    }
+
     fn candidates(&self) -> Result<HashSet<String>, StoreError> {
         let store = self.host.store();
         let subscribed = store.subscribed_cards()?.into_iter().map(|(connection, _)| connection);
@@ -147,9 +152,7 @@ impl Work for Registering {
                 if let Ok(connections) = off_thread(|| self.host.store().connection_names()) {
                     self.service.only(&|name| connections.contains(name));
                 }
-                self.seen(|first| {
-                    first.get_or_insert_with(|| found.clone());
-                });
+                self.looked(&found);
                 Some(found)
             }
             Err(error) => {
@@ -170,5 +173,27 @@ impl Work for Registering {
             }
         });
         again
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Home;
+    use crate::test_clock::TestClock;
+
+    #[tokio::test]
+    async fn a_connection_that_was_removed_meanwhile_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path().join("home"), None);
+        let host = Arc::new(Host::open(home, TestClock::shared()).unwrap());
+        let service = Arc::new(Service::new(Arc::clone(&host)));
+        let registering = Registering::new(host, Arc::clone(&service), "http://127.0.0.1:9".into());
+        let found = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<HashSet<_>>();
+        registering.looked(&found(&["stays", "goes"]));
+        let _ = registering.once("stays".into()).await;
+        assert_eq!(service.readiness().await.json["checks"]["registrations"]["ok"], false);
+        registering.looked(&found(&["stays", "comes"]));
+        assert_eq!(service.readiness().await.json["checks"]["registrations"]["ok"], true);
     }
 }

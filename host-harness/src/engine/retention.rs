@@ -20,7 +20,7 @@ pub(super) async fn forget_old(host: Arc<Host>, mut stop: watch::Receiver<bool>)
             Ok(0) => host.clock().sleep(LOOK),
             Ok(rows) => {
                 tracing::debug!(rows, "what was kept for long enough was deleted");
-                Box::pin(tokio::time::sleep(PAUSE))
+                host.clock().sleep(PAUSE)
             }
             Err(error) => {
                 tracing::warn!(%error, "what was kept for long enough could not be deleted; tried again later");

@@ -21,7 +21,7 @@ fn count(bench: &Bench, state: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_runs_of_a_flow_raise_one_alarm_an_hour() {
-    let Some(bench) = Bench::start().await else { return };
+    let bench = Bench::start().await;
     bench.flow("told.yaml", &LIGHT.replace("name: note", "name: \"${{ event.nothing }}\""));
     let running = bench.serve().await;
     for number in 1..=3 {
@@ -40,7 +40,7 @@ async fn failed_runs_of_a_flow_raise_one_alarm_an_hour() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runs_of_a_held_account_wait_until_it_is_released() {
-    let Some(bench) = Bench::start().await else { return };
+    let bench = Bench::start().await;
     bench.flow("told.yaml", LIGHT);
     let running = bench.serve().await;
     bench.world().refuses = true;
@@ -74,7 +74,7 @@ async fn runs_of_a_held_account_wait_until_it_is_released() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registration_that_is_gone_at_the_service_raises_an_alarm() {
-    let Some(bench) = Bench::start().await else { return };
+    let bench = Bench::start().await;
     bench.flow("told.yaml", LIGHT);
     let running = bench.serve().await;
     bench.deliver("d1", &lit(1)).await;
@@ -91,7 +91,7 @@ async fn a_registration_that_is_gone_at_the_service_raises_an_alarm() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_registration_that_fails_for_good_raises_one_alarm() {
-    let Some(bench) = Bench::start().await else { return };
+    let bench = Bench::start().await;
     bench.flow("told.yaml", LIGHT);
     bench.world().full = true;
     for _ in 0..2 {
@@ -105,7 +105,7 @@ async fn a_registration_that_fails_for_good_raises_one_alarm() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_public_url_that_is_none_is_refused() {
-    let Some(bench) = Bench::start().await else { return };
+    let bench = Bench::start().await;
     let serving = crate::engine::Serving {
         public_url: Some("foo".into()),
         ..crate::engine::Serving::at(([127, 0, 0, 1], 0).into())

@@ -221,7 +221,7 @@ impl From<CallError> for HostError {
 
 impl From<StoreError> for HostError {
     fn from(error: StoreError) -> Self {
-        Self::other("store", error.to_string(), "Check the disk and the rights of the home folder, then try again.")
+        Self::other("store", error.to_string(), error.remedy())
     }
 }
 

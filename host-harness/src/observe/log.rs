@@ -10,6 +10,7 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use super::otlp::{self, Exporting};
 use crate::clock::SharedClock;
+use crate::legible::LegibleLines;
 
 /// The levels there are.
 pub const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
@@ -46,7 +47,7 @@ impl Logging {
         let level = self.level().unwrap_or_else(|_| self.usual.to_owned());
         // Of other crates only warnings: their details could hold headers.
         let filter = EnvFilter::new(format!("warn,host_harness={level}"));
-        let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+        let lines = fmt::layer().with_writer(|| LegibleLines(std::io::stderr())).with_target(false);
         let lines = match self.format {
             LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
             LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),

@@ -20,7 +20,9 @@ mod registration_json;
 mod ticker;
 mod trap;
 
-pub use call::{KeptInstance, Plugin};
+#[doc(hidden)] // For measurements only: see there.
+pub use call::KeptInstance;
+pub use call::Plugin;
 pub use compile::{Compiler, compile_if_asked};
 pub use fault::{CallError, FaultKind, HostFault};
 pub use inspect::{Inspection, NotAConnector};

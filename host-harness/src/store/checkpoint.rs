@@ -56,13 +56,22 @@ pub(super) fn after_commit(parts: &Arc<Parts>, changed: u64) {
     checkpoints.begun_long.store(long, Ordering::Relaxed);
     let shared = Arc::clone(parts);
     let thread = std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
+        let _running = Running(&shared.checkpoints.running);
         if let Err(error) = run(&shared) {
             tracing::warn!(%error, "the journal could not be moved into the database file; tried again later");
         }
-        shared.checkpoints.running.store(false, Ordering::Release);
     });
     if thread.is_err() {
         checkpoints.running.store(false, Ordering::Release);
+    }
+}
+
+/// Lets the next one begin, also after a panic: the journal would grow without end.
+struct Running<'a>(&'a AtomicBool);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 
@@ -92,4 +101,19 @@ pub(super) fn run(parts: &Parts) -> Result<(), StoreError> {
     }
     *kept = Some(connection);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_a_panic_the_next_one_may_begin() {
+        let flag = AtomicBool::new(true);
+        let panicked = std::panic::catch_unwind(|| {
+            let _running = Running(&flag);
+            panic!("on purpose");
+        });
+        assert!(panicked.is_err() && !flag.load(Ordering::Acquire));
+    }
 }

@@ -82,7 +82,8 @@ impl Store {
     }
 
     /// Deliveries that wait to be processed and are due, the longest due first. Those with an id in `busy` are left out.
-    pub fn pending_deliveries(
+    #[cfg(test)]
+    pub(crate) fn pending_deliveries(
         &self,
         now: EpochMs,
         limit: usize,

@@ -5,6 +5,9 @@ use rusqlite::{OptionalExtension, params};
 use super::{Store, StoreError};
 use crate::clock::EpochMs;
 
+/// The fact by which the vault's key is known.
+pub(crate) const KEY_MARK: &str = "vault-key-mark";
+
 /// Something somebody should look at.
 #[derive(Debug, Clone, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -27,13 +27,14 @@ mod tests;
 mod wal;
 
 pub use backup::Contents;
-pub(crate) use backup::{copy, inspect, retire};
+pub(crate) use backup::{copy, inspect, retire, settle};
 pub use causes::Origin;
 pub use connections::{StoredConnection, StoredIdentity, StoredOrigin};
 pub use dead_letters::{DeadLettersOf, Dismissed, FailedDelivery};
 pub use deliveries::{Kept, StoredDelivery};
 pub use events::{BroughtBy, NewEvent, NewRun, StoredEvent};
 pub use meta::Alarm;
+pub(crate) use meta::KEY_MARK;
 pub use retention::{IDS_AT_LEAST, Keeping};
 pub use run_redo::{Again, Cancelled};
 pub use run_steps::{Lane, Standing, Turn};
@@ -71,9 +72,7 @@ pub enum StoreError {
     )]
     JournalLost,
     /// The database was written by a later version of the host.
-    #[error(
-        "the store is of a later version ({found}) than this program knows ({known}): upgrade the program, or use another --home"
-    )]
+    #[error("the store is of a later version ({found}) than this program knows ({known})")]
     TooNew {
         /// The version found in the file.
         found: usize,
@@ -97,7 +96,7 @@ pub enum StoreError {
         needed: &'static str,
     },
     /// The file is no sound database.
-    #[error("the database {path} is damaged ({reason}): restore a backup with `harness restore`")]
+    #[error("the database {path} is damaged ({reason})")]
     Damaged {
         /// The file.
         path: String,
@@ -105,14 +104,39 @@ pub enum StoreError {
         reason: String,
     },
     /// The file is a database of another program.
-    #[error("{path} is the database of another program: use another --home")]
+    #[error("{path} is the database of another program")]
     Foreign {
         /// The file.
+        path: String,
+    },
+    /// What has the database's name is a link, a folder or a device.
+    #[error("{path} is no regular file, as a database has to be")]
+    NotAFile {
+        /// What has the name.
         path: String,
     },
 }
 
 impl StoreError {
+    /// What a person can do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) | Self::Unsynced(_) | Self::TooOld { .. } => {
+                "Check the disk and the rights of the home folder, then try again."
+            }
+            Self::JournalLost => "Put the disk right, then start the program again.",
+            Self::TooNew { .. } => {
+                "Use the version that wrote it, or a later one; or restore the backup that was made before the upgrade."
+            }
+            Self::OldLibrary { .. } => "Build the program with the SQLite it comes with.",
+            Self::Damaged { .. } => {
+                "Restore a backup with `harness restore --replace FILE`: what is there now is kept beside it."
+            }
+            Self::Foreign { .. } => "Name another folder with --home.",
+            Self::NotAFile { .. } => "Put the database itself there, or name the folder where it is with --home.",
+        }
+    }
+
     /// Whether the disk is full, or failed: it may be put right while the program runs.
     pub fn is_of_the_disk(&self) -> bool {
         use rusqlite::ErrorCode::{CannotOpen, DiskFull, ReadOnly, SystemIoFailure};
@@ -125,17 +149,41 @@ impl StoreError {
             | Self::TooOld { .. }
             | Self::OldLibrary { .. }
             | Self::Foreign { .. }
+            | Self::NotAFile { .. }
             | Self::Damaged { .. } => false,
         }
     }
 }
 
-/// Lets nobody but the owner read the database; the files that SQLite keeps beside it take its rights.
+/// Refuses what is no file of its own: a link could lead to any file of the machine. Answers whether there is one.
+pub(crate) fn is_there(path: &Path) -> Result<bool, StoreError> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() => Ok(true),
+        Ok(_) => Err(StoreError::NotAFile { path: path.display().to_string() }),
+        // Whatever else is wrong is said when it is opened.
+        Err(_) => Ok(false),
+    }
+}
+
+/// Lets nobody but the owner read a database that is known to be ours, and what SQLite keeps beside it.
 fn keep_private(path: &Path) {
     #[cfg(unix)]
-    if let Err(error) = std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)) {
-        tracing::warn!(%error, path = %path.display(), "the database's rights could not be narrowed to its owner");
+    for ending in ["", "-wal", "-shm"] {
+        let file = beside(path, ending);
+        if !matches!(is_there(&file), Ok(true)) {
+            continue;
+        }
+        if let Err(error) = std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)) {
+            tracing::warn!(%error, path = %file.display(), "the database's rights could not be narrowed to its owner");
+        }
     }
+}
+
+/// The file that is named like another, with an ending.
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 /// The database. Shared by all parts of one process; several processes may share the file.
@@ -176,9 +224,10 @@ impl Store {
 
     fn open_sound(path: &Path, upgrade: bool) -> Result<Self, StoreError> {
         check_library(rusqlite::version_number(), rusqlite::version())?;
+        is_there(path)?;
         let mut connection = connect(path)?;
-        keep_private(path);
         let found = migrations::check(&connection, path)?;
+        keep_private(path);
         // A new one has no version, and nobody uses it yet.
         if !upgrade && (1..migrations::MIGRATIONS.len()).contains(&found) {
             return Err(StoreError::TooOld { found, known: migrations::MIGRATIONS.len() });

@@ -20,7 +20,7 @@ use tracing::Instrument as _;
 use super::callbacks::{Callback, Callbacks};
 use super::gathered::Gathered;
 use super::handshake;
-use super::intake::{Intake, Outcome};
+use super::intake::{Intake, Outcome, Watched};
 use super::listen::Seat;
 use super::proof::{self, Incoming, Refusal, Stripped};
 use super::room::{Room, RoomBounds};
@@ -91,8 +91,8 @@ pub(crate) struct Receiver {
     memory: Arc<Semaphore>,
 }
 
-/// The routes. `stored` is told of every new delivery.
-pub(crate) fn routes(host: Arc<Host>, stored: Arc<Notify>, bounds: Bounds) -> Router {
+/// The routes, and what keeps the deliveries, to be watched over. `stored` is told of every new delivery.
+pub(crate) fn routes(host: Arc<Host>, stored: Arc<Notify>, bounds: Bounds) -> (Router, Watched) {
     let receiver = Receiver {
         intake: Intake::start(Arc::clone(&host), bounds.at_once),
         host,
@@ -104,11 +104,13 @@ pub(crate) fn routes(host: Arc<Host>, stored: Arc<Notify>, bounds: Bounds) -> Ro
         bounds,
         memory: Arc::new(Semaphore::new(bounds.bodies_kib)),
     };
-    Router::new()
+    let watched = receiver.intake.watched();
+    let routes = Router::new()
         .route("/hooks/{token}", post(at_token))
         .route("/hooks/{token}/{last}", post(below_token))
         .route("/healthz", get(async || "ok\n"))
-        .with_state(Arc::new(receiver))
+        .with_state(Arc::new(receiver));
+    (routes, watched)
 }
 
 async fn at_token(

@@ -27,7 +27,8 @@ pub struct KeptInstance {
 }
 
 impl Plugin {
-    /// Makes an instance that is kept. After a fault of the host it is of no further use.
+    /// Makes an instance that is kept, for measurements only. After a fault of the host it is of no further use.
+    #[doc(hidden)]
     pub async fn keep_instance(&self, access: Option<Access>) -> Result<KeptInstance, CallError> {
         let deadline = Instant::now() + self.0.shared.limits.time;
         let mut store = self.caller("kept").store(Sender::new(access.clone(), None, deadline));

@@ -57,6 +57,17 @@ fn state(store: &Store, id: &str) -> String {
 }
 
 #[test]
+fn the_oldest_run_that_could_go_on_is_told_and_one_with_a_key_is_not() {
+    let (_home, store) = with_connection();
+    keep(&store, &[start("f", "keyed", 1, Some(("k", false)))]);
+    let due = store.run("keyed").unwrap().unwrap().due_at_ms;
+    assert_eq!(store.backlog(due + 1).unwrap().oldest_run_due_ms, None);
+    keep(&store, &[start("f", "free", 1, None)]);
+    assert_eq!(store.backlog(due - 1).unwrap().oldest_run_due_ms, None);
+    assert_eq!(store.backlog(due + 1).unwrap().oldest_run_due_ms, Some(due));
+}
+
+#[test]
 fn a_run_is_not_taken_before_it_is_due() {
     let (_home, store) = with_connection();
     keep(&store, &[start("greet", "r1", 1, None)]);

@@ -99,7 +99,7 @@ fn o4_a_store_of_a_later_version_is_refused_and_left_as_it_is() {
     let before = std::fs::read(&path).unwrap();
     let error = Store::open(&path).unwrap_err();
     assert!(matches!(error, StoreError::TooNew { found: 99, .. }));
-    assert!(error.to_string().contains("later version (99)") && error.to_string().contains("upgrade"), "{error}");
+    assert!(error.to_string().contains("later version (99)") && error.remedy().contains("upgrade"), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
@@ -113,4 +113,35 @@ fn the_database_of_another_program_is_refused_and_left_as_it_is() {
     assert_eq!(std::fs::read(&path).unwrap(), before);
     std::fs::write(&path, "no database at all, but long enough to be taken for one").unwrap();
     assert!(Store::open(&path).is_err());
+}
+
+#[cfg(unix)]
+#[test]
+fn rights_are_narrowed_of_what_is_ours_only_and_no_link_is_followed() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let home = tempfile::tempdir().unwrap();
+    let (path, theirs) = (home.path().join("harness.db"), home.path().join("theirs"));
+    let open_to_all = |path: &Path| std::fs::set_permissions(path, PermissionsExt::from_mode(0o644)).unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for (number, content) in ["root:x:0:0:root:/root:/bin/sh\n", ""].into_iter().enumerate() {
+        std::fs::write(&theirs, content).unwrap();
+        open_to_all(&theirs);
+        symlink(&theirs, &path).unwrap();
+        let refused = Store::open(&path).unwrap_err();
+        assert!(matches!(refused, StoreError::NotAFile { .. }), "{refused}");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!((mode(&theirs), std::fs::read_to_string(&theirs).unwrap()), (0o644, content.into()), "{number}");
+    }
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    open_to_all(&path);
+    assert!(matches!(Store::open(&path), Err(StoreError::Foreign { .. })));
+    assert_eq!(mode(&path), 0o644);
+    std::fs::remove_file(&path).unwrap();
+    drop(Store::open(&path).unwrap());
+    open_to_all(&path);
+    let store = Store::open(&path).unwrap();
+    store.put_meta("a", "b").unwrap();
+    assert_eq!([mode(&path), mode(&home.path().join("harness.db-wal"))], [0o600; 2]);
+    std::fs::remove_file(&theirs).unwrap();
+    drop(store);
 }

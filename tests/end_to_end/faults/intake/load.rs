@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::sender::{Sender, WATCH, created, now_ms, starts};
 use super::wire::Wire;
-use crate::figure::figure;
+use crate::figure::{figure, not_measurable};
 use crate::stage::Stage;
 
 /// What a load came to.
@@ -74,51 +74,73 @@ fn w11_the_acknowledgement_does_not_wait_for_flows() {
     let floor = bare();
     let all_it_can = send(serving.url(), &requests(&sender, "w11-most", 1_000, 25_000), 64, None);
     let most = 1_000.0 / all_it_can.took.as_secs_f64();
-    // Other tests share the machine: the least disturbed of some rounds, and what a bare server does in the same one.
-    // A build without optimisation, or a machine that is busy otherwise, may not take 2,000/s at all: then the last
-    // round offers what it can take, and the figure says so.
+    // Other tests share the machine. The round that counts is the one in which the bare server, measured before and
+    // after, was disturbed least; where even it took more than a third of what is allowed, nothing is said about ours.
     let mut rounds = Vec::new();
-    for round in 0..4 {
-        let rate = if round == 3 && most * 0.6 < 2_000.0 { ((most * 0.6) as u32).max(100) } else { 2_000 };
+    for round in 0..ROUNDS {
         let (slow, fast) = (format!("w11-slow-{round}"), format!("w11-fast-{round}"));
         let usual = requests(&sender, &slow, 400, 25_000);
-        let burst = requests(&sender, &fast, rate as usize, 25_000);
-        let floors = [send(&floor, &usual, 20, Some(200)), send(&floor, &burst, 64, Some(rate))].map(|load| load.p99());
-        let ours = [send(serving.url(), &usual, 20, Some(200)), send(serving.url(), &burst, 64, Some(rate))];
+        let burst = requests(&sender, &fast, 2_000, 25_000);
+        let bare =
+            || [send(&floor, &usual, 20, Some(200)), send(&floor, &burst, 64, Some(2_000))].map(|load| load.p99());
+        let before = bare();
+        let ours = [send(serving.url(), &usual, 20, Some(200)), send(serving.url(), &burst, 64, Some(2_000))];
+        let after = bare();
         let refused: usize = ours.iter().map(|load| load.refused).sum();
-        let ours = ours.map(|load| load.p99());
-        let bounds = [floors[0] * 3, floors[1] * 3].map(|floor| floor.min(Duration::from_secs(2)));
-        let bounds = [bounds[0].max(Duration::from_millis(50)), bounds[1].max(Duration::from_millis(250))];
-        let met = refused == 0 && ours[0] <= bounds[0] && ours[1] <= bounds[1];
-        rounds.push((met, ours, floors, refused, rate));
-        if met {
-            break;
-        }
+        let bare = [before[0].max(after[0]), before[1].max(after[1])];
+        rounds.push(Round { ours: ours.map(|load| load.p99()), bare, refused });
     }
-    let (met, ours, floors, refused, rate) = *rounds.last().expect("a round");
-    let fewer = if rate < 2_000 {
-        format!(", because with all senders waiting this build took no more than {most:.0}/s here")
-    } else {
-        String::new()
-    };
+    let round = rounds.into_iter().min_by_key(Round::disturbed).expect("a round");
     let stalled = starts(&stage) > 0;
     stage.jira.clear_faults();
     stage.jira.forget_wire();
-    figure(
-        "W11",
-        "200/s for 2 s and 2,000/s for 1 s, 25 kB each, while every flow is stalled",
-        "p99 ≤ 50 ms at 200/s, ≤ 250 ms at 2,000/s, or ≤ 3 × a bare server that keeps nothing, on the same busy machine",
-        format!(
-            "p99 {} ms at 200/s (bare {}), {} ms at {rate}/s (bare {}){fewer}, in round {}; {refused} refused; stalled runs there: \
-             {stalled}",
-            ours[0].as_millis(),
-            floors[0].as_millis(),
-            ours[1].as_millis(),
-            floors[1].as_millis(),
-            rounds.len()
-        ),
-        stalled && met,
+    let test = "200/s for 2 s and 2,000/s for 1 s, 25 kB each, while every flow is stalled";
+    let expected =
+        "p99 ≤ 50 ms at 200/s, ≤ 250 ms at 2,000/s, where a bare server that keeps nothing takes a third of it at most";
+    let figures = format!(
+        "p99 {} ms at 200/s (bare {}), {} ms at 2,000/s (bare {}), in the quietest of {ROUNDS} rounds; {} refused; \
+         stalled runs there: {stalled}; at most {most:.0}/s",
+        round.ours[0].as_millis(),
+        round.bare[0].as_millis(),
+        round.ours[1].as_millis(),
+        round.bare[1].as_millis(),
+        round.refused,
     );
+    assert!(stalled, "no flow was stalled: {figures}");
+    if round.is_quiet() {
+        figure("W11", test, expected, figures, round.is_met());
+    } else {
+        not_measurable("W11", test, expected, &format!("not measurable here, the machine is busy: {figures}"));
+    }
+}
+
+/// How many rounds there are, of which the quietest counts.
+const ROUNDS: usize = 3;
+/// What is allowed at 200/s and at 2,000/s.
+const ALLOWED: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
+
+/// The 99th percentiles of one round, at 200/s and at 2,000/s.
+struct Round {
+    ours: [Duration; 2],
+    /// Of the bare server, the worse of before and after.
+    bare: [Duration; 2],
+    refused: usize,
+}
+
+impl Round {
+    fn is_quiet(&self) -> bool {
+        self.bare[0] * 3 <= ALLOWED[0] && self.bare[1] * 3 <= ALLOWED[1]
+    }
+
+    /// How much the bare server was disturbed.
+    fn disturbed(&self) -> Duration {
+        // What is allowed at 2,000/s is five times what is allowed at 200/s.
+        self.bare[0].max(self.bare[1] / 5)
+    }
+
+    fn is_met(&self) -> bool {
+        self.refused == 0 && self.ours[0] <= ALLOWED[0] && self.ours[1] <= ALLOWED[1]
+    }
 }
 
 /// A server that reads each body and answers 200; its URL.
