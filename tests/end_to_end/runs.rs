@@ -257,7 +257,7 @@ steps:
 
 #[test]
 fn what_a_flow_holds_cannot_steer_the_terminal_of_who_checks_it() {
-    let host = Harness::fresh();
+    let host = Harness::new();
     let name = "a\u{1b}]0;title\u{7}\u{202e}b";
     let flow = host.file("hostile.yaml", TWO.replacen("name: two", &format!("name: {}", json!(name)), 1));
     let arguments = ["flow", "check", &*flow.to_string_lossy()];
