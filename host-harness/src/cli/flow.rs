@@ -107,14 +107,14 @@ impl Check {
             let mut problems = match flow::read_file(&file).and_then(|text| flow::read(&file, &text)) {
                 Ok(read) => {
                     let twice = names.iter().find(|(name, _)| *name == read.name).map(|(_, other)| {
-                        FlowProblem::new("name", format!("{} has a flow of the same name", other.display()))
+                        FlowProblem::at("name", format!("{} has a flow of the same name", other.display()))
                     });
                     names.push((read.name.clone(), file.clone()));
                     let mut problems = check_flow(host, &cards, read).await;
                     problems.extend(twice);
                     problems
                 }
-                Err(error) => vec![FlowProblem::new("", error.to_string())],
+                Err(error) => vec![FlowProblem::at("", error.to_string())],
             };
             problems.dedup();
             let mistakes = problems.iter().filter(|one| !one.warning).count();

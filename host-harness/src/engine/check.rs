@@ -28,8 +28,8 @@ pub struct FlowProblem {
 }
 
 impl FlowProblem {
-    /// A mistake.
-    pub fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
+    /// A mistake at a place.
+    pub fn at(place: impl Into<String>, message: impl Into<String>) -> Self {
         Self { place: place.into(), message: message.into(), warning: false }
     }
 }
@@ -54,7 +54,7 @@ impl Cards {
 
 /// Everything that is wrong in a flow. Nothing is sent to a service.
 pub async fn check_flow(host: &Arc<Host>, cards: &Cards, flow: Flow) -> Vec<FlowProblem> {
-    let problem = |place: String, message: String| FlowProblem::new(place, message);
+    let problem = |place: String, message: String| FlowProblem::at(place, message);
     let compiled = match CompiledFlow::compile_all(flow) {
         Ok(compiled) => compiled,
         Err(wrong) => return wrong.into_iter().map(|(place, reason)| problem(place, reason)).collect(),
@@ -116,7 +116,7 @@ fn skipped_outputs(flow: &CompiledFlow) -> Vec<FlowProblem> {
                     "`{text}` fails where the step `{id}` was skipped, since its output is null then; to skip this \
                      one too, give it `when: steps.{id}.output != null`"
                 );
-                warnings.push(FlowProblem { warning: true, ..FlowProblem::new(place.clone(), message) });
+                warnings.push(FlowProblem { warning: true, ..FlowProblem::at(place.clone(), message) });
             }
         };
         if let Some(when) = &parsed.when {
@@ -141,16 +141,16 @@ pub(super) fn of_fields(place: &str, error: &HostError) -> Vec<FlowProblem> {
         HostError::BadInput(problem) if !problem.fields.is_empty() => problem
             .fields
             .iter()
-            .map(|field| FlowProblem::new(format!("{place}{}", field.pointer), field.message.clone()))
+            .map(|field| FlowProblem::at(format!("{place}{}", field.pointer), field.message.clone()))
             .collect(),
-        other => vec![FlowProblem::new(place, other.to_string())],
+        other => vec![FlowProblem::at(place, other.to_string())],
     }
 }
 
 /// The names in an expression that lead nowhere.
 fn names(shapes: &Shapes, place: &str, expression: &Expression) -> Vec<FlowProblem> {
     let lost = |path: Vec<String>| match shapes.find(&path) {
-        Found::Nothing { at, known } => Some(FlowProblem::new(
+        Found::Nothing { at, known } => Some(FlowProblem::at(
             place,
             format!(
                 "`{}` names `{}`, which is not there; there are: {}",
@@ -217,7 +217,7 @@ fn inputs(shapes: &Shapes, place: &str, schema: &Value, written: &Value, parsed:
             }
             _ => (String::new(), error.to_string()),
         };
-        problems.push(FlowProblem::new(format!("{place}{at}{more}"), message));
+        problems.push(FlowProblem::at(format!("{place}{at}{more}"), message));
         if problems.len() >= MOST_PROBLEMS {
             break;
         }

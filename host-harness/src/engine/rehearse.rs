@@ -119,6 +119,6 @@ pub async fn rehearse(
 
 impl Rehearsed {
     fn wrong(&mut self, place: &str, message: String) {
-        self.problems.push(FlowProblem::new(place, message));
+        self.problems.push(FlowProblem::at(place, message));
     }
 }
