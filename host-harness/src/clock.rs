@@ -13,6 +13,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Milliseconds since 1970.
 pub type EpochMs = u64;
 
+/// The longest that anything waits because a guest, a service or a flow says so: no time of the host's comes near the
+/// end of what the store can keep, however long a wait is asked for.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A wait that somebody asks for, in milliseconds, bounded by [`LONGEST_WAIT`].
+pub(crate) fn bounded_ms(asked: u64) -> u64 {
+    u64::try_from(LONGEST_WAIT.as_millis()).map_or(asked, |longest| asked.min(longest))
+}
+
 /// Where the host gets time and randomness from.
 pub trait Clock: Send + Sync + 'static {
     /// The time of day.

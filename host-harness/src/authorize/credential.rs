@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use url::form_urlencoded::byte_serialize;
 
 use super::scheme::{KeyPlace, Scheme, Value};
+use super::traces::Traces;
 use crate::vault::{Secret, Space, Vault, VaultError};
 
 /// Why no credential came about.
@@ -43,6 +44,7 @@ pub enum CredentialError {
 pub struct Credential {
     kind: Kind,
     fingerprint: String,
+    traces: Traces,
 }
 
 #[derive(Clone)]
@@ -55,7 +57,7 @@ impl Credential {
     /// Builds the credential that a scheme asks for from the form (a JSON object without its
     /// secrets) and the secrets that the vault holds for the connection of this id.
     pub fn from_vault(scheme: &Scheme, form: &Json, vault: &Vault, connection: &str) -> Result<Self, CredentialError> {
-        let mut secrets = String::new();
+        let (mut secrets, mut each) = (String::new(), Vec::new());
         let mut take = |value: &Value| -> Result<(String, Secret), CredentialError> {
             match value {
                 Value::Field(name) => {
@@ -68,6 +70,7 @@ impl Credential {
                     let secret = secret.filter(|secret| !secret.expose().is_empty());
                     let secret = secret.ok_or_else(|| CredentialError::SecretMissing(name.clone()))?;
                     secrets.push_str(secret.expose());
+                    each.push(secret.clone());
                     Ok((name.clone(), secret))
                 }
             }
@@ -85,7 +88,15 @@ impl Credential {
         // Of the secrets alone: a name beside them may be written in several ways.
         let fingerprint = vault.fingerprint(&Secret::new(&secrets));
         zeroize::Zeroize::zeroize(&mut secrets);
-        Ok(Self { kind, fingerprint })
+        let (Kind::Header { value, .. } | Kind::Query { value, .. }) = &kind;
+        let sent = value.expose().rsplit(' ').next().unwrap_or_default();
+        let traces = Traces::of(each.iter().map(Secret::expose).chain([sent]));
+        Ok(Self { kind, fingerprint, traces })
+    }
+
+    /// What gives it away in an answer.
+    pub(crate) fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// A text that is the same for the same credential and tells nothing about it.

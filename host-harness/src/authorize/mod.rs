@@ -5,6 +5,7 @@ mod access;
 mod credential;
 mod placeholder;
 mod scheme;
+mod traces;
 
 pub(crate) use access::Authority;
 pub use access::{Access, SigningSecret};
@@ -12,3 +13,4 @@ pub use credential::{Credential, CredentialError};
 pub(crate) use placeholder::{is_stray, substitute};
 pub(crate) use scheme::refusal;
 pub use scheme::{KeyPlace, Rejection, Scheme, Value};
+pub(crate) use traces::Traces;

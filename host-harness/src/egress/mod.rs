@@ -7,6 +7,7 @@ mod body;
 mod connect;
 mod echo;
 mod fault;
+mod hide;
 mod network;
 mod origin;
 mod record;

@@ -53,6 +53,8 @@ pub struct CallRecord {
     pub unsafe_requests_sent: u32,
     /// Whether a request was held back because the account's lockout guard is closed.
     pub account_held: bool,
+    /// Whether a request did not leave because others of the account were not answered in time.
+    pub account_busy: bool,
     /// How many answers refused the credential.
     pub refusals: u32,
     /// Whether a request left with the credential.
@@ -95,6 +97,7 @@ impl Recorder {
         record.requests.extend(other.requests.iter().take(room).cloned());
         record.unsafe_requests_sent += other.unsafe_requests_sent;
         record.account_held |= other.account_held;
+        record.account_busy |= other.account_busy;
         record.credential_sent |= other.credential_sent;
         record.refusals += other.refusals;
         record.fuel = record.fuel.map_or(other.fuel, |used| Some(used + other.fuel.unwrap_or(0)));

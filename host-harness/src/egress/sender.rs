@@ -17,6 +17,7 @@ use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody};
 use super::body;
 use super::echo;
 use super::fault::SendFault;
+use super::hide;
 use super::network::Policy;
 use super::origin::Mismatch;
 use super::record::{Outcome, Recorder};
@@ -151,10 +152,11 @@ impl Sender {
         if parts.headers.keys().any(|name| self.is_forbidden(name) || name == TRAILER) {
             return Err(Refusal::Denied("it sets a header that only the host may set".into()));
         }
-        if self.0.substitution.is_some() {
+        let authority = access.authority.as_ref().filter(|_| credentialed);
+        if self.0.substitution.is_some() || authority.is_some() {
+            // A secret could not be found in what is compressed.
             parts.headers.remove(ACCEPT_ENCODING);
         }
-        let authority = access.authority.as_ref().filter(|_| credentialed);
         self.refuse_stray_head(&parts)?;
         let body = self.body(&mut parts.headers, body, credentialed, access.policy.max_request_bytes).await?;
         let mut admission = None;
@@ -176,6 +178,11 @@ impl Sender {
         let between = options.between_bytes_timeout.unwrap_or(Duration::MAX).min(self.left()).min(YEAR);
         let most = access.policy.max_response_bytes;
         let mut body = body::incoming(body, most, between);
+        if let Some(authority) = authority {
+            // A service may say the credential back: in an echo, or in its words about a bad request.
+            hide::headers(authority.credential.traces(), &mut parts.headers);
+            body = hide::body(authority.credential.traces(), body);
+        }
         if let Some(substitution) = &self.0.substitution {
             body = self.without_secret(&substitution.secret, &mut parts.headers, body, most).await?;
         }
@@ -256,8 +263,11 @@ impl Sender {
                 self.0.recorder.mark(|record| record.account_held = true);
                 Refusal::Denied(error.to_string())
             }
-            // A fault that every guest knows as one of a request that never left.
-            NotAdmitted::Busy => Refusal::Unreached(error.to_string(), HttpError::DestinationUnavailable),
+            // A fault that every guest knows as one of a request that never left; the host itself says why.
+            NotAdmitted::Busy => {
+                self.0.recorder.mark(|record| record.account_busy = true);
+                Refusal::Unreached(error.to_string(), HttpError::DestinationUnavailable)
+            }
             NotAdmitted::Store(_) => {
                 Refusal::Unreached(error.to_string(), HttpError::InternalError(Some("the host's store failed".into())))
             }

@@ -10,7 +10,9 @@ use tokio::sync::watch;
 use super::expression::Scope;
 use super::flow::CompiledFlow;
 use super::hand::{Held, InHand};
+use super::keep::{FIRST_REST, Stuck, give_up, keep};
 use super::take_up::known;
+use crate::clock::bounded_ms;
 use crate::host::{Host, HostError, check_action, off_thread};
 use crate::observe::metrics;
 use crate::plugin::contract::action;
@@ -19,9 +21,6 @@ use crate::store::{Alarm, Standing, StoreError, StoredRun, StoredStep};
 
 /// How many calls of one step follow each other before other runs have their turn.
 const CALLS_IN_A_ROW: u32 = 100;
-/// The waits between two attempts to write what became of a step to a store that fails.
-const FIRST_REST: Duration = Duration::from_secs(1);
-const LONGEST_REST: Duration = Duration::from_secs(30);
 /// For how long no other alarm is raised of failed runs of the same flow.
 const FAILED_AGAIN_MS: u64 = 3_600_000;
 /// How often it is looked whether a held account was released, where nobody says so.
@@ -82,7 +81,11 @@ pub(super) async fn go_on(
             }
         }
     }
-    Going { host, held, run, flow: &flow, stop }.steps(scope, kept).await
+    match (Going { host, held, run, flow: &flow, stop }).steps(scope, kept).await {
+        Err(Stuck::Unkeepable(error)) => give_up(host, run, &error).await,
+        Err(Stuck::Otherwise(error)) => Err(error),
+        Ok(()) => Ok(()),
+    }
 }
 
 impl Going<'_> {
@@ -90,7 +93,7 @@ impl Going<'_> {
         self.host.clock().now_ms()
     }
 
-    async fn steps(&self, mut scope: Scope, kept: Vec<StoredStep>) -> Result<(), HostError> {
+    async fn steps(&self, mut scope: Scope, kept: Vec<StoredStep>) -> Result<(), Stuck> {
         let mut kept: HashMap<u32, StoredStep> = kept.into_iter().map(|step| (step.position, step)).collect();
         let mut outputs = Map::new();
         // Steps that have ended and are kept together with what comes next.
@@ -195,7 +198,7 @@ impl Going<'_> {
         step: &mut StoredStep,
         scope: &Scope,
         ended: &mut Vec<StoredStep>,
-    ) -> Result<Result<(), Ended>, HostError> {
+    ) -> Result<Result<(), Ended>, Stuck> {
         let failed = |code: &str, message: String| Ok(Err(Ended::Bad("failed", own_failure(code, &message))));
         let compiled = &self.flow.steps[index];
         if step.input.is_none() {
@@ -285,7 +288,7 @@ impl Going<'_> {
                     step.continuation = Some(next.state);
                     step.attempts = 0;
                     if next.after_ms > 1000 || calls >= CALLS_IN_A_ROW || *self.stop.borrow() {
-                        return Ok(Err(Ended::Wait(self.now().saturating_add(next.after_ms))));
+                        return Ok(Err(Ended::Wait(self.after(Duration::from_millis(next.after_ms)))));
                     }
                     self.host.clock().sleep(Duration::from_millis(next.after_ms)).await;
                     step.attempts = 1;
@@ -329,14 +332,14 @@ impl Going<'_> {
     }
 
     fn after(&self, wait: Duration) -> u64 {
-        self.now().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+        self.now().saturating_add(bounded_ms(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    async fn settle(&self, standing: &Standing<'_>, steps: &[StoredStep]) -> Result<(), HostError> {
+    async fn settle(&self, standing: &Standing<'_>, steps: &[StoredStep]) -> Result<(), Stuck> {
         self.keep(|| self.host.store().settle_run(&self.run.id, standing, steps)).await
     }
 
-    async fn keep<T>(&self, write: impl Fn() -> Result<T, StoreError>) -> Result<T, HostError> {
+    async fn keep<T>(&self, write: impl Fn() -> Result<T, StoreError>) -> Result<T, Stuck> {
         keep(self.host, self.stop, write).await
     }
 }
@@ -344,28 +347,6 @@ impl Going<'_> {
 fn step_ended(step: &StoredStep, outcome: &str) {
     metrics().step(outcome);
     tracing::debug!(step = step.id, card = step.card, attempts = step.attempts, outcome, "an attempt at a step ended");
-}
-
-/// Writes, again and again until it succeeds or the host stops: what a step came to is known only here, and a full disk
-/// passes.
-async fn keep<T>(
-    host: &Host,
-    stop: &watch::Receiver<bool>,
-    write: impl Fn() -> Result<T, StoreError>,
-) -> Result<T, HostError> {
-    let (mut rest, mut stop) = (FIRST_REST, stop.clone());
-    loop {
-        match off_thread(&write) {
-            Ok(value) => return Ok(value),
-            Err(error) if *stop.borrow() => return Err(error.into()),
-            Err(error) => tracing::error!(%error, "the store failed while a run was kept; tried again"),
-        }
-        tokio::select! {
-            () = host.clock().sleep(rest) => {}
-            _ = stop.changed() => {}
-        }
-        rest = (rest * 2).min(LONGEST_REST);
-    }
 }
 
 /// Ends a run that nobody brings on.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::expression::{Expression, ExpressionError, Scope, Template};
+use crate::clock::LONGEST_WAIT;
 
 /// A flow as it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -116,13 +117,13 @@ impl Default for Retry {
 
 impl Retry {
     /// The wait after so many failures (from 1): the greater of ours and the service's, and up to
-    /// 30 % more, so that many that wait do not come back at once. `draw` lies in 0..1.
+    /// 30 % more, so that many that wait do not come back at once; [`LONGEST_WAIT`] at most. `draw` lies in 0..1.
     pub fn wait(&self, failures: u32, asked: Duration, draw: f64) -> Duration {
         let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
         let ours = self.first.as_secs_f64() * self.factor.powi(exponent);
         let ours = if ours.is_finite() { ours } else { f64::MAX };
-        let wait = ours.min(self.at_most.as_secs_f64()).max(asked.as_secs_f64());
-        Duration::try_from_secs_f64(wait * (1.0 + 0.3 * draw.clamp(0.0, 1.0))).unwrap_or(Duration::MAX)
+        let wait = ours.min(self.at_most.as_secs_f64()).max(asked.as_secs_f64()) * (1.0 + 0.3 * draw.clamp(0.0, 1.0));
+        Duration::try_from_secs_f64(wait).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT)
     }
 }
 
@@ -293,6 +294,9 @@ fn check_retry(retry: Option<&Retry>) -> Result<(), String> {
     match retry {
         Some(retry) if retry.attempts == 0 || retry.attempts > 100 => {
             Err("`attempts` must lie between 1 and 100".into())
+        }
+        Some(retry) if retry.first > LONGEST_WAIT || retry.at_most > LONGEST_WAIT => {
+            Err("`first` and `at-most` must be at most 30 days".into())
         }
         Some(retry) if !(1.0..=100.0).contains(&retry.factor) => Err("`factor` must lie between 1 and 100".into()),
         _ => Ok(()),

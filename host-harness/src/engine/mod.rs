@@ -7,6 +7,7 @@ pub mod flow;
 #[cfg(test)]
 mod flow_tests;
 mod hand;
+mod keep;
 mod polling;
 mod registering;
 mod rehearse;

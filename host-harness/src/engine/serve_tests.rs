@@ -229,7 +229,8 @@ async fn after_a_crash_a_step_that_may_have_changed_something_is_uncertain_and_n
     bench.reach(&["uncertain"]).await;
     let run = bench.host.store().runs(1).unwrap().remove(0);
     assert_eq!(run.failure.unwrap()["code"], "host.interrupted");
-    assert_eq!(bench.host.store().alarms(10).unwrap()[0].code, "host.run-uncertain");
+    let alarms = bench.host.store().alarms(10).unwrap();
+    assert!(alarms.iter().any(|one| one.code == "host.run-uncertain"), "{alarms:?}");
     running.stop().await;
 }
 
@@ -261,6 +262,7 @@ async fn a_delivery_that_only_the_connector_can_prove_is_proved_by_it() {
     assert!(matches!(registered.proof, Proof::Authenticate));
     assert_eq!(post(&registered.callback, "x-delivery: d1\r\n", br#"{"genuine":false}"#).await, 401);
     assert_eq!(post(&registered.callback, "x-delivery: d2\r\n", br#"{"genuine":true}"#).await, 200);
+    until("the refusal to be kept", || bench.host.delivery_troubles(&connection).unwrap().refused > 0).await;
     let troubles = bench.host.delivery_troubles(&connection).unwrap();
     let (_, reason) = troubles.last_refusal.unwrap();
     assert_eq!((troubles.refused, reason.trim()), (1, "forged log line"), "and it forges no line");

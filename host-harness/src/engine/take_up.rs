@@ -47,7 +47,8 @@ async fn one(host: &Arc<Host>, run: &StoredRun) -> Result<(), HostError> {
     settle_bad(host, run, "uncertain", &failure, &[step])
 }
 
-async fn may_repeat(host: &Arc<Host>, step: &StoredStep) -> bool {
+/// Whether a step may be done again where nobody knows whether it was done.
+pub(super) async fn may_repeat(host: &Arc<Host>, step: &StoredStep) -> bool {
     let Ok(session) = host.session_of(&step.connection).await else { return false };
     session.plugin.manifest().card(&step.card).is_some_and(is_repeatable)
 }

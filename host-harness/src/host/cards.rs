@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Host, HostError, Session, input};
+use crate::clock::bounded_ms;
 use crate::plugin::contract::{action, catalog};
 use crate::plugin::contract_json::value_of;
 use crate::plugin::{Card, CardKind, Plugin, read_json};
@@ -112,7 +113,7 @@ impl Host {
                 action::Step::More(next) => {
                     progress(&next.progress);
                     self.doing(next.progress.message.clone());
-                    self.clock.sleep(Duration::from_millis(next.after_ms)).await;
+                    self.clock.sleep(Duration::from_millis(bounded_ms(next.after_ms))).await;
                     state = Some(next.state);
                     // A sleep of no time at all gives nobody else a turn, and no chance to stop.
                     tokio::task::yield_now().await;

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::authorize::CredentialError;
+use crate::clock::bounded_ms;
 use crate::plugin::contract::types;
 use crate::plugin::contract_json;
 use crate::plugin::{CallError, FaultKind, LoadError};
@@ -137,11 +138,11 @@ impl HostError {
         }
     }
 
-    /// How long the service asked to be left alone; 0 where it did not.
+    /// How long the service asked to be left alone, bounded; 0 where it did not.
     pub(crate) fn retry_after_ms(&self) -> u64 {
         match self {
             Self::Answer(error) => match &**error {
-                types::Error::Transient(backoff) => backoff.retry_after_ms,
+                types::Error::Transient(backoff) => bounded_ms(backoff.retry_after_ms),
                 _ => 0,
             },
             _ => 0,

@@ -120,7 +120,11 @@ impl Host {
         let connection = first.map(|step| step.connection.as_str()).unwrap_or_default();
         let now = self.clock.now_ms();
         if !off_thread(|| self.store.run_anew(&run.id, &new, definition.as_deref(), connection, now))? {
-            return Err(moved(&run.id));
+            return Err(HostError::bad_input(
+                "run-begun-anew",
+                format!("the run `{}` is being done anew already", run.id),
+                "Look at the new one with `harness runs show ID`, and wait for its end or stop it first.",
+            ));
         }
         let from_step = first.map(|step| step.id.clone());
         Ok(Retried { run: new, again_of: Some(run.id.clone()), from_step })

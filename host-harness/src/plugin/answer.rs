@@ -9,9 +9,13 @@ use super::contract::{action, catalog, connection, event};
 use super::fault::{FaultKind, HostFault};
 use super::limits::Limits;
 use super::manifest::{BadOutput, Manifest, check_schema};
+use crate::clock::{EpochMs, bounded_ms};
 
 /// How many times its limit a list of notices must have to be refused instead of cut.
 const FLOOD: usize = 10;
+
+/// The latest time that a thing may have: the last millisecond of the year 9999.
+const LATEST: EpochMs = 253_402_300_799_999;
 
 /// A result of a contract function.
 pub(crate) trait Answer: Sized {
@@ -241,6 +245,7 @@ impl Answer for action::Invoked {
             action::Step::Done(output) => sized("the output", output, limits)?,
             action::Step::More(more) => {
                 is_json("the state", &more.state, limits)?;
+                more.after_ms = bounded_ms(more.after_ms);
                 shorten(&mut more.progress.message, limits.notice_length);
             }
         }
@@ -317,6 +322,9 @@ fn occurrences(occurrences: &[event::Occurrence], limits: &Limits) -> Result<(),
     for occurrence in occurrences {
         filled("an occurrence's id", &occurrence.id)?;
         sized("an occurrence's payload", &occurrence.payload, limits)?;
+        if let Some(time) = occurrence.time_ms.filter(|time| *time > LATEST) {
+            return Err(bad("an occurrence's time", format_args!("is {time}, beyond the year 9999")));
+        }
     }
     Ok(())
 }
@@ -342,6 +350,7 @@ impl Answer for event::Polled {
     fn checked(mut self, limits: &Limits) -> Result<Self, HostFault> {
         occurrences(&self.occurrences, limits)?;
         json("the cursor", &self.cursor, limits)?;
+        self.after_ms = bounded_ms(self.after_ms);
         aside(&mut self.aside, limits)?;
         Ok(self)
     }

@@ -411,6 +411,16 @@ fn may_come_of_denial(error: &Error) -> bool {
     }
 }
 
+/// Whether a connector reports so that a server was not there.
+fn is_unavailable(error: &Error) -> bool {
+    match error {
+        Error::Permanent(failure)
+        | Error::PermanentUncertain(failure)
+        | Error::Transient(types::Backoff { failure, .. }) => failure.class == FailureClass::Unavailable,
+        Error::ExecutionFailed => false,
+    }
+}
+
 /// The last word on a call: what the host held back explains a failure better than what the
 /// connector could see of it, and a fault remembers whether a write may have left.
 fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord, writes: Writes) -> Result<T, CallError> {
@@ -420,6 +430,9 @@ fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord, writes: 
             if record.account_held && value.failed_class().is_some() {
                 // The denial is the whole sentence already.
                 return Err(HostFault::new(FaultKind::AccountHeld, record.denial().unwrap_or_default()).into());
+            }
+            if record.account_busy && value.failed_class() == Some(FailureClass::Unavailable) {
+                return Err(HostFault::account_busy().into());
             }
             if let Some(reason) = record.denial() {
                 value.explain_denial(reason);
@@ -435,6 +448,8 @@ fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord, writes: 
             (Some(reason), _) if record.account_held => {
                 Err(HostFault::new(FaultKind::AccountHeld, reason.to_owned()).into())
             }
+            // The connector saw a server that it could not reach.
+            (_, error) if record.account_busy && is_unavailable(&error) => Err(HostFault::account_busy().into()),
             (Some(reason), error) if may_come_of_denial(&error) => {
                 let detail = format!("the host refused to send a request of the connector: {reason}");
                 Err(HostFault::new(FaultKind::EgressDenied, detail).into())

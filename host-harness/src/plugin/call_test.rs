@@ -535,3 +535,37 @@ async fn a_foreign_or_changed_cache_entry_is_not_loaded() {
     std::fs::write(&native, b"not wasm").unwrap();
     assert!(matches!(plugins.load(&native).await, Err(super::super::LoadError::NotAComponent { .. })));
 }
+
+#[test]
+fn a_request_that_waited_in_vain_for_its_turn_is_told_as_such_and_not_as_a_server_that_is_not_there() {
+    let unreachable = || {
+        let mut failure = HostFault::new(FaultKind::Internal, "the server refused the connection").to_failure();
+        failure.code = "beacon.unreachable".into();
+        CallError::from(Error::Permanent(failure))
+    };
+    let told = |record: CallRecord| settle::<action::Invoked>(Err(unreachable()), &record, Writes::InThisCall);
+    let busy = CallRecord { account_busy: true, ..CallRecord::default() };
+    let error = told(busy.clone()).unwrap_err();
+    assert!(matches!(&error, CallError::Host(HostFault { kind: FaultKind::AccountBusy, .. })), "{error:?}");
+    assert!(matches!(error.to_error(), Error::Transient(_)), "it is tried again");
+    let sent = CallRecord { unsafe_requests_sent: 1, ..busy };
+    assert!(matches!(told(sent), Err(CallError::Connector(_))), "unless something may have happened");
+    assert!(matches!(told(CallRecord::default()), Err(CallError::Connector(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_the_service_says_back_reaches_neither_the_guest_nor_the_error() {
+    use base64::Engine as _;
+    let bench = Bench::load("guest_beacon.wasm", Limits::default()).await;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(CANARY);
+    let said = encoded.clone();
+    let service = Service::start(move |head, _| {
+        assert!(head.contains(CANARY) && !head.contains("accept-encoding"), "{head}");
+        let message = format!("you sent {CANARY}, which is {said}");
+        respond("400 Bad Request", "", &json!({ "message": message }).to_string())
+    })
+    .await;
+    let error = format!("{:?}", bench.run(&service.url, "survey", json!({})).await.unwrap_err());
+    assert!(error.contains("you sent *****") && !error.contains(CANARY) && !error.contains(&encoded[..24]), "{error}");
+    assert_eq!(service.arrived().len(), 1);
+}

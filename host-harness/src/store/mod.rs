@@ -10,6 +10,7 @@ mod checkpoint;
 mod connections;
 mod dead_letters;
 mod deliveries;
+mod era;
 mod events;
 mod holds;
 mod journal;
@@ -32,6 +33,7 @@ pub use causes::Origin;
 pub use connections::{StoredConnection, StoredIdentity, StoredOrigin};
 pub use dead_letters::{DeadLettersOf, Dismissed, FailedDelivery};
 pub use deliveries::{Kept, StoredDelivery};
+pub use era::Era;
 pub use events::{BroughtBy, NewEvent, NewRun, StoredEvent};
 pub use meta::Alarm;
 pub(crate) use meta::KEY_MARK;
@@ -152,6 +154,25 @@ impl StoreError {
             | Self::NotAFile { .. }
             | Self::Damaged { .. } => false,
         }
+    }
+
+    /// Whether the value itself is nothing that SQLite can keep: it never will.
+    pub fn is_of_the_value(&self) -> bool {
+        use rusqlite::ErrorCode::{TooBig, TypeMismatch};
+        match self {
+            Self::Sqlite(rusqlite::Error::ToSqlConversionFailure(_)) => true,
+            Self::Sqlite(error) => matches!(error.sqlite_error_code(), Some(TooBig | TypeMismatch)),
+            _ => false,
+        }
+    }
+
+    /// Whether the same may succeed later: the disk, memory, or another process that writes was in the way, and not
+    /// what was to be kept.
+    pub fn may_pass(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, OperationInterrupted, OutOfMemory, SchemaChanged};
+        let passes = [DatabaseBusy, DatabaseLocked, OperationInterrupted, OutOfMemory, SchemaChanged];
+        let code = if let Self::Sqlite(error) = self { error.sqlite_error_code() } else { None };
+        self.is_of_the_disk() || code.is_some_and(|code| passes.contains(&code))
     }
 }
 

@@ -55,7 +55,9 @@ impl<'a> Standing<'a> {
 
     /// It goes on at a time.
     pub fn waiting(failure: Option<&'a Value>, due_at_ms: EpochMs, now: EpochMs) -> Self {
-        Self { state: "waiting", failure, due_at_ms: Some(due_at_ms), at_ms: now, connection: None }
+        // [`BEHIND`] is no time: who waits for one does not wait for another run.
+        let due = due_at_ms.min(BEHIND - 1);
+        Self { state: "waiting", failure, due_at_ms: Some(due), at_ms: now, connection: None }
     }
 }
 

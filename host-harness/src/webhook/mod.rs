@@ -18,8 +18,10 @@ mod proof_tests;
 mod receiver;
 #[cfg(test)]
 mod receiver_tests;
+mod refusals;
 mod room;
 mod turns;
+mod unproved;
 
 pub(crate) use listen::listen;
 pub(crate) use process::{process, until_due};

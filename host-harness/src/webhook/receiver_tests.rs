@@ -135,6 +135,26 @@ async fn large_bodies_are_put_off_or_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn slow_bodies_that_take_all_memory_make_room_for_the_deliveries_of_others() {
+    let bounds = Bounds { largest_body: 64 << 10, bodies_kib: 65, ..Bounds::default() };
+    let bench = receiver(bounds).await;
+    let url = bench.world().hooks[0]["url"].as_str().unwrap().to_owned();
+    let mut slow = Vec::new();
+    for length in [63 << 10, 2 << 10] {
+        let (mut stream, path) = open(&url).await;
+        let head = format!("POST {path} HTTP/1.1\r\nhost: h\r\ncontent-length: {}\r\n\r\n", length + 10);
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b'x'; length]).await.unwrap();
+        slow.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    for number in 0..3 {
+        assert_eq!(bench.deliver(&format!("d{number}"), &lit(number)).await, 200);
+    }
+    assert_eq!(status(&mut slow[0]).await, 503, "the slowest is asked to come back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_comes_while_the_callback_is_being_registered_is_answered_or_asked_to_come_back() {
     let bench = receiver(Bounds::default()).await;
     let id = bench.host.connection("harbour").unwrap().id;

@@ -182,6 +182,7 @@ fn a_dead_run_goes_on_is_done_anew_or_is_given_up() {
     assert!(store.run_again("r1", &again, 30).unwrap());
     assert!(!store.run_again("r1", &again, 30).unwrap(), "once");
     assert!(store.run_anew("r2", "r2b", None, "c", 30).unwrap());
+    assert!(!store.run_anew("r2", "r2c", None, "c", 30).unwrap(), "once, until the new one is over");
     assert_eq!(store.run("r2b").unwrap().unwrap().again_of.as_deref(), Some("r2"));
     assert_eq!(store.redone_as("r2").unwrap(), ["r2b"]);
     assert_eq!(store.cancel_run("r3", 40).unwrap(), Some(Cancelled::Now));
