@@ -120,6 +120,10 @@ impl Host {
         let connection = first.map(|step| step.connection.as_str()).unwrap_or_default();
         let now = self.clock.now_ms();
         if !off_thread(|| self.store.run_anew(&run.id, &new, definition.as_deref(), connection, now))? {
+            let ended = off_thread(|| self.store.run(&run.id))?.is_some_and(|now| now.ended_at_ms.is_some());
+            if !ended {
+                return Err(moved(&run.id));
+            }
             return Err(HostError::bad_input(
                 "run-begun-anew",
                 format!("the run `{}` is being done anew already", run.id),
