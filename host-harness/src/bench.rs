@@ -31,6 +31,12 @@ use crate::vault::Secret;
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) hooks: Vec<Value>,
+    /// How many hooks are gone whose ids do not come again.
+    pub(crate) gone: usize,
+    /// Whether hooks are refused for good.
+    pub(crate) full: bool,
+    /// Whether lights are refused because of the credential.
+    pub(crate) refuses: bool,
     /// The idempotency keys of the lights that were asked for, also of those that were put off.
     pub(crate) keys: Vec<String>,
     /// How many beacons were lit.
@@ -219,6 +225,9 @@ async fn light(State(world): State<Shared>, headers: HeaderMap, _whole_body: Str
         tokio::time::sleep(slow).await;
     }
     let mut world = world.lock().unwrap();
+    if world.refuses {
+        return (StatusCode::UNAUTHORIZED, "{}").into_response();
+    }
     if let Some(seconds) = world.put_off.pop_front() {
         return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", seconds.to_string())], "{}").into_response();
     }
@@ -230,12 +239,15 @@ async fn hooks(State(world): State<Shared>) -> String {
     json!({"hooks": world.lock().unwrap().hooks}).to_string()
 }
 
-async fn add_hook(State(world): State<Shared>, body: String) -> String {
+async fn add_hook(State(world): State<Shared>, body: String) -> Response {
     let mut hook: Value = serde_json::from_str(&body).unwrap();
     let mut world = world.lock().unwrap();
-    hook["id"] = json!(format!("h{}", world.hooks.len() + 1));
+    if world.full {
+        return (StatusCode::BAD_REQUEST, "{}").into_response();
+    }
+    hook["id"] = json!(format!("h{}", world.gone + world.hooks.len() + 1));
     world.hooks.push(hook.clone());
-    hook.to_string()
+    hook.to_string().into_response()
 }
 
 async fn remove_hook(State(world): State<Shared>, Path(id): Path<String>) -> &'static str {

@@ -69,6 +69,18 @@ fn every_command_explains_itself_with_examples() {
 }
 
 #[test]
+fn a_home_that_is_not_there_and_a_level_that_is_none_are_mistakes_and_nothing_is_made() {
+    let mut host = Harness::fresh();
+    for command in [&["connection", "list"][..], &["alarms"], &["runs", "list"], &["dead-letters"], &["card", "list"]] {
+        host.run(command).fails(2, "host.home-missing");
+        assert!(!host.home().exists(), "{command:?}");
+    }
+    host.set("HARNESS_LOG", "foo");
+    let told = host.run(&["card", "list", "--connector", &connector()]).fails(2, "host.log-level");
+    assert!(told["message"].as_str().is_some_and(|message| message.contains("`foo`")), "{told:#}");
+}
+
+#[test]
 fn inspect_shows_manifest_imports_exports_and_size() {
     let host = Harness::new();
     let found = host.run(&["inspect", &connector()]).expect(0);

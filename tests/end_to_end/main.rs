@@ -22,6 +22,7 @@ mod backup;
 mod beacon;
 mod cards;
 mod commands;
+mod documented_flows;
 mod explained;
 mod faults;
 mod fuzz;

@@ -9,6 +9,7 @@ use super::Done;
 use super::input::{self, SecretSource};
 use super::output::{Output, failure_text, table, time};
 use crate::host::{Checked, Host, HostError, Leftovers, NewConnection};
+use crate::observe::held_accounts;
 use crate::store::StoredConnection;
 
 #[derive(Debug, Args)]
@@ -109,6 +110,11 @@ struct Add {
 }
 
 impl Connections {
+    /// Whether it makes a connection.
+    pub(super) fn adds(&self) -> bool {
+        matches!(self.command, Command::Add(_))
+    }
+
     pub(super) async fn run(self, host: &Host, output: &Output) -> Done {
         match self.command {
             Command::Add(add) => add.run(host, output).await,
@@ -258,15 +264,17 @@ fn list(host: &Host, output: &Output) -> Done {
     let connections = host.store().connections()?;
     let json: Vec<Value> =
         connections.iter().map(|one| connection_json(host, one)).collect::<Result<_, HostError>>()?;
-    output.result(&Value::Array(json), || {
+    output.result(&Value::Array(json.clone()), || {
         if connections.is_empty() {
             return "no connections; make one with `harness connection add`".into();
         }
         let rows: Vec<Vec<String>> = connections
             .iter()
-            .map(|one| {
+            .zip(&json)
+            .map(|(one, json)| {
                 let whose = one.identity.as_ref().map_or("-", |identity| identity.label.as_str());
-                vec![one.name.clone(), one.connector.clone(), state(one).into(), whose.into()]
+                let held = if json["held"].is_string() { ", held" } else { "" };
+                vec![one.name.clone(), one.connector.clone(), format!("{}{held}", state(one)), whose.into()]
             })
             .collect();
         table(&["NAME", "CONNECTOR", "STATE", "ACCOUNT"], &rows)
@@ -286,8 +294,10 @@ fn connection_json(host: &Host, one: &StoredConnection) -> Result<Value, HostErr
     let endpoint = host.store().endpoint(&one.id)?;
     let registrations: Vec<Value> =
         host.store().registrations(&one.id)?.iter().map(crate::plugin::contract_json::shown_registration).collect();
+    let held = held_accounts(host)?.into_iter().find(|held| held.connection.as_ref() == Some(&one.name));
     Ok(json!({
         "name": one.name,
+        "held": held.map(|held| held.message),
         "id": one.id,
         "connector": one.connector,
         "component": one.component,
@@ -317,6 +327,13 @@ fn connection_text(json: &Value) -> String {
         format!("  settings   {}", json["settings"]),
         format!("  made       {}", time(json["created-at-ms"].as_u64())),
     ];
+    if let Some(held) = json["held"].as_str() {
+        lines.push(format!("  HELD       {held}"));
+        lines.push(format!(
+            "             what to do: mend the credential, then `harness connection check {} --release`",
+            text("name")
+        ));
+    }
     for origin in json["origins"].as_array().into_iter().flatten() {
         lines.push(format!(
             "  reaches    {}  {}",

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Done;
 use super::output::{Output, cut, failure_text, table, time};
 use super::runs::{RetryRun, run_json};
-use crate::host::{Host, HostError};
+use crate::host::{Doubt, Host, HostError};
 use crate::store::{DeadLettersOf, FailedDelivery};
 
 /// How many are listed where nothing is said.
@@ -99,6 +99,7 @@ impl DeadLetters {
 
 fn list(host: &Host, output: &Output, limit: u32) -> Done {
     let mut json: Vec<Value> = Vec::new();
+    let of_all: u64 = host.store().dead_letters()?.iter().map(|(_, _, count)| count).sum();
     for run in host.store().dead_runs(limit)? {
         let mut one = run_json(&run);
         one["kind"] = "run".into();
@@ -122,6 +123,9 @@ fn list(host: &Host, output: &Output, limit: u32) -> Done {
         }
         table(&["ID", "KIND", "OF", "STATE", "SINCE", "REASON"], &rows)
     });
+    if of_all > rows.len() as u64 {
+        output.note(&format!("these are {} of {of_all}; --limit N shows more", rows.len()));
+    }
     Ok(0)
 }
 
@@ -168,7 +172,7 @@ fn show(host: &Host, output: &Output, id: &str) -> Done {
 
 fn retry(host: &Host, output: &Output, id: String) -> Done {
     if host.store().run(&id)?.is_some() {
-        return RetryRun::of(id).run(host, output);
+        return RetryRun::of(id).run(host, output, Doubt::Open);
     }
     if !host.store().retry_delivery(&id, host.clock().now_ms())? {
         return Err(unknown(&[id]));

@@ -103,7 +103,7 @@ impl Serve {
             });
             output.result(&json, || ready_text(ready));
         };
-        let ended = engine::serve(host, serving, ready, stopped(*output)).await?;
+        let ended = engine::serve(host, serving, ready, stopped()).await?;
         output.result(&ended.to_json(), || {
             let (deliveries, runs) = (ended.deliveries, ended.runs);
             let how = if ended.clean { "stopped" } else { "stopped before all that had begun came to its end" };
@@ -126,9 +126,10 @@ fn ready_text(ready: &Ready) -> String {
 }
 
 /// Ends at the first signal; a second one ends the process.
-async fn stopped(output: Output) {
+async fn stopped() {
     signalled().await;
-    output.note("stopping: what has begun comes to its end; once more ends it at once");
+    // A line of the log, so that all of it has the form that was asked for.
+    tracing::info!("stopping: what has begun comes to its end; once more ends it at once");
     tokio::spawn(async {
         signalled().await;
         process::exit(AT_ONCE);

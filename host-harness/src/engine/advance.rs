@@ -21,6 +21,11 @@ use crate::store::{Alarm, Standing, StoreError, StoredRun, StoredStep};
 
 /// How many calls of one step follow each other before other runs have their turn.
 const CALLS_IN_A_ROW: u32 = 100;
+/// For how long no other alarm is raised of failed runs of the same flow.
+const FAILED_AGAIN_MS: u64 = 3_600_000;
+/// How often it is looked whether a held account was released, where nobody says so.
+const HELD: Duration = Duration::from_secs(300);
+
 /// How a step ended that did not end well, or not yet.
 enum Ended {
     /// Later: at this time.
@@ -132,9 +137,7 @@ impl Going<'_> {
                         ended.push(step);
                         let message = reason_of(&failure);
                         // The alarm first: a crash in between may raise it twice, and never loses it.
-                        if let Some(alarm) = uncertain_alarm(self.host, self.run, state, message) {
-                            self.keep(|| self.host.store().raise(&alarm)).await?;
-                        }
+                        self.keep(|| raise(self.host, self.run, state, message)).await?;
                         self.settle(&Standing::ended(state, Some(&failure), self.now()), &ended).await?;
                         ended_badly(self.run, state, message);
                         return Ok(());
@@ -146,6 +149,9 @@ impl Going<'_> {
                         return Ok(());
                     }
                 }
+            }
+            if step.state == "skipped" {
+                scope.skipped(&step.id);
             }
             let output = step.output.clone().unwrap_or(Value::Null);
             outputs.insert(step.id.clone(), json!({ "output": output }));
@@ -227,6 +233,15 @@ impl Going<'_> {
             let wait = Duration::from_millis(all.hold.for_ms).mul_f64(1.0 + 0.3 * draw(self.host));
             return Ok(Err(Ended::Wait(self.after(wait))));
         }
+        // Nor with a credential that the service refused: the run waits until a person has put that right.
+        match self.host.account_held(&session) {
+            Ok(None) => {}
+            Ok(Some(failure)) => {
+                step.failure = Some(failure);
+                return Ok(Err(Ended::Wait(self.after(HELD))));
+            }
+            Err(error) => return Ok(Err(self.verdict(index, step, &error))),
+        }
         step.attempts += 1;
         if let Err(error) = check_action(&session.plugin, &step.card, &input) {
             return Ok(Err(self.verdict(index, step, &error)));
@@ -296,6 +311,12 @@ impl Going<'_> {
                 failure["known"] = known(self.run, step, "at least one");
                 Ended::Bad("uncertain", failure)
             }
+            // Found out on the way, and nothing was sent that could have changed anything.
+            "permanent" if error.is_held_account() => {
+                step.attempts = step.attempts.saturating_sub(1);
+                step.failure = Some(failure);
+                Ended::Wait(self.after(HELD))
+            }
             "transient" | "other" if !matches!(error, HostError::Answer(_)) || error.kind() == "transient" => {
                 let retry = self.flow.retry_of(index);
                 if step.attempts >= retry.attempts {
@@ -337,9 +358,7 @@ pub(super) fn settle_bad(
     steps: &[StoredStep],
 ) -> Result<(), HostError> {
     let message = reason_of(failure);
-    if let Some(alarm) = uncertain_alarm(host, run, state, message) {
-        off_thread(|| host.store().raise(&alarm))?;
-    }
+    off_thread(|| raise(host, run, state, message))?;
     let now = host.clock().now_ms();
     off_thread(|| host.store().settle_run(&run.id, &Standing::ended(state, Some(failure), now), steps))?;
     ended_badly(run, state, message);
@@ -356,13 +375,23 @@ fn ended_badly(run: &StoredRun, state: &str, message: &str) {
     tracing::warn!(run = run.id, flow = run.flow, state, reason = message, "a run ended badly");
 }
 
-fn uncertain_alarm(host: &Host, run: &StoredRun, state: &str, message: &str) -> Option<Alarm> {
-    (state == "uncertain").then(|| Alarm {
-        at_ms: host.clock().now_ms(),
-        connection: None,
-        code: "host.run-uncertain".into(),
-        message: format!("run {} of `{}` is uncertain: {message}", run.id, run.flow),
-    })
+/// Raises the alarm of a run that ends badly: of each that is uncertain, of those that failed one for each flow and hour.
+fn raise(host: &Host, run: &StoredRun, state: &str, message: &str) -> Result<(), StoreError> {
+    let now = host.clock().now_ms();
+    let alarm = |code: &str, message: String| Alarm { at_ms: now, connection: None, code: code.into(), message };
+    let (id, flow) = (&run.id, &run.flow);
+    match state {
+        "uncertain" => {
+            host.store().raise(&alarm("host.run-uncertain", format!("run {id} of `{flow}` is uncertain: {message}")))
+        }
+        "failed" => {
+            let about = format!("a run of `{flow}` failed: ");
+            let told = format!("{about}{id}: {message}; `harness dead-letters` lists all that did");
+            let since = now.saturating_sub(FAILED_AGAIN_MS);
+            host.store().raise_unless_since(&alarm("host.run-failed", told), &about, since)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a card may be run again where it is not known whether it was run.

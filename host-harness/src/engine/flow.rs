@@ -339,12 +339,13 @@ pub fn read_file(path: &Path) -> Result<String, FlowError> {
     read().map_err(|source| FlowError::Unreadable { path: path.to_owned(), source })
 }
 
-/// Reads every flow of a folder: files that end in `.yaml`, `.yml` or `.json`, in the order of their names.
-pub fn read_folder(folder: &Path) -> Result<Vec<(PathBuf, CompiledFlow)>, FlowError> {
-    let unreadable = |path: &Path| {
-        let path = path.to_owned();
-        move |source| FlowError::Unreadable { path, source }
-    };
+fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> FlowError {
+    let path = path.to_owned();
+    move |source| FlowError::Unreadable { path, source }
+}
+
+/// The flow files of a folder: those that end in `.yaml`, `.yml` or `.json`, in the order of their names.
+pub fn files_in(folder: &Path) -> Result<Vec<PathBuf>, FlowError> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable(folder))? {
         let path = entry.map_err(unreadable(folder))?.path();
@@ -353,8 +354,13 @@ pub fn read_folder(folder: &Path) -> Result<Vec<(PathBuf, CompiledFlow)>, FlowEr
         }
     }
     paths.sort();
+    Ok(paths)
+}
+
+/// Reads every flow of a folder.
+pub fn read_folder(folder: &Path) -> Result<Vec<(PathBuf, CompiledFlow)>, FlowError> {
     let mut flows: Vec<(PathBuf, CompiledFlow)> = Vec::new();
-    for path in paths {
+    for path in files_in(folder)? {
         let text = read_file(&path)?;
         let flow = parse(&path, &text)?;
         if let Some((other, _)) = flows.iter().find(|(_, known)| known.flow.name == flow.flow.name) {

@@ -21,6 +21,8 @@ mod set_aside;
 mod shape;
 mod take_up;
 mod tasks;
+#[cfg(test)]
+mod telling_tests;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

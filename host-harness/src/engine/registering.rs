@@ -9,7 +9,8 @@ use tokio::sync::Notify;
 use super::rounds::{Pace, Work};
 use crate::host::{Ensuring, Host, HostError, off_thread};
 use crate::observe::{Service, Trouble, metrics, troubles_of};
-use crate::store::StoreError;
+use crate::plugin::contract::event::Ensured;
+use crate::store::{Alarm, StoreError, StoredConnection};
 
 /// How many connections are seen to at once.
 pub(super) const PACE: Pace = Pace { at_once: 8, look: Duration::from_secs(15) };
@@ -80,9 +81,7 @@ impl Registering {
         match ensured {
             Ok(ensured) => {
                 let troubles = troubles_of(name, &ensured);
-                for one in &ensured.allowances {
-                    metrics().allowance(name, &one.name, one.used, one.limit);
-                }
+                self.count(name, &ensured);
                 for one in &troubles {
                     tracing::warn!(connection = name, code = one.code, remedy = one.remedy, "{}", one.message);
                 }
@@ -99,11 +98,39 @@ impl Registering {
                     self.service.troubles_with(name, vec![]);
                     return Ok(HELD);
                 }
-                self.service.troubles_with(name, vec![trouble]);
+                if error.kind() != "transient" {
+                    self.tell(&connection, &trouble)?;
+                }
+                let mut troubles = vec![trouble];
+                // A site without room refuses what is new, and says in a plan how full it is.
+                if let Ok(planned) = self.host.ensure(name, Ensuring::Plan).await {
+                    self.count(name, &planned);
+                    troubles.extend(troubles_of(name, &planned));
+                }
+                self.service.troubles_with(name, troubles);
                 let asked = Duration::from_millis(error.retry_after_ms());
                 Ok(if error.kind() == "transient" { asked.max(SOONEST).min(DRIFT) } else { DRIFT })
             }
         }
+    }
+}
+
+impl Registering {
+    fn count(&self, connection: &str, ensured: &Ensured) {
+        for one in &ensured.allowances {
+            metrics().allowance(connection, &one.name, one.used, one.limit);
+        }
+    }
+
+    /// Raises the alarm of a registration that fails for good, once.
+    fn tell(&self, connection: &StoredConnection, trouble: &Trouble) -> Result<(), StoreError> {
+        let alarm = Alarm {
+            at_ms: self.host.clock().now_ms(),
+            connection: Some(connection.id.clone()),
+            code: "host.registration-failed".into(),
+            message: format!("its events do not come: {} ({}). {}", trouble.message, trouble.code, trouble.remedy),
+        };
+        off_thread(|| self.host.store().raise_once(&alarm))
     }
 }
 

@@ -18,8 +18,8 @@ use super::retention::forget_old;
 use super::set_aside::set_aside;
 use super::tasks::Tasks;
 use super::{Flows, flow, rounds, run_flows};
-use crate::host::{Host, HostError, NewSubscription, off_thread};
-use crate::observe::{self, Service, Trouble};
+use crate::host::{Host, HostError, NewSubscription, off_thread, public_base};
+use crate::observe::{self, Service, Trouble, metrics};
 use crate::webhook;
 
 /// How long what has begun may take to come to its end, where nothing is said.
@@ -99,10 +99,11 @@ pub async fn serve(
     };
     let (flows, aside) = set_aside(&host, flows, serving.strict).await?;
     let flows = Arc::new(Flows::new(flows));
+    flows.all().iter().for_each(|(_, one)| metrics().serves(&one.flow.name));
     let listener = bind(serving.listen, "listen").await?;
     let address = address_of(&listener, "listen")?;
     let public_url = match serving.public_url {
-        Some(url) => url,
+        Some(url) => public_base(&url)?,
         None if address.ip().is_loopback() => format!("http://{address}"),
         None => {
             return Err(HostError::bad_input(
@@ -191,7 +192,10 @@ fn unusable(address: SocketAddr, option: &str, error: &std::io::Error) -> HostEr
 /// Says what is left for the next start.
 fn ended(host: &Host, clean: bool) -> Ended {
     let backlog = off_thread(|| host.store().backlog(host.clock().now_ms())).unwrap_or_default();
-    let ended = Ended { clean, deliveries: backlog.deliveries, runs: backlog.runs_pending + backlog.runs_waiting };
+    // Those that were cut off are marked as running.
+    let running = off_thread(|| host.store().running_runs()).map_or(0, |runs| runs.len() as u64);
+    let runs = backlog.runs_pending + backlog.runs_waiting + running;
+    let ended = Ended { clean, deliveries: backlog.deliveries, runs };
     let (deliveries, runs) = (ended.deliveries, ended.runs);
     if clean {
         tracing::info!(deliveries, runs, "stopped; what is left goes on at the next start");

@@ -190,6 +190,7 @@ impl Host {
         if release {
             let credential = session.access.authority.as_ref().map_or("", |one| one.credential.fingerprint());
             off_thread(|| self.guard.release(&session.account, credential))?;
+            self.let_held_go_on()?;
         }
         self.doing(format!("checking `{name}`"));
         let call = self.call(&session, None)?;
@@ -280,7 +281,11 @@ impl Host {
 
 /// Says why a connection was kept, and how to be rid of it all the same.
 fn not_removed(name: &str, removed: Removed) -> HostError {
-    let left = removed.left_over.join(", ");
+    // Where a registration failed half-way none is known, and there may be one.
+    let left = match removed.left_over.as_slice() {
+        [] => "perhaps one of which no more is known".to_owned(),
+        known => known.join(", "),
+    };
     let kept = format!("`{name}` is kept, because its registrations at the service could not be removed: {left}");
     let advice = format!("Or remove `{name}` here alone with --leave-registrations.");
     match removed.reason {
@@ -333,4 +338,19 @@ fn name_taken(name: &str) -> HostError {
         format!("there is a connection `{name}` already"),
         format!("Choose another name, or remove it with `harness connection remove {name}`."),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_named_and_never_by_an_empty_name() {
+        let message = |left: &[&str]| {
+            let left_over = left.iter().map(|id| (*id).to_owned()).collect();
+            not_removed("demo", Removed { left_over, reason: None, unread: 0 }).to_string()
+        };
+        assert!(message(&["7", "8"]).ends_with("could not be removed: 7, 8"));
+        assert!(message(&[]).ends_with("perhaps one of which no more is known"), "{}", message(&[]));
+    }
 }

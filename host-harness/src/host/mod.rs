@@ -37,7 +37,7 @@ pub use runs::{Doubt, Retried, Retry};
 pub use session::Session;
 pub(crate) use session::hashed;
 pub use subscriptions::{Ensuring, NewSubscription};
-pub(crate) use subscriptions::{check_filter, is_delivered};
+pub(crate) use subscriptions::{check_filter, is_delivered, public_base};
 pub use troubles::DeliveryTroubles;
 
 use crate::clock::{Series, SharedClock, new_id};

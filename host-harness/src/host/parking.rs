@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::session::tenant_of;
+use super::session::{Session, tenant_of};
 use super::{Host, HostError, off_thread};
 use crate::clock::EpochMs;
 use crate::plugin::contract::types::{Hold, Scope};
-use crate::plugin::contract_json;
+use crate::plugin::{FaultKind, HostFault, contract_json};
 use crate::store::StoredConnection;
 
 /// A scope that is left alone for a while.
@@ -57,6 +57,20 @@ impl HeldScope {
 }
 
 impl Host {
+    /// Why nothing may be sent on a connection now, as a run's failure: its account is held.
+    pub(crate) fn account_held(&self, session: &Session) -> Result<Option<Value>, HostError> {
+        let Some(authority) = &session.access.authority else { return Ok(None) };
+        let held = off_thread(|| self.guard.held(&session.account, authority.credential.fingerprint()))?;
+        let name = &session.connection.name;
+        Ok(held.map(|reason| HostError::of_call(&HostFault::account_held(&reason).into(), name).to_json()))
+    }
+
+    /// Lets the runs go on that wait for a held account. Those of accounts that still are held wait again.
+    pub(crate) fn let_held_go_on(&self) -> Result<(), HostError> {
+        off_thread(|| self.store.let_waiting_go_on(FaultKind::AccountHeld.code(), self.clock.now_ms()))?;
+        Ok(())
+    }
+
     /// What is left alone now for a connection.
     pub fn held(&self, connection: &StoredConnection) -> Result<Vec<HeldScope>, HostError> {
         let now = self.clock.now_ms();

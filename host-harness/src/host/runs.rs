@@ -61,6 +61,25 @@ impl Host {
         }
     }
 
+    /// Holds what a person says came out of a step against what its card gives.
+    pub async fn check_as_done(&self, id: &str, output: &Value) -> Result<(), HostError> {
+        let run = self.run(id)?;
+        let steps = off_thread(|| self.store.steps(id))?;
+        let in_doubt = |step: &&StoredStep| matches!(step.state.as_str(), "uncertain" | "running");
+        let Some(step) = steps.iter().find(in_doubt) else { return Ok(()) };
+        let session = self.session_of(&step.connection).await?;
+        session.plugin.manifest().check_output(&step.card, output).map_err(|reason| {
+            HostError::bad_input(
+                "as-done-output",
+                format!(
+                    "that is no output of `{}`, which the step `{}` of {} runs: {reason}",
+                    step.card, step.id, run.id
+                ),
+                format!("`harness card show {}` shows what it gives.", step.card),
+            )
+        })
+    }
+
     /// Has a run done again.
     pub fn retry_run(&self, id: &str, retry: Retry) -> Result<Retried, HostError> {
         let run = self.run(id)?;

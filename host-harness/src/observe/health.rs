@@ -230,7 +230,8 @@ fn backlog_json(backlog: &Backlog, now: u64) -> Value {
     })
 }
 
-fn held_accounts(host: &Host) -> Result<Vec<Trouble>, crate::store::StoreError> {
+/// The connections whose accounts are held.
+pub(crate) fn held_accounts(host: &Host) -> Result<Vec<Trouble>, crate::store::StoreError> {
     let held = host.store().held_accounts(MOST_FAILURES)?;
     if held.is_empty() {
         return Ok(vec![]);

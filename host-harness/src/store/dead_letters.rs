@@ -84,6 +84,20 @@ impl Store {
         })
     }
 
+    /// How many there are: kind, state, count.
+    pub fn dead_letters(&self) -> Result<[(&'static str, &'static str, u64); 3], StoreError> {
+        self.read(|db| {
+            let runs = format!(
+                "SELECT count(*) FILTER (WHERE state = 'failed'), count(*) FILTER (WHERE state = 'uncertain') \
+                 FROM run WHERE {DEAD_RUN}"
+            );
+            let (failed, uncertain) = db.prepare_cached(&runs)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let deliveries = "SELECT count(*) FROM delivery WHERE state = 'failed'";
+            let unread = db.prepare_cached(deliveries)?.query_row([], |row| row.get(0))?;
+            Ok([("run", "failed", failed), ("run", "uncertain", uncertain), ("delivery", "failed", unread)])
+        })
+    }
+
     /// Deliveries that were acknowledged and could not be read, oldest first, at most `limit`.
     pub fn failed_deliveries(&self, limit: u32) -> Result<Vec<FailedDelivery>, StoreError> {
         self.read(|db| {

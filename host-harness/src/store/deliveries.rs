@@ -65,6 +65,14 @@ impl Store {
         })
     }
 
+    /// When the last delivery of a connection came that is kept.
+    pub fn last_delivery_ms(&self, connection: &str) -> Result<Option<EpochMs>, StoreError> {
+        self.read(|db| {
+            let sql = "SELECT max(received_at_ms) FROM delivery WHERE connection = ?1";
+            Ok(db.query_row(sql, [connection], |row| row.get(0))?)
+        })
+    }
+
     /// How many deliveries wait to be processed, counted up to `most`.
     pub fn waiting_deliveries(&self, most: usize) -> Result<usize, StoreError> {
         self.read(|db| {

@@ -72,6 +72,19 @@ impl Store {
         })
     }
 
+    /// Raises an alarm; nothing where one of its code whose message begins the same was raised since then.
+    pub fn raise_unless_since(&self, alarm: &Alarm, beginning: &str, since: EpochMs) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let told: bool = transaction.query_row(
+                "SELECT EXISTS (SELECT 1 FROM alarm WHERE code = ?1 AND at_ms > ?2 \
+                 AND substr(message, 1, length(?3)) = ?3)",
+                params![alarm.code, since, beginning],
+                |row| row.get(0),
+            )?;
+            if told { Ok(()) } else { raise_in(transaction, alarm) }
+        })
+    }
+
     /// All alarms, newest first, at most `limit`.
     pub fn alarms(&self, limit: u32) -> Result<Vec<Alarm>, StoreError> {
         self.read(|db| {

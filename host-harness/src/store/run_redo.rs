@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
 use super::run_steps::pass_on;
-use super::runs::{RUN, StoredRun, StoredStep, put_step, run};
+use super::runs::{BEHIND, RUN, StoredRun, StoredStep, put_step, run};
 use super::{Store, StoreError};
 use crate::clock::EpochMs;
 
@@ -97,6 +97,16 @@ impl Store {
                 params![before, new, definition, connection, now],
             )?;
             Ok(made == 1)
+        })
+    }
+
+    /// Lets runs go on at once that wait because of a failure with this code; each finds out anew whether it has to
+    /// wait. Answers how many.
+    pub fn let_waiting_go_on(&self, code: &str, now: EpochMs) -> Result<usize, StoreError> {
+        self.write(|transaction| {
+            let sql = "UPDATE run SET due_at_ms = ?2 WHERE state = 'waiting' AND due_at_ms > ?2 AND due_at_ms < ?3 \
+                       AND json_extract(failure, '$.code') = ?1";
+            Ok(transaction.execute(sql, params![code, now, BEHIND])?)
         })
     }
 

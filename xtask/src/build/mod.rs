@@ -79,7 +79,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &BuildArguments) -> Result<E
 /// Builds all components into `target/component/`, the connector first.
 pub(crate) fn components(workspace: &Workspace) -> Result<Vec<Built>> {
     target::provide()?;
-    compile(workspace)?;
+    compile(workspace, &GUESTS.map(|(package, _)| package))?;
     let folder = workspace.components();
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     // All are tried before the first failure ends it: one broken guest does not
@@ -89,11 +89,21 @@ pub(crate) fn components(workspace: &Workspace) -> Result<Vec<Built>> {
     finished.into_iter().collect()
 }
 
-/// Compiles the guests to core modules.
-fn compile(workspace: &Workspace) -> Result<()> {
+/// Builds the connector alone, for whoever needs no other guest.
+pub(crate) fn connector(workspace: &Workspace) -> Result<Built> {
+    target::provide()?;
+    let (package, library) = GUESTS[0];
+    compile(workspace, &[package])?;
+    let folder = workspace.components();
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    finish(workspace, &folder, library)
+}
+
+/// Compiles guests, by package, to core modules.
+fn compile(workspace: &Workspace, packages: &[&str]) -> Result<()> {
     let mut cargo = workspace.cargo();
     cargo.args(["build", "--lib", "--profile", PROFILE, "--target", target::TRIPLE]);
-    for (package, _) in GUESTS {
+    for package in packages {
         cargo.args(["--package", package]);
     }
     // Flags that a person gave are theirs: cargo would ignore them beside ours.
