@@ -16,6 +16,11 @@ use self::convert::{aside_out, call_in, choices_out, delivery_in, ensure_in, ens
 use self::convert::{health_out, invoked_out, occurrence_out, prepared_out, sites_out, subscription_in};
 use self::wire::Wire;
 
+/// The standard library's allocator in a later version, which begins in the memory that the module has from its start:
+/// each growth of memory costs the host a change of its page tables.
+#[global_allocator]
+static MEMORY: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 struct Component;
 
 bindings::export!(Component with_types_in bindings);

@@ -4,15 +4,79 @@
 //! fit, which is a twentieth of the component. Texts from outside go through [`check`] or [`parse`] first; a level of
 //! a sound text is then found by its brackets and quotes.
 
+pub(crate) use json_text::Outline;
 use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::fmt;
 
+/// A value in a text, with where the values in it are as far as that is known.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'t> {
+    text: &'t str,
+    inside: Option<Place<'t>>,
+}
+
+/// A value in a text that was passed over.
+#[derive(Clone, Copy)]
+struct Place<'t> {
+    whole: &'t str,
+    outline: &'t Outline,
+    value: usize,
+}
+
+impl<'t> Part<'t> {
+    /// A whole text, with what [`outline`] answered.
+    pub(crate) fn of(whole: &'t str, outline: &'t Outline) -> Self {
+        Self { text: whole, inside: Some(Place { whole, outline, value: 0 }) }
+    }
+
+    /// A text of which no more is known.
+    pub(crate) fn bare(text: &'t str) -> Self {
+        Self { text, inside: None }
+    }
+
+    /// The value's text.
+    pub(crate) fn text(self) -> &'t str {
+        self.text
+    }
+
+    /// The members, where it is an object.
+    pub(crate) fn members(self) -> Option<Members<'t>> {
+        match self.known(b'{') {
+            None => Members::of(self.text),
+            Some(mut parts) => {
+                let mut members = Vec::with_capacity(16);
+                while let (Some(name), Some(value)) = (parts.next(), parts.next()) {
+                    members.push((string(name.text)?, value));
+                }
+                Some(Members(members))
+            }
+        }
+    }
+
+    /// The items, where it is a list.
+    pub(crate) fn items(self) -> Option<Vec<Part<'t>>> {
+        match self.known(b'[') {
+            None => Some(items(self.text)?.into_iter().map(Part::bare).collect()),
+            Some(parts) => Some(parts.collect()),
+        }
+    }
+
+    /// What is known to be in it, where it begins with this bracket.
+    fn known(self, bracket: u8) -> Option<impl Iterator<Item = Part<'t>>> {
+        let Place { whole, outline, value } =
+            self.inside.filter(|_| self.text.trim_start().starts_with(bracket as char))?;
+        let part =
+            move |(place, value)| Some(Part { text: whole.get(place)?, inside: Some(Place { whole, outline, value }) });
+        Some(outline.inside(value)?.map_while(part))
+    }
+}
+
 /// The members of an object, in the text's order; their values are texts still.
 #[derive(Default)]
-pub(crate) struct Members<'t>(Vec<(Cow<'t, str>, &'t str)>);
+pub(crate) struct Members<'t>(Vec<(Cow<'t, str>, Part<'t>)>);
 
 impl<'t> Members<'t> {
     /// Reads an object; none where the text is a value of another kind. Of a text that is not sound it gives something
@@ -25,7 +89,7 @@ impl<'t> Members<'t> {
             if !scan.takes(b':') {
                 return None;
             }
-            members.push((name, scan.value()?));
+            members.push((name, Part::bare(scan.value()?)));
             if !scan.takes(b',') && !scan.ends(b'}') {
                 return None;
             }
@@ -33,9 +97,14 @@ impl<'t> Members<'t> {
         Some(Self(members))
     }
 
-    /// The text of a member. Of two with one name the last one counts, as everywhere in JSON.
-    pub(crate) fn get(&self, name: &str) -> Option<&'t str> {
+    /// A member. Of two with one name the last one counts, as everywhere in JSON.
+    pub(crate) fn part(&self, name: &str) -> Option<Part<'t>> {
         self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| *value)
+    }
+
+    /// The text of a member.
+    pub(crate) fn get(&self, name: &str) -> Option<&'t str> {
+        self.part(name).map(Part::text)
     }
 
     /// A member that is a string.
@@ -50,10 +119,15 @@ impl<'t> Members<'t> {
 
     /// A member that is an object.
     pub(crate) fn object(&self, name: &str) -> Option<Members<'t>> {
-        Members::of(self.get(name)?)
+        self.part(name)?.members()
     }
 
-    /// All but the named ones, as an object.
+    /// A member that is a list.
+    pub(crate) fn items(&self, name: &str) -> Option<Vec<Part<'t>>> {
+        self.part(name)?.items()
+    }
+
+    /// All but the named ones.
     pub(crate) fn without(mut self, names: &[&str]) -> Self {
         self.0.retain(|(known, _)| !names.contains(&known.as_ref()));
         self
@@ -63,14 +137,13 @@ impl<'t> Members<'t> {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
 
-    /// As an object again.
-    pub(crate) fn text(&self) -> String {
-        let mut object = Object::new();
+impl Write for Members<'_> {
+    fn write_members(&self, object: &mut Object) {
         for (name, value) in &self.0 {
-            object.raw(name, value);
+            object.raw(name, value.text);
         }
-        object.text()
     }
 }
 
@@ -93,6 +166,9 @@ pub(crate) fn string(text: &str) -> Option<Cow<'_, str>> {
     if !inner.contains('\\') {
         return Some(Cow::Borrowed(inner));
     }
+    if let Some(text) = json_text::unescaped(inner) {
+        return Some(Cow::Owned(text));
+    }
     match parse(text) {
         Ok(Value::String(text)) => Some(Cow::Owned(text)),
         _ => None,
@@ -114,11 +190,8 @@ impl<'t> Scan<'t> {
 
     /// The byte that comes next, after blanks.
     fn next(&mut self) -> Option<u8> {
-        let bytes = self.text.as_bytes();
-        while matches!(bytes.get(self.at), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-            self.at += 1;
-        }
-        bytes.get(self.at).copied()
+        self.at = json_text::skip_blanks(self.text, self.at);
+        self.text.as_bytes().get(self.at).copied()
     }
 
     fn ends(&mut self, bracket: u8) -> bool {
@@ -133,79 +206,46 @@ impl<'t> Scan<'t> {
 
     /// The value that comes next.
     fn value(&mut self) -> Option<&'t str> {
-        let first = self.next()?;
+        self.next()?;
         let begin = self.at;
-        match first {
-            b'"' => self.pass_string(),
-            b'{' | b'[' => self.pass_nested(),
-            _ => self.pass_word(),
-        }
+        self.at = json_text::end_of_value(self.text, begin);
         self.text.get(begin..self.at).filter(|value| !value.is_empty())
-    }
-
-    fn pass_string(&mut self) {
-        let bytes = self.text.as_bytes();
-        self.at += 1;
-        while let Some(byte) = bytes.get(self.at) {
-            self.at += 1;
-            match byte {
-                b'"' => return,
-                b'\\' => self.at += 1,
-                _ => {}
-            }
-        }
-        self.at = self.at.min(bytes.len());
-    }
-
-    fn pass_nested(&mut self) {
-        let bytes = self.text.as_bytes();
-        let mut open = 0_usize;
-        while let Some(byte) = bytes.get(self.at) {
-            match byte {
-                b'"' => {
-                    self.pass_string();
-                    continue;
-                }
-                b'{' | b'[' => open += 1,
-                b'}' | b']' => open -= 1,
-                _ => {}
-            }
-            self.at += 1;
-            if open == 0 {
-                return;
-            }
-        }
-    }
-
-    fn pass_word(&mut self) {
-        let bytes = self.text.as_bytes();
-        while bytes.get(self.at).is_some_and(|byte| !b",]} \n\r\t:".contains(byte)) {
-            self.at += 1;
-        }
     }
 }
 
-/// An object that is being written.
+/// An object that is being written, with those in it: into one text, so that nothing is copied once for each level.
 pub(crate) struct Object(String);
 
 impl Object {
-    pub(crate) fn new() -> Self {
-        Self("{".to_owned())
+    /// A member's name, behind what was written before. What opens an object or a list is never the end of a value.
+    fn begin(&mut self, name: &str) {
+        self.separate();
+        json_text::push_string(&mut self.0, name);
+        self.0.push(':');
+    }
+
+    fn separate(&mut self) {
+        if !self.0.ends_with(['{', '[']) {
+            self.0.push(',');
+        }
+    }
+
+    fn nested(&mut self, value: &dyn Write) {
+        self.0.push('{');
+        value.write_members(self);
+        self.0.push('}');
     }
 
     /// A member that is JSON already.
     pub(crate) fn raw(&mut self, name: &str, json: &str) {
-        if self.0.len() > 1 {
-            self.0.push(',');
-        }
-        self.0.push_str(&text(&name));
-        self.0.push(':');
+        self.begin(name);
         self.0.push_str(json);
     }
 
     /// A member that is a string.
     pub(crate) fn string(&mut self, name: &str, value: &str) {
-        self.raw(name, &text(&value));
+        self.begin(name);
+        json_text::push_string(&mut self.0, value);
     }
 
     /// A member that is a string, or null where there is none.
@@ -216,10 +256,21 @@ impl Object {
         }
     }
 
-    /// The object's text.
-    pub(crate) fn text(mut self) -> String {
-        self.0.push('}');
-        self.0
+    /// A member that is an object.
+    pub(crate) fn object(&mut self, name: &str, value: &dyn Write) {
+        self.begin(name);
+        self.nested(value);
+    }
+
+    /// A member that is a list of objects.
+    pub(crate) fn objects<'v>(&mut self, name: &str, values: impl Iterator<Item = &'v dyn Write>) {
+        self.begin(name);
+        self.0.push('[');
+        for value in values {
+            self.separate();
+            self.nested(value);
+        }
+        self.0.push(']');
     }
 }
 
@@ -236,16 +287,38 @@ pub(crate) fn list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String 
     list
 }
 
-/// What is written as JSON.
+/// What is written as a JSON object.
 pub(crate) trait Write {
+    /// Writes its members.
+    fn write_members(&self, object: &mut Object);
+
+    /// About how long the text will be; it need not be right.
+    fn room(&self) -> usize {
+        256
+    }
+
     /// Its text.
-    fn write(&self) -> String;
+    fn write(&self) -> String {
+        let mut object = Object(String::with_capacity(self.room()));
+        object.0.push('{');
+        self.write_members(&mut object);
+        object.0.push('}');
+        object.0
+    }
+}
+
+/// As [`check`], and notes on the way where the values are.
+pub(crate) fn outline(text: &str) -> Result<Outline, serde_json::Error> {
+    match Outline::of(text) {
+        Some(outline) => Ok(outline),
+        None => serde_json::from_str(text).map(|Sound| Outline::default()),
+    }
 }
 
 /// Whether a text is JSON that others will read: passing over a value finds neither a number out of range nor half a
 /// surrogate pair nor too deep a nesting, and whoever gets the text would stumble over it.
 pub(crate) fn check(text: &str) -> Result<(), serde_json::Error> {
-    serde_json::from_str(text).map(|Sound| ())
+    outline(text).map(drop)
 }
 
 /// Any value, looked at and forgotten.
@@ -379,86 +452,4 @@ pub(crate) fn text(value: &impl Serialize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Members, check, items, string, value};
-    use proptest::prelude::*;
-    use serde_json::{Value, json};
-
-    #[test]
-    fn members_are_read_without_what_is_in_them() {
-        let members = Members::of(r#" {"a":{"b":[1, 2]},"n\u0061me":"x\ny","a":"last","e":""} "#).expect("an object");
-        assert_eq!(members.string("a").as_deref(), Some("last"), "of two the last one counts");
-        assert_eq!(members.string("name").as_deref(), Some("x\ny"));
-        assert_eq!(members.string("e").as_deref(), Some(""));
-        assert_eq!(members.named("e"), None);
-        assert!(members.object("name").is_none() && members.get("b").is_none());
-        for other in ["[]", "1", "\"a\"", "null", "", "{", "{\"a\":}", "{\"a\"}", "{\"a\" 1}", "{\"a\":1 2}"] {
-            assert!(Members::of(other).is_none(), "{other}");
-        }
-    }
-
-    #[test]
-    fn what_is_passed_on_keeps_its_spelling() {
-        let members = Members::of(r#"{"a": 1.50, "b": "\u0041", "c": [1 ,2]}"#).expect("an object");
-        assert_eq!(members.without(&["c"]).text(), r#"{"a":1.50,"b":"\u0041"}"#);
-        assert_eq!(items("[1, {\"a\":2} ,\"x\"]").map(|items| items.len()), Some(3));
-        assert_eq!(items("{}").map(|items| items.len()), None);
-    }
-
-    #[test]
-    fn what_others_could_not_read_is_refused() {
-        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-        assert!(check(&nested(127)).is_ok());
-        for refused in [
-            nested(128).as_str(),
-            "1e999",
-            "[-1E+400]",
-            "\"\\ud800\"",
-            "{\"\\udc00\":1}",
-            "[1,]",
-            "1 2",
-            "",
-            "\"a\nb\"",
-        ] {
-            assert!(check(refused).is_err(), "{refused}");
-        }
-        assert!(check("{\"a\":\"").expect_err("cut off").is_eof());
-    }
-
-    proptest! {
-        #[test]
-        fn a_text_is_sound_exactly_when_serde_json_reads_it(text in "[\\[\\]{}\",:\\\\0-9.eE+a-du ntrfls-]{0,24}") {
-            let read = serde_json::from_str::<Value>(&text);
-            prop_assert_eq!(check(&text).is_ok(), read.is_ok(), "{}", &text);
-            prop_assert_eq!(super::parse(&text).ok(), read.ok(), "{}", text);
-        }
-
-        #[test]
-        fn no_text_makes_it_panic(text in "[\\[\\]{}\",:\\\\a1é ]{0,40}") {
-            let _ = (Members::of(&text), items(&text), string(&text));
-        }
-
-        #[test]
-        fn a_level_is_what_serde_json_says(text in "[\\[\\]{}\",:\\\\a1 n]{0,16}") {
-            let text = format!("{{\"a\":{text}}}");
-            if let Ok(read) = serde_json::from_str::<Value>(&text) {
-                let members = Members::of(&text).expect("an object");
-                for (name, held) in read.as_object().expect("an object") {
-                    prop_assert_eq!(&members.get(name).map(value), &Some(held.clone()), "{}", &text);
-                }
-            }
-        }
-
-        #[test]
-        fn strings_and_members_are_what_serde_json_says(name in "\\PC{0,12}", held in "\\PC{0,20}") {
-            let text = json!({ &name: held, "other": [held] }).to_string();
-            let members = Members::of(&text).expect("an object");
-            prop_assert_eq!(members.get("other").map(value), Some(json!([held])));
-            prop_assert_eq!(value(&text), serde_json::from_str::<Value>(&text).expect("JSON"));
-            if name != "other" {
-                let read = members.get(&name).and_then(string);
-                prop_assert_eq!(read.as_deref(), Some(held.as_str()));
-            }
-        }
-    }
-}
+mod tests;

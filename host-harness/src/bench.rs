@@ -1,6 +1,6 @@
 //! A whole host over a small service on loopback, with a clock that the test turns.
 //!
-//! The components are built by `cargo xtask build`; without them the tests that need one say so and end.
+//! The components are built by `cargo xtask build`; without them, or with old ones, a test fails and says so.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -19,6 +19,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
+use crate::built;
 use crate::clock::Clock as _;
 use crate::engine::{Ready, Serving, serve};
 use crate::host::{Home, Host, NewConnection, NewSubscription};
@@ -30,6 +31,12 @@ use crate::vault::Secret;
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) hooks: Vec<Value>,
+    /// How many hooks are gone whose ids do not come again.
+    pub(crate) gone: usize,
+    /// Whether hooks are refused for good.
+    pub(crate) full: bool,
+    /// Whether lights are refused because of the credential.
+    pub(crate) refuses: bool,
     /// The idempotency keys of the lights that were asked for, also of those that were put off.
     pub(crate) keys: Vec<String>,
     /// How many beacons were lit.
@@ -40,6 +47,8 @@ pub(crate) struct World {
     pub(crate) account: Option<Value>,
     /// How often it was asked.
     pub(crate) accounts_asked: usize,
+    /// How long it takes to light a beacon.
+    pub(crate) slow: Option<Duration>,
 }
 
 type Shared = Arc<Mutex<World>>;
@@ -54,8 +63,8 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// A host with the connection `harbour` of the guest `beacon`; none where components are not built.
-    pub(crate) async fn start() -> Option<Self> {
+    /// A host with the connection `harbour` of the guest `beacon`.
+    pub(crate) async fn start() -> Self {
         let world = Shared::default();
         let routes = Router::new()
             .route("/account", get(account))
@@ -72,19 +81,15 @@ impl Bench {
         let clock = TestClock::shared();
         let host = Arc::new(Host::open(Home::new(folder.path().join("home"), None), clock.clone()).unwrap());
         let bench = Self { host, clock, world, url, folder };
-        bench.connect("harbour", "guest_beacon.wasm", "api-key", "key").await.then_some(bench)
+        bench.connect("harbour", "guest_beacon", "api-key", "key").await;
+        bench
     }
 
-    /// Makes a connection; false where the component is not built.
-    pub(crate) async fn connect(&self, name: &str, component: &str, method: &str, secret: &str) -> bool {
-        let component = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/component").join(component);
-        if !component.exists() {
-            println!("skipped: {} is missing; run `cargo xtask build` first", component.display());
-            return false;
-        }
+    /// Makes a connection.
+    pub(crate) async fn connect(&self, name: &str, component: &str, method: &str, secret: &str) {
         let new = NewConnection {
             name: name.into(),
-            component,
+            component: built::component(component),
             method: method.into(),
             fields: vec![("base-url".into(), self.url.clone())],
             secrets: vec![(secret.into(), Secret::new("obviously-fake-secret"))],
@@ -92,7 +97,6 @@ impl Bench {
             ..NewConnection::default()
         };
         self.host.add_connection(new).await.unwrap();
-        true
     }
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
@@ -100,16 +104,21 @@ impl Bench {
     }
 
     pub(crate) fn flow(&self, name: &str, text: &str) {
-        std::fs::write(self.folder.path().join("flows").join(name), text).unwrap();
+        std::fs::write(self.flows().join(name), text).unwrap();
     }
 
     pub(crate) async fn subscribe(&self, connection: &str, card: &str, filter: Value) -> StoredSubscription {
         self.host.keep_subscription(NewSubscription { connection, card, filter, flow: None }).await.unwrap()
     }
 
+    /// The folder of flows.
+    pub(crate) fn flows(&self) -> PathBuf {
+        self.folder.path().join("flows")
+    }
+
     /// Serves until the answer is told to stop.
     pub(crate) async fn serve(&self) -> Running {
-        let (host, flows) = (Arc::clone(&self.host), self.folder.path().join("flows"));
+        let (host, flows) = (Arc::clone(&self.host), self.flows());
         let (ready, is_ready) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
@@ -219,8 +228,18 @@ async fn beacons(Query(query): Query<HashMap<String, String>>) -> String {
 }
 
 async fn light(State(world): State<Shared>, headers: HeaderMap, _whole_body: String) -> Response {
+    let slow = {
+        let mut world = world.lock().unwrap();
+        world.keys.push(headers["idempotency-key"].to_str().unwrap().to_owned());
+        world.slow
+    };
+    if let Some(slow) = slow {
+        tokio::time::sleep(slow).await;
+    }
     let mut world = world.lock().unwrap();
-    world.keys.push(headers["idempotency-key"].to_str().unwrap().to_owned());
+    if world.refuses {
+        return (StatusCode::UNAUTHORIZED, "{}").into_response();
+    }
     if let Some(seconds) = world.put_off.pop_front() {
         return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", seconds.to_string())], "{}").into_response();
     }
@@ -232,12 +251,15 @@ async fn hooks(State(world): State<Shared>) -> String {
     json!({"hooks": world.lock().unwrap().hooks}).to_string()
 }
 
-async fn add_hook(State(world): State<Shared>, body: String) -> String {
+async fn add_hook(State(world): State<Shared>, body: String) -> Response {
     let mut hook: Value = serde_json::from_str(&body).unwrap();
     let mut world = world.lock().unwrap();
-    hook["id"] = json!(format!("h{}", world.hooks.len() + 1));
+    if world.full {
+        return (StatusCode::BAD_REQUEST, "{}").into_response();
+    }
+    hook["id"] = json!(format!("h{}", world.gone + world.hooks.len() + 1));
     world.hooks.push(hook.clone());
-    hook.to_string()
+    hook.to_string().into_response()
 }
 
 async fn remove_hook(State(world): State<Shared>, Path(id): Path<String>) -> &'static str {

@@ -1,4 +1,9 @@
 //! Time and randomness, through one interface: a test can run a month in a second, and repeat it.
+//!
+//! By it goes all that the host does by the time of day or after a wait: what is stamped and kept, retries, holds,
+//! polls, upkeep, retention, proofs with a time in them, ids and secrets, and the time of day that guests see. What
+//! bounds work that is really under way goes by real time, as a clock that stands would never end it: deadlines of
+//! calls, requests, bodies and sockets, waits for another process or the disk, and how long things took.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,7 +13,16 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Milliseconds since 1970.
 pub type EpochMs = u64;
 
-/// Where the host gets time and randomness from. Everything that waits, stamps or draws does it here.
+/// The longest that anything waits because a guest, a service or a flow says so: no time of the host's comes near the
+/// end of what the store can keep, however long a wait is asked for.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// A wait that somebody asks for, in milliseconds, bounded by [`LONGEST_WAIT`].
+pub(crate) fn bounded_ms(asked: u64) -> u64 {
+    u64::try_from(LONGEST_WAIT.as_millis()).map_or(asked, |longest| asked.min(longest))
+}
+
+/// Where the host gets time and randomness from.
 pub trait Clock: Send + Sync + 'static {
     /// The time of day.
     fn now_ms(&self) -> EpochMs;

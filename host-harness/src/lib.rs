@@ -6,11 +6,17 @@
 pub mod authorize;
 #[cfg(test)]
 mod bench;
+// The end-to-end tests look for the same components in the same way.
+#[cfg(test)]
+#[allow(dead_code, reason = "only components are of use here")]
+#[path = "../../tests/end_to_end/built.rs"]
+mod built;
 pub mod cli;
 pub mod clock;
 pub mod egress;
 pub mod engine;
 pub mod host;
+mod legible;
 pub mod observe;
 pub mod plugin;
 pub mod quota;

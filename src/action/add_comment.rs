@@ -78,11 +78,9 @@ pub(crate) struct Output {
 }
 
 impl Write for Output {
-    fn write(&self) -> String {
-        let mut object = Object::new();
+    fn write_members(&self, object: &mut Object) {
         object.string("id", &self.id);
         object.string("url", &self.url);
-        object.text()
     }
 }
 

@@ -124,12 +124,10 @@ pub(crate) struct Output<'t> {
 }
 
 impl Write for Output<'_> {
-    fn write(&self) -> String {
-        let mut object = Object::new();
+    fn write_members(&self, object: &mut Object) {
         object.raw("status", &self.status.to_string());
         object.raw("headers", &json::text(&self.headers));
         object.raw("body", self.body);
-        object.text()
     }
 }
 

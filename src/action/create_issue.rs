@@ -67,12 +67,10 @@ pub(crate) struct Output {
 }
 
 impl Write for Output {
-    fn write(&self) -> String {
-        let mut object = Object::new();
+    fn write_members(&self, object: &mut Object) {
         object.string("id", &self.id);
         object.string("key", &self.key);
         object.string("url", &self.url);
-        object.text()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Action, Behaviour, Progress};
 use crate::contract::Error;
-use crate::document::to_markdown;
+use crate::document::markdown_of;
 use crate::form::{Form, Misfit, Read};
 use crate::jira::client::{Ask, Client};
 use crate::jira::path;
@@ -76,12 +76,12 @@ impl<'t> Output<'t> {
         let sent = issue.object("fields");
         let fields = if sent.is_some() { issue.get("fields") } else { None };
         let sent = sent.unwrap_or_default();
-        let description = sent.get("description").filter(|text| text.starts_with('{'));
+        let description = sent.part("description").filter(|document| document.text().starts_with('{'));
         Some(Self {
             url: client.site.issue_page(&key),
             summary: sent.string("summary"),
             status: sent.object("status").and_then(|status| status.string("name")),
-            description_markdown: description.map(|text| to_markdown(&json::value(text))),
+            description_markdown: description.map(markdown_of),
             fields: fields.unwrap_or("{}"),
             names: issue.get("names").filter(|names| are_names(names)),
             expanded: issue.without(&["id", "key", "self", "fields", "names", "expand"]),
@@ -97,8 +97,7 @@ fn are_names(names: &str) -> bool {
 }
 
 impl Write for Output<'_> {
-    fn write(&self) -> String {
-        let mut object = Object::new();
+    fn write_members(&self, object: &mut Object) {
         object.string("id", &self.id);
         object.string("key", &self.key);
         object.string("url", &self.url);
@@ -110,9 +109,13 @@ impl Write for Output<'_> {
             object.raw("names", names);
         }
         if !self.expanded.is_empty() {
-            object.raw("expanded", &self.expanded.text());
+            object.object("expanded", &self.expanded);
         }
-        object.text()
+    }
+
+    fn room(&self) -> usize {
+        let markdown = self.description_markdown.as_ref().map_or(0, String::len);
+        self.fields.len() + markdown + markdown / 8 + 512
     }
 }
 

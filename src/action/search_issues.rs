@@ -6,7 +6,7 @@ use crate::form::{Form, Misfit, Read};
 use crate::jira::answer::Answer;
 use crate::jira::client::{Ask, Client, Effect};
 use crate::jira::scope::{self, Needs};
-use crate::json::{self, Members, Object, Write};
+use crate::json::{self, Members, Object, Part, Write};
 use schemars::JsonSchema;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -70,27 +70,31 @@ pub(crate) struct Output<'t> {
 }
 
 impl Write for Output<'_> {
-    fn write(&self) -> String {
-        let mut object = Object::new();
-        object.raw("issues", &json::list(self.issues.iter().map(Write::write)));
+    fn write_members(&self, object: &mut Object) {
+        object.objects("issues", self.issues.iter().map(|issue| issue as &dyn Write));
         object.optional("next-page-token", self.next_page_token.as_deref());
         object.raw("more", if self.more { "true" } else { "false" });
-        object.text()
+    }
+
+    fn room(&self) -> usize {
+        self.issues.iter().map(Write::room).sum::<usize>() + 256
     }
 }
 
 /// What is kept between the pages of one run.
 struct State<'t> {
     token: Cow<'t, str>,
-    issues: Vec<&'t str>,
+    issues: Vec<Part<'t>>,
 }
 
 impl Write for State<'_> {
-    fn write(&self) -> String {
-        let mut object = Object::new();
+    fn write_members(&self, object: &mut Object) {
         object.string("token", &self.token);
-        object.raw("issues", &json::list(&self.issues));
-        object.text()
+        object.raw("issues", &json::list(self.issues.iter().map(|issue| issue.text())));
+    }
+
+    fn room(&self) -> usize {
+        self.issues.iter().map(|issue| issue.text().len() + 1).sum::<usize>() + 256
     }
 }
 
@@ -98,7 +102,7 @@ impl<'t> State<'t> {
     fn read(text: &'t str) -> Option<Self> {
         json::check(text).ok()?;
         let members = Members::of(text)?;
-        Some(Self { token: members.string("token")?, issues: json::items(members.get("issues")?)? })
+        Some(Self { token: members.string("token")?, issues: members.items("issues")? })
     }
 }
 
@@ -131,19 +135,26 @@ impl Action for SearchIssues {
         };
         let answer = ask(client, &input, token.as_deref())?;
         let (page, next) = read(&answer, token.as_deref())?;
+        let known = issues.len();
         issues.extend(page);
         match next {
             Some(token) if input.all && issues.len() < MOST => {
+                let named = |issue: &Part<'_>| issue.members().is_some_and(|issue| issue.named("id").is_some());
+                if !issues[known..].iter().all(named) {
+                    return Err(no_list(&answer));
+                }
                 let done = u64::try_from(issues.len()).unwrap_or(u64::MAX);
                 let message = format!("{done} issues found so far");
                 let state = State { token, issues }.write();
                 Ok(Progress::More(Continuation { state, after_ms: 0, done, total: None, message }))
             }
             next => {
-                let issue = |issue| get_issue::Output::read(client, Members::of(issue)?);
-                let found: Option<Vec<_>> = issues.into_iter().map(issue).collect();
-                let issues = found.ok_or_else(|| no_list(&answer))?;
-                Ok(Progress::done::<Self>(&Output { issues, more: next.is_some(), next_page_token: next }))
+                let mut found = Vec::with_capacity(issues.len());
+                for issue in issues {
+                    let issue = issue.members().and_then(|issue| get_issue::Output::read(client, issue));
+                    found.push(issue.ok_or_else(|| no_list(&answer))?);
+                }
+                Ok(Progress::done::<Self>(&Output { issues: found, more: next.is_some(), next_page_token: next }))
             }
         }
     }
@@ -170,11 +181,9 @@ fn ask(client: &mut Client<'_>, input: &Input, token: Option<&str>) -> Result<An
 }
 
 /// The issues of a page and where the next begins: the last page has no token, whatever number of issues it has.
-fn read<'t>(answer: &'t Answer, token: Option<&str>) -> Result<(Vec<&'t str>, Option<Cow<'t, str>>), Error> {
+fn read<'t>(answer: &'t Answer, token: Option<&str>) -> Result<(Vec<Part<'t>>, Option<Cow<'t, str>>), Error> {
     let body = answer.members();
-    let issues = body.get("issues").and_then(json::items);
-    let named = |issue: &&str| Members::of(issue).is_some_and(|issue| issue.named("id").is_some());
-    let issues = issues.filter(|issues| issues.iter().all(named)).ok_or_else(|| no_list(answer))?;
+    let issues = body.items("issues").ok_or_else(|| no_list(answer))?;
     let count = |name: &str| body.get(name).and_then(|number| number.parse::<u64>().ok());
     if let (Some(start), Some(total)) = (count("startAt"), count("total")) {
         let seen = start.saturating_add(u64::try_from(issues.len()).unwrap_or(0));

@@ -89,12 +89,10 @@ pub(crate) struct Output {
 }
 
 impl Write for Output {
-    fn write(&self) -> String {
-        let mut object = Object::new();
+    fn write_members(&self, object: &mut Object) {
         object.string("issue", &self.issue);
         object.string("url", &self.url);
         object.raw("changed", &json::list(self.changed.iter().map(json::text)));
-        object.text()
     }
 }
 

@@ -17,25 +17,26 @@ pub(super) struct Wire {
     deadline: Deadline,
 }
 
-/// When to give up, on the monotonic clock, in nanoseconds.
-#[derive(Clone, Copy)]
-struct Deadline(u64);
+/// When to give up.
+struct Deadline {
+    /// On the monotonic clock, in nanoseconds.
+    at: u64,
+    /// What is ready then. Made once, where something is waited for: each use of the host costs.
+    alarm: Option<Pollable>,
+}
 
 impl Deadline {
-    fn left(self) -> u64 {
-        self.0.saturating_sub(monotonic_clock::now())
+    fn left(&self) -> u64 {
+        self.at.saturating_sub(monotonic_clock::now())
     }
 
     /// Waits until one of them is ready or the time is up; whether there is time left.
-    fn wait(self, for_any: &[&Pollable]) -> bool {
-        if self.left() == 0 {
-            return false;
-        }
-        let timeout = monotonic_clock::subscribe_instant(self.0);
+    fn wait(&mut self, for_any: &[&Pollable]) -> bool {
+        let alarm = self.alarm.get_or_insert_with(|| monotonic_clock::subscribe_instant(self.at));
         let mut all = for_any.to_vec();
-        all.push(&timeout);
-        poll(&all);
-        true
+        all.push(alarm);
+        let last = all.len() - 1;
+        poll(&all).iter().all(|ready| *ready as usize != last)
     }
 }
 
@@ -43,25 +44,26 @@ impl Wire {
     /// For a call that ends `deadline_ms` from now.
     pub(super) fn new(deadline_ms: u64) -> Self {
         let budget = deadline_ms.saturating_sub(RESERVE_MS).max(deadline_ms / 2);
-        Self { deadline: Deadline(monotonic_clock::now().saturating_add(budget.saturating_mul(NANOSECONDS))) }
+        let at = monotonic_clock::now().saturating_add(budget.saturating_mul(NANOSECONDS));
+        Self { deadline: Deadline { at, alarm: None } }
     }
 }
 
 impl Host for Wire {
     fn send(&mut self, requests: Vec<Request>) -> Vec<Result<Response, SendError>> {
+        let left = self.deadline.left();
         // All are begun before the first is waited for, and all bodies go out side by side.
-        let mut flights: Vec<_> = requests.iter().map(|request| Flight::begin(request, self.deadline.left())).collect();
+        let mut flights: Vec<_> = requests.iter().map(|request| Flight::begin(request, left)).collect();
         loop {
+            let waiting: Vec<&Pollable> = flights.iter().flatten().flat_map(Flight::pollables).collect();
+            if waiting.is_empty() || !self.deadline.wait(&waiting) {
+                break;
+            }
             for flight in flights.iter_mut().flatten() {
                 flight.advance();
             }
-            let waiting: Vec<Pollable> = flights.iter().flatten().flat_map(Flight::pollables).collect();
-            if waiting.is_empty() || !self.deadline.wait(&waiting.iter().collect::<Vec<_>>()) {
-                break;
-            }
         }
-        let deadline = self.deadline;
-        flights.into_iter().map(|flight| flight.and_then(|flight| flight.land(deadline))).collect()
+        flights.into_iter().map(|flight| flight.and_then(|flight| flight.land(&mut self.deadline))).collect()
     }
 
     fn now_ms(&self) -> u64 {

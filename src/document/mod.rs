@@ -7,6 +7,7 @@ mod to_markdown;
 mod to_wiki;
 
 pub use from_markdown::from_markdown;
+pub(crate) use to_markdown::markdown_of;
 pub use to_markdown::to_markdown;
 pub use to_wiki::to_wiki;
 

@@ -50,24 +50,40 @@ pub(crate) struct IssueEvent<'t> {
 }
 
 impl IssueEvent<'_> {
-    /// Writes its members.
-    pub(super) fn write_into(&self, object: &mut Object) {
-        object.string("id", &self.id);
-        object.optional("time", self.time.as_deref());
-        object.string("event", &self.event);
-        match &self.actor {
-            Some(actor) => object.raw("actor", &actor.write()),
-            None => object.raw("actor", "null"),
-        }
-        object.raw("issue", self.issue);
+    /// Who did it and to what, for a host that looks for flows that start themselves.
+    pub(super) fn origin(&self) -> String {
+        let actor = self.actor.as_ref().map(|actor| actor.account_id.clone());
+        Origin([("actor", actor), ("object", text(self.members.get("id")))]).write()
     }
 }
 
 impl Write for IssueEvent<'_> {
-    fn write(&self) -> String {
-        let mut object = Object::new();
-        self.write_into(&mut object);
-        object.text()
+    fn write_members(&self, object: &mut Object) {
+        object.string("id", &self.id);
+        object.optional("time", self.time.as_deref());
+        object.string("event", &self.event);
+        match &self.actor {
+            Some(actor) => object.object("actor", actor),
+            None => object.raw("actor", "null"),
+        }
+        object.raw("issue", self.issue);
+    }
+
+    fn room(&self) -> usize {
+        self.issue.len() + 512
+    }
+}
+
+/// The ids of an origin, those that are known, by name.
+struct Origin<'t>([(&'static str, Option<Cow<'t, str>>); 2]);
+
+impl Write for Origin<'_> {
+    fn write_members(&self, object: &mut Object) {
+        for (name, id) in &self.0 {
+            if let Some(id) = id.as_deref().filter(|id| !id.is_empty()) {
+                object.string(name, id);
+            }
+        }
     }
 }
 
@@ -82,11 +98,9 @@ pub(crate) struct Actor<'t> {
 }
 
 impl Write for Actor<'_> {
-    fn write(&self) -> String {
-        let mut object = Object::new();
+    fn write_members(&self, object: &mut Object) {
         object.string("account-id", &self.account_id);
         object.string("name", &self.name);
-        object.text()
     }
 }
 
@@ -116,8 +130,8 @@ pub(super) fn time_ms(body: &Members<'_>) -> Option<u64> {
 
 /// Reads what all issue events have. `suffix` ends the id. None where the body names no issue.
 pub(super) fn read<'t>(body: &Members<'t>, suffix: &str) -> Option<IssueEvent<'t>> {
-    let issue = body.get("issue")?;
-    let members = Members::of(issue)?;
+    let issue = body.part("issue")?;
+    let members = issue.members()?;
     let id = text(members.get("id")).filter(|id| !id.is_empty())?;
     let event = text(body.get("issue_event_type_name")).or_else(|| text(body.get("webhookEvent"))).unwrap_or_default();
     Some(IssueEvent {
@@ -125,7 +139,7 @@ pub(super) fn read<'t>(body: &Members<'t>, suffix: &str) -> Option<IssueEvent<'t
         time: time_ms(body).map(timestamp::format),
         event,
         actor: body.object("user").and_then(|user| actor(&user)),
-        issue,
+        issue: issue.text(),
         members,
     })
 }
@@ -136,19 +150,6 @@ fn actor<'t>(user: &Members<'t>) -> Option<Actor<'t>> {
     let account_id = first(&["accountId", "accoundId", "key", "name"]);
     let name = first(&["displayName", "name"]);
     (!account_id.is_empty() || !name.is_empty()).then_some(Actor { account_id, name })
-}
-
-/// Who did it and to what, for a host that looks for flows that start themselves.
-pub(super) fn origin(body: &Members<'_>) -> String {
-    let actor = body.object("user").and_then(|user| actor(&user)).map(|actor| actor.account_id);
-    let issue = body.object("issue").and_then(|issue| text(issue.get("id")));
-    let mut object = Object::new();
-    for (name, id) in [("actor", actor), ("object", issue)] {
-        if let Some(id) = id.filter(|id| !id.is_empty()) {
-            object.string(name, &id);
-        }
-    }
-    object.text()
 }
 
 /// Whether an issue is one of those that lists of projects and issue types mean.

@@ -33,8 +33,8 @@ impl Event for IssueDeleted {
         issue::read(body, "deleted")
     }
 
-    fn id<'p>(payload: &'p IssueEvent<'_>) -> &'p str {
-        &payload.id
+    fn event<'p, 't>(payload: &'p Self::Payload<'t>) -> &'p IssueEvent<'t> {
+        payload
     }
 
     fn passes(filter: &IssueFilter, payload: &IssueEvent<'_>) -> bool {

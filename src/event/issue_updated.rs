@@ -73,31 +73,29 @@ struct Side<'t> {
 }
 
 impl Write for Payload<'_> {
-    fn write(&self) -> String {
-        let mut object = Object::new();
-        self.event.write_into(&mut object);
-        object.raw("changes", &json::list(self.changes.iter().map(Write::write)));
-        object.text()
+    fn write_members(&self, object: &mut Object) {
+        self.event.write_members(object);
+        object.objects("changes", self.changes.iter().map(|change| change as &dyn Write));
+    }
+
+    fn room(&self) -> usize {
+        self.event.room() + self.changes.len() * 256
     }
 }
 
 impl Write for Change<'_> {
-    fn write(&self) -> String {
-        let mut object = Object::new();
+    fn write_members(&self, object: &mut Object) {
         object.string("field", &self.field);
         object.string("field-id", &self.field_id);
-        object.raw("from", &self.from.write());
-        object.raw("to", &self.to.write());
-        object.text()
+        object.object("from", &self.from);
+        object.object("to", &self.to);
     }
 }
 
 impl Write for Side<'_> {
-    fn write(&self) -> String {
-        let mut object = Object::new();
+    fn write_members(&self, object: &mut Object) {
         object.optional("value", self.value.as_deref());
         object.optional("text", self.text.as_deref());
-        object.text()
     }
 }
 
@@ -140,17 +138,17 @@ impl Event for IssueUpdated {
 
     fn read<'t>(body: &Members<'t>) -> Option<Payload<'t>> {
         let changelog = body.object("changelog").unwrap_or_default();
-        let items = changelog.get("items").and_then(json::items).unwrap_or_default();
+        let items = changelog.items("items").unwrap_or_default();
         let suffix = match issue::text(changelog.get("id")) {
             Some(id) => format!("changelog:{id}"),
             None => format!("change:{}", digest(body)),
         };
-        let changes = items.into_iter().filter_map(|item| Some(Change::read(&Members::of(item)?))).collect();
+        let changes = items.into_iter().filter_map(|item| Some(Change::read(&item.members()?))).collect();
         Some(Payload { event: issue::read(body, &suffix)?, changes })
     }
 
-    fn id<'p>(payload: &'p Payload<'_>) -> &'p str {
-        &payload.event.id
+    fn event<'p, 't>(payload: &'p Self::Payload<'t>) -> &'p IssueEvent<'t> {
+        &payload.event
     }
 
     fn passes(filter: &Filter, payload: &Payload<'_>) -> bool {

@@ -12,6 +12,7 @@ mod issue_updated;
 pub(crate) use admin_webhook::{list as list_webhooks, usage as webhook_usage};
 pub use ensure::ensure;
 
+use self::issue::IssueEvent;
 use crate::action::Page;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::catalog::shape;
@@ -20,7 +21,7 @@ use crate::contract::{Aside, ChoiceQuery, Error, Failure, FailureClass, Notice, 
 use crate::form::{self, Read};
 use crate::jira::client::Client;
 use crate::jira::scope::{self, Needs};
-use crate::json::{self, Members};
+use crate::json::{self, Members, Part};
 use schemars::JsonSchema;
 use serde_json::Value;
 #[cfg(not(target_arch = "wasm32"))]
@@ -50,8 +51,8 @@ pub(crate) trait Event {
     fn sample() -> Value;
     /// Reads a webhook body whose `webhookEvent` is [`Event::WEBHOOK`]; none where it names no issue.
     fn read<'t>(body: &Members<'t>) -> Option<Self::Payload<'t>>;
-    /// The event's lasting id.
-    fn id<'p>(payload: &'p Self::Payload<'_>) -> &'p str;
+    /// What a payload shares with those of the other issue events.
+    fn event<'p, 't>(payload: &'p Self::Payload<'t>) -> &'p IssueEvent<'t>;
     /// Whether a filter lets it through.
     fn passes(filter: &Self::Filter, payload: &Self::Payload<'_>) -> bool;
     /// What a field of the filter may hold.
@@ -155,12 +156,12 @@ fn decode<E: Event>(
         return Ok(None);
     }
     Ok(Some(Occurrence {
-        id: E::id(&payload).to_owned(),
+        id: E::event(&payload).id.clone(),
         card: E::ID.to_owned(),
         subscriptions: matching,
         time_ms: issue::time_ms(body),
         payload: json::Write::write(&payload),
-        extra: issue::origin(body),
+        extra: E::event(&payload).origin(),
     }))
 }
 
@@ -180,9 +181,9 @@ fn filter_of<E: Event>(subscription: &Subscription) -> Result<E::Filter, Error> 
 /// delivery is only looked at, and everything it holds is shown.
 pub fn receive(delivery: &Delivery, subscriptions: &[Subscription]) -> Result<Received, Error> {
     let text = std::str::from_utf8(&delivery.body).map_err(|fault| invalid(&fault))?;
-    json::check(text).map_err(|fault| invalid(&fault))?;
+    let outline = json::outline(text).map_err(|fault| invalid(&fault))?;
     // What is JSON and no object is no event.
-    let body = Members::of(text).unwrap_or_default();
+    let body = Part::of(text, &outline).members().unwrap_or_default();
     let mut aside = Aside::default();
     let name = body.string("webhookEvent").unwrap_or_default();
     let occurrence = match CARDS.iter().find(|card| card.webhook == name) {

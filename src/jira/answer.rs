@@ -5,7 +5,7 @@ use super::site::Site;
 use super::{refusal, wait};
 use crate::contract::{Error, Failure, FailureClass, Responsible, Scope};
 use crate::host::{Response, SendError};
-use crate::json::{self, Members};
+use crate::json::{self, Members, Outline, Part};
 use serde_json::{Value, json};
 
 /// A request that did what was asked.
@@ -17,6 +17,8 @@ pub(crate) struct Answer {
     pub(crate) headers: Vec<(String, String)>,
     /// The body, which is JSON; empty where there was none.
     pub(crate) body: String,
+    /// Where the values of the body are.
+    outline: Outline,
 }
 
 impl Answer {
@@ -32,7 +34,7 @@ impl Answer {
 
     /// The members of the body; none where it is no object.
     pub(crate) fn members(&self) -> Members<'_> {
-        Members::of(&self.body).unwrap_or_default()
+        Part::of(&self.body, &self.outline).members().unwrap_or_default()
     }
 
     /// An answer to a read that says it is one and holds not what was due: never an empty result. `message` says what
@@ -143,11 +145,11 @@ pub(crate) fn with_login(mut error: Error, site: &Site) -> Error {
 fn read_body(ask: &Ask, response: Response) -> Result<Answer, Error> {
     let Response { status: code, headers, body } = response;
     if body.is_empty() {
-        return Ok(Answer { status: code, headers, body: String::new() });
+        return Ok(Answer { status: code, headers, ..Answer::default() });
     }
     let (body, cut) = match String::from_utf8(body) {
-        Ok(body) => match json::check(&body) {
-            Ok(()) => return Ok(Answer { status: code, headers, body }),
+        Ok(body) => match json::outline(&body) {
+            Ok(outline) => return Ok(Answer { status: code, headers, body, outline }),
             Err(fault) => (body.into_bytes(), fault.is_eof()),
         },
         Err(fault) => (fault.into_bytes(), false),

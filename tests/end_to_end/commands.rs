@@ -9,7 +9,7 @@ use crate::simulator::{eventually, text};
 use crate::stage::Stage;
 
 /// Every command there is.
-const COMMANDS: [&[&str]; 46] = [
+const COMMANDS: [&[&str]; 47] = [
     &["inspect"],
     &["connection"],
     &["connection", "add"],
@@ -47,6 +47,7 @@ const COMMANDS: [&[&str]; 46] = [
     &["dead-letters", "list"],
     &["dead-letters", "show"],
     &["dead-letters", "retry"],
+    &["dead-letters", "dismiss"],
     &["flow"],
     &["flow", "check"],
     &["flow", "test"],
@@ -74,6 +75,18 @@ fn every_command_explains_itself_with_examples() {
         assert!(example && help.stdout.contains("harness "), "no example in the help of {command:?}:\n{}", help.stdout);
         assert!(help.stdout.contains("--json"), "{command:?} does not offer --json");
     }
+}
+
+#[test]
+fn a_home_that_is_not_there_and_a_level_that_is_none_are_mistakes_and_nothing_is_made() {
+    let mut host = Harness::fresh();
+    for command in [&["connection", "list"][..], &["alarms"], &["runs", "list"], &["dead-letters"], &["card", "list"]] {
+        host.run(command).fails(2, "host.home-missing");
+        assert!(!host.home().exists(), "{command:?}");
+    }
+    host.set("HARNESS_LOG", "foo");
+    let told = host.run(&["card", "list", "--connector", &connector()]).fails(2, "host.log-level");
+    assert!(told["message"].as_str().is_some_and(|message| message.contains("`foo`")), "{told:#}");
 }
 
 #[test]

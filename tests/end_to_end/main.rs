@@ -23,6 +23,7 @@ mod beacon;
 mod cards;
 mod commands;
 mod connections;
+mod documented_flows;
 mod explained;
 mod faults;
 mod fuzz;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::built;
+use crate::harness::Harness;
 use crate::main_job::webhooks;
 use crate::simulator::{eventually, text};
 use crate::stage::Stage;
@@ -96,6 +97,47 @@ fn a_run_goes_on_with_a_flow_that_was_put_right() {
 }
 
 #[test]
+fn a_dead_letter_is_dismissed_by_id_or_with_all_of_its_connection_and_may_still_be_taken_up() {
+    let (stage, _serving) = serving(&TWO.replace("body: Seen.", "body: \"${{ event.issue.fields.nothing }}\""));
+    let (_, run) = one_run(&stage, "failed");
+    let id = text(&run["id"]);
+    let dismiss = |arguments: &[&str]| stage.host.run(&[&["dead-letters", "dismiss"], arguments].concat());
+    dismiss(&[]).fails(2, "host.arguments");
+    dismiss(&["--connection", "demo"]).fails(2, "host.arguments");
+    dismiss(&["--all", "--connection", "nobody"]).fails(2, "host.connection-unknown");
+    dismiss(&[&id, "nobody"]).fails(2, "host.dead-letter-unknown");
+    assert_eq!(stage.host.run(&["dead-letters"]).list().len(), 1, "all of them or none");
+
+    assert_eq!(dismiss(&["--all", "--connection", "demo"]).expect(0), json!({"runs": [id], "deliveries": []}));
+    assert!(stage.host.run(&["dead-letters"]).list().is_empty());
+    dismiss(&[&id]).fails(2, "host.dead-letter-unknown");
+    stage.host.run(&["runs", "retry", &id]).expect(0);
+    ended(&stage, &id, "failed");
+    let told = stage.host.run_plain(&["dead-letters", "dismiss", &id], "");
+    assert_eq!((told.code, told.stdout.trim()), (0, format!("run {id} is dismissed").as_str()));
+}
+
+#[test]
+fn all_that_failed_for_one_reason_is_retried_at_once() {
+    let (stage, _serving) = serving(&TWO.replace("body: Seen.", "body: \"${{ event.issue.fields.nothing }}\""));
+    let (_, run) = one_run(&stage, "failed");
+    let id = text(&run["id"]);
+    let retry = |more: &[&str]| stage.host.run(&[&["runs", "retry"], more].concat());
+    retry(&[]).fails(2, "host.arguments");
+    retry(&["--all", &id]).fails(2, "host.arguments");
+    retry(&["--code", "host.expression", &id]).fails(2, "host.arguments");
+    let none = json!({"retried": [], "left": []});
+    assert_eq!(retry(&["--all", "--flow", "another"]).expect(0), none);
+    assert_eq!(retry(&["--all", "--code", "jira.unavailable"]).expect(0), none);
+    let alarms = stage.host.run(&["alarms"]).list();
+    assert!(alarms.iter().any(|one| one["code"] == "host.run-failed"), "{alarms:#?}");
+    let flow = text(&run["flow"]);
+    let again = retry(&["--all", "--state", "failed", "--flow", &flow, "--code", "host.expression"]).expect(0);
+    assert_eq!(again, json!({"retried": [id], "left": []}));
+    ended(&stage, &id, "failed");
+}
+
+#[test]
 fn a_step_in_doubt_needs_a_word_and_says_what_is_known() {
     let (stage, _serving) = serving(TWO);
     // The comment is made, and its answer is lost.
@@ -108,9 +150,12 @@ fn a_step_in_doubt_needs_a_word_and_says_what_is_known() {
     assert_eq!(known["action"], "add-comment");
     assert!(known["idempotency-key"].is_string() && known["began-at-ms"].is_u64(), "{known:#}");
     assert_eq!(stage.host.run(&["dead-letters"]).list().len(), 1);
-    stage.host.run(&["runs", "retry", &id, "--as-done", r#"{"id": "10000"}"#]).expect(0);
+    stage.host.run(&["runs", "retry", &id, "--as-done", r#"{"id": 7}"#]).fails(2, "host.as-done-output");
+    let output =
+        stage.host.run(&["card", "show", "add-comment", "--connection", "demo"]).expect(0)["sample"]["output"].clone();
+    stage.host.run(&["runs", "retry", &id, "--as-done", &output.to_string()]).expect(0);
     let done = ended(&stage, &id, "done");
-    assert_eq!(done["steps"][1]["output"], json!({"id": "10000"}));
+    assert_eq!(done["steps"][1]["output"], output);
     assert_eq!(comments(&stage, &key), 1, "it was not made twice");
 }
 
@@ -208,6 +253,21 @@ steps:
     assert_eq!(check(&stage.host.file("documented.yaml", documented)).expect(0)[0]["problems"], json!([]));
     let unknown = stage.host.run(&["flow", "check", &right.to_string_lossy()]);
     assert!(unknown.expect(2)[0]["problems"].to_string().contains("no connection `demo`"), "{unknown:#?}");
+}
+
+#[test]
+fn what_a_flow_holds_cannot_steer_the_terminal_of_who_checks_it() {
+    let host = Harness::new();
+    let name = "a\u{1b}]0;title\u{7}\u{202e}b";
+    let flow = host.file("hostile.yaml", TWO.replacen("name: two", &format!("name: {}", json!(name)), 1));
+    let arguments = ["flow", "check", &*flow.to_string_lossy()];
+    let told = host.run_plain(&arguments, "");
+    assert!(told.stdout.contains(r"a\u001b]0;title\u0007\u202eb"), "{told:#?}");
+    let machine = host.run(&arguments);
+    for said in [&told.stdout, &told.stderr, &machine.stdout] {
+        assert!(!said.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{said:?}");
+    }
+    assert!(machine.expect(2)[0]["problems"].to_string().contains("\u{202e}"), "the value is the same: {machine:#?}");
 }
 
 #[test]

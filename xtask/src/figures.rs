@@ -16,7 +16,7 @@ use crate::workspace::Workspace;
   cargo xtask test --long; cargo xtask dist --verify; cargo xtask figures --write
 
 Reads target/faults/*.json, which the tests leave; runs nothing.
-Exit code 0: every figure that is there is as expected. 1: one is not, or there is none.")]
+Exit code 0: every figure that is there is as expected. 1: one is not, or could not be measured, or there is none.")]
 pub(crate) struct FiguresArguments {
     /// Put the table into docs/reliability.md, between its two markers
     #[arg(long)]
@@ -72,7 +72,11 @@ fn table(findings: &[Finding]) -> String {
     let cell = |text: &str| text.replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" ");
     let mut table = "| no. | what is done | expected | figure | |\n| --- | --- | --- | --- | --- |\n".to_owned();
     for one in findings {
-        let verdict = if one.passed { "passed" } else { "**failed**" };
+        let verdict = match (one.passed, one.not_measurable) {
+            (true, _) => "passed",
+            (_, true) => "not measurable there",
+            _ => "**failed**",
+        };
         let (test, expected, figure) = (cell(&one.test), cell(&one.expected), cell(&one.figure));
         table.push_str(&format!("| {} | {test} | {expected} | {figure} | {verdict} |\n", one.id));
     }
@@ -111,9 +115,15 @@ mod tests {
     }
 
     #[test]
+    fn what_could_not_be_measured_is_not_called_passed() {
+        let finding = Finding { passed: false, not_measurable: true, ..finding("W11") };
+        assert!(table(&[finding]).contains("| not measurable there |"));
+    }
+
+    #[test]
     fn numbers_are_in_the_order_of_numbers() {
-        let mut findings = ["W10", "S2", "W2", "A1"].map(finding);
+        let mut findings = ["W10", "S2", "W9-long", "W2", "W9", "A1"].map(finding);
         findings.sort_by_key(|finding| order(&finding.id));
-        assert_eq!(findings.map(|finding| finding.id), ["A1", "S2", "W2", "W10"]);
+        assert_eq!(findings.map(|finding| finding.id), ["A1", "S2", "W2", "W9", "W9-long", "W10"]);
     }
 }

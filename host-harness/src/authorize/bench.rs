@@ -54,7 +54,7 @@ pub(crate) struct World {
     pub(crate) refused_with: u16,
     /// The requests beside those for tokens: method, path with query, authorization, body.
     pub(crate) calls: Vec<(String, String, String, Bytes)>,
-    /// What is answered to the next requests beside those for tokens.
+    /// What is answered to the next requests beside those for tokens; `{authorization}` in it is theirs.
     pub(crate) fixed: VecDeque<String>,
     minted: u64,
 }
@@ -367,7 +367,7 @@ async fn call(
     let path = Uri::path_and_query(&uri).map(ToString::to_string).unwrap_or_default();
     world.calls.push((method.to_string(), path, authorization.clone(), body));
     if let Some(fixed) = world.fixed.pop_front() {
-        return (StatusCode::OK, fixed);
+        return (StatusCode::OK, fixed.replace("{authorization}", &authorization));
     }
     let accepted = authorization.strip_prefix("Bearer ").is_some_and(|token| world.accepted.contains(token));
     if accepted {

@@ -11,6 +11,7 @@ use url::form_urlencoded::byte_serialize;
 
 use super::grant_use::GrantUse;
 use super::scheme::{KeyPlace, Scheme, Value};
+use super::traces::Traces;
 use crate::vault::{Secret, Space, Vault, VaultError};
 
 /// Why no credential came about.
@@ -50,6 +51,7 @@ pub enum CredentialError {
 pub struct Credential {
     kind: Kind,
     fingerprint: String,
+    traces: Traces,
 }
 
 #[derive(Clone)]
@@ -64,7 +66,7 @@ impl Credential {
     /// one for the lockout guard.
     pub(crate) fn of_grant(grant: GrantUse, vault: &Vault, id: &str, generation: u64) -> Self {
         let fingerprint = vault.fingerprint(&Secret::new(format!("grant {generation} {id}")));
-        Self { kind: Kind::Grant(grant), fingerprint }
+        Self { kind: Kind::Grant(grant), fingerprint, traces: Traces::default() }
     }
 
     /// The grant that it is, if it is one.
@@ -78,7 +80,7 @@ impl Credential {
     /// Builds the credential that a scheme asks for from the form (a JSON object without its
     /// secrets) and the secrets that the vault holds for the connection of this id.
     pub fn from_vault(scheme: &Scheme, form: &Json, vault: &Vault, connection: &str) -> Result<Self, CredentialError> {
-        let mut secrets = String::new();
+        let (mut secrets, mut each) = (String::new(), Vec::new());
         let mut take = |value: &Value| -> Result<(String, Secret), CredentialError> {
             match value {
                 Value::Field(name) => {
@@ -91,6 +93,7 @@ impl Credential {
                     let secret = secret.filter(|secret| !secret.expose().is_empty());
                     let secret = secret.ok_or_else(|| CredentialError::SecretMissing(name.clone()))?;
                     secrets.push_str(secret.expose());
+                    each.push(secret.clone());
                     Ok((name.clone(), secret))
                 }
                 Value::App(name) => Err(CredentialError::AppAlone(name.clone())),
@@ -109,7 +112,19 @@ impl Credential {
         // Of the secrets alone: a name beside them may be written in several ways.
         let fingerprint = vault.fingerprint(&Secret::new(&secrets));
         zeroize::Zeroize::zeroize(&mut secrets);
-        Ok(Self { kind, fingerprint })
+        let sent = match &kind {
+            Kind::Header { value, .. } | Kind::Query { value, .. } => value.expose().rsplit(' ').next(),
+            Kind::Grant(_) => None,
+        };
+        let traces = Traces::of(each.iter().map(Secret::expose).chain(sent));
+        Ok(Self { kind, fingerprint, traces })
+    }
+
+    /// What gives it away in an answer. Of a grant nothing: what is sent of it are its tokens ([`Current::traces`]).
+    ///
+    /// [`Current::traces`]: super::Current::traces
+    pub(crate) fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// A text that is the same for the same credential and tells nothing about it.

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::renewal::Keeper;
 use super::signature::Signer;
 use super::tokens::KeptTokens;
+use super::traces::Traces;
 use crate::clock::EpochMs;
 use crate::store::StoredCredential;
 use crate::vault::VaultError;
@@ -86,11 +87,18 @@ pub(crate) struct Current {
     pub(super) tokens: Option<KeptTokens>,
     pub(super) until_ms: Option<EpochMs>,
     pub(super) renewed_at_ms: EpochMs,
+    /// What gives them away in an answer.
+    traces: Traces,
     /// Who signs, for OAuth 1.0a; made when it is first needed.
     pub(super) signer: Mutex<Option<Arc<Signer>>>,
 }
 
 impl Current {
+    /// What gives them away in an answer.
+    pub(crate) fn traces(&self) -> &Traces {
+        &self.traces
+    }
+
     /// Whether their time is up; not where nobody knows.
     pub(super) fn is_over(&self, now: EpochMs) -> bool {
         self.tokens.is_none() || self.until_ms.is_some_and(|until| now >= until)
@@ -182,6 +190,7 @@ impl Grant {
         }
         let current = Arc::new(Current {
             version: stored.version,
+            traces: tokens.as_ref().map(KeptTokens::traces).unwrap_or_default(),
             tokens,
             until_ms: stored.access_until_ms,
             renewed_at_ms: stored.renewed_at_ms.unwrap_or(0),

@@ -51,6 +51,11 @@ impl GrantUse {
 
     /// Why only a person can help, where that is known already.
     pub(crate) fn dead(&self) -> Option<GrantError> {
+        self.grant.dead()?;
+        // Somebody may have helped since, in another process.
+        if let Err(error) = self.grant.look() {
+            tracing::warn!(%error, credential = self.grant.id, "a grant could not be read");
+        }
         self.grant.dead().map(GrantError::Dead)
     }
 

@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::authorize::bench::{Bench, CREDENTIAL, Process};
 use crate::authorize::tokens::kept;
+use crate::store::Alarm;
 
 fn scheme() -> Scheme {
     Bench::scheme(&json!({}))
@@ -87,6 +88,19 @@ async fn a8_the_loser_of_a_race_takes_the_winners_tokens() {
     assert_eq!(destroyed, 0);
     assert_eq!(bench.asked(), RACES);
     assert!(loser.store.alarms(9).unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_put_right_in_another_process_is_known_at_once() {
+    let bench = Bench::start().await;
+    let (process, other) = (bench.authorized(), bench.process());
+    let alarm = Alarm { at_ms: 0, connection: None, code: "host.grant-dead".into(), message: "over".into() };
+    assert!(process.store.bury_grant(CREDENTIAL, 1, "status 403", &alarm).unwrap());
+    let grant = bench.grant(&process, scheme());
+    assert!(grant.dead().is_some());
+    other.keep(&bench.mint());
+    assert!(grant.dead().is_none());
+    assert_eq!(current(&grant, &process).await.unwrap().access(), "fake-access-2");
 }
 
 #[tokio::test(flavor = "multi_thread")]

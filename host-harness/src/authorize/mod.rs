@@ -17,6 +17,7 @@ mod scheme;
 pub mod signature;
 mod template;
 mod tokens;
+mod traces;
 
 pub(crate) use access::Authority;
 pub use access::{Access, SigningSecret};
@@ -31,3 +32,4 @@ pub use scheme::{ClientAuthentication, Grant, KeyPlace, Oauth1, Oauth2, OauthSco
 pub use signature::key_pair;
 pub use template::TemplateError;
 pub use tokens::{TokenError, Tokens, keep};
+pub(crate) use traces::Traces;

@@ -30,8 +30,6 @@ use crate::vault::Secret;
 
 /// The longest access or refresh token.
 const LONGEST_TOKEN: usize = 32 << 10;
-/// The longest time that a token is believed to last.
-const LONGEST_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// The client and where it asks.
 pub(super) struct Client<'a> {
@@ -200,7 +198,7 @@ fn granted(body: &[u8]) -> Result<Tokens, &'static str> {
         refresh: refresh.map(Secret::new),
         token_secret: None,
         // No time at all is what some services say who do not know.
-        expires_in: expires_in.filter(|time| !time.is_zero()).map(|time| time.min(LONGEST_LIFE)),
+        expires_in: expires_in.filter(|time| !time.is_zero()),
         scopes: scopes.map(|scopes| scopes.split_ascii_whitespace().map(str::to_owned).collect()),
     })
 }

@@ -6,6 +6,7 @@ use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::traces::Traces;
 use crate::clock::{EpochMs, SharedClock};
 use crate::egress::DirectFault;
 use crate::store::{NewTokens, Store, StoreError, supersede};
@@ -13,6 +14,8 @@ use crate::vault::{Secret, Space, Vault, VaultError};
 
 /// The one secret of a grant: all its tokens, so that they are replaced together.
 const NAME: &str = "grant";
+/// The longest time that a token is believed to last.
+const LONGEST_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// The tokens of a grant as a service gave them.
 #[derive(Debug, Clone)]
@@ -95,6 +98,14 @@ pub(crate) struct KeptTokens {
     pub(crate) token_secret: Option<Secret>,
 }
 
+impl KeptTokens {
+    /// What gives them away in an answer.
+    pub(super) fn traces(&self) -> Traces {
+        let others = [&self.refresh, &self.token_secret].into_iter().flatten();
+        Traces::of(std::iter::once(&self.access).chain(others).map(Secret::expose))
+    }
+}
+
 /// The tokens of a credential; none where none are kept.
 pub(crate) fn kept(vault: &Vault, credential: &str) -> Result<Option<KeptTokens>, VaultError> {
     let Some(sealed) = vault.get(Space::Connection, credential, NAME)? else { return Ok(None) };
@@ -149,8 +160,8 @@ fn put(
     now: EpochMs,
 ) -> Result<bool, VaultError> {
     let lasts = |time: Duration| now.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX / 2));
-    let beside =
-        NewTokens { scopes: tokens.scopes.clone(), access_until_ms: tokens.expires_in.map(lasts), renewed_at_ms: now };
+    let access_until_ms = tokens.expires_in.map(|time| lasts(time.min(LONGEST_LIFE)));
+    let beside = NewTokens { scopes: tokens.scopes.clone(), access_until_ms, renewed_at_ms: now };
     if !supersede(transaction, credential, version, &beside)? {
         return Ok(false);
     }

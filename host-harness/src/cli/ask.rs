@@ -10,13 +10,14 @@ use serde_json::Value;
 use super::output::{Output, cut, wrapped};
 use super::progress;
 use crate::host::HostError;
+use crate::legible::legible;
 use crate::store::off_thread;
 use crate::vault::Secret;
 
 /// How wide what is told to a person is, at most.
 const WIDTH: usize = 100;
 
-/// A person at a terminal.
+/// A person at a terminal. What is told and asked may hold what a connector or a service said.
 pub(super) struct Person {
     terminal: Term,
     theme: ColorfulTheme,
@@ -60,7 +61,7 @@ impl Person {
     pub(super) fn tell(&self, text: &str) {
         let width = usize::from(self.terminal.size().1).saturating_sub(4).clamp(20, WIDTH);
         progress::aside(|| {
-            let _ = self.terminal.write_line(&format!("  {}", wrapped(text, width, "  ")));
+            let _ = self.terminal.write_line(&format!("  {}", wrapped(&legible(text), width, "  ")));
         });
     }
 
@@ -68,14 +69,14 @@ impl Person {
     pub(super) fn choose(&self, what: &str, items: &[String]) -> Result<usize, HostError> {
         let width = usize::from(self.terminal.size().1).saturating_sub(4).max(20);
         // A line that is broken by the terminal would be drawn again and again.
-        let items: Vec<String> = items.iter().map(|item| cut(item, width)).collect();
-        let select = Select::with_theme(&self.theme).with_prompt(what).items(&items).default(0);
+        let items: Vec<String> = items.iter().map(|item| cut(&legible(item), width)).collect();
+        let select = Select::with_theme(&self.theme).with_prompt(legible(what)).items(&items).default(0);
         self.asked(|| select.interact_on(&self.terminal))
     }
 
     /// Asks for a text; an empty one only where that is fine.
     pub(super) fn text(&self, what: &str, usual: Option<&str>, may_be_empty: bool) -> Result<String, HostError> {
-        let mut input = Input::<String>::with_theme(&self.theme).with_prompt(what).allow_empty(may_be_empty);
+        let mut input = Input::<String>::with_theme(&self.theme).with_prompt(legible(what)).allow_empty(may_be_empty);
         if let Some(usual) = usual {
             input = input.default(usual.to_owned());
         }
@@ -84,13 +85,14 @@ impl Person {
 
     /// Asks for a secret, which is not shown.
     pub(super) fn secret(&self, what: &str) -> Result<Secret, HostError> {
-        let input = Password::with_theme(&self.theme).with_prompt(format!("{what} (hidden)")).report(true);
+        let prompt = format!("{} (hidden)", legible(what));
+        let input = Password::with_theme(&self.theme).with_prompt(prompt).report(true);
         self.asked(|| input.interact_on(&self.terminal)).map(Secret::new)
     }
 
     /// Asks for yes or no.
     pub(super) fn confirm(&self, what: &str, usual: bool) -> Result<bool, HostError> {
-        let confirm = Confirm::with_theme(&self.theme).with_prompt(what).default(usual);
+        let confirm = Confirm::with_theme(&self.theme).with_prompt(legible(what)).default(usual);
         self.asked(|| confirm.interact_on(&self.terminal))
     }
 

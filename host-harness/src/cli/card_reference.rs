@@ -34,6 +34,10 @@ pub(super) fn in_terminal(card: &Value, connection: &str) -> String {
     lines.push("\nExample".to_owned());
     let sample = &card["sample"];
     match &sample["input"] {
+        _ if text("kind") == "event" => lines.push(format!(
+            "  harness subscribe {} --connection {connection} --public-url https://hooks.example.com\n\n  An event of it:",
+            text("id")
+        )),
         Value::Null => {}
         input => lines.push(format!(
             "  harness run {} --connection {connection} --input '{}'",
@@ -186,6 +190,14 @@ mod tests {
             "output": {"type": "object"},
             "sample": {"input": {"lamp": "it's me"}, "output": {}},
         })
+    }
+
+    #[test]
+    fn an_event_card_is_subscribed_to_and_not_run() {
+        let event = json!({ "id": "lamp-lit", "kind": "event", "sample": { "input": {}, "output": { "lamp": "l" } } });
+        let shown = in_terminal(&event, "demo");
+        assert!(shown.contains("harness subscribe lamp-lit --connection demo --public-url "), "{shown}");
+        assert!(!shown.contains("harness run"), "{shown}");
     }
 
     #[test]

@@ -70,6 +70,17 @@ struct One {
     connector: Option<PathBuf>,
 }
 
+impl Cards {
+    /// Whether it looks at a component file, not at a connection.
+    pub(super) fn is_of_component(&self) -> bool {
+        match &self.command {
+            Command::List(from) => from.connector.is_some(),
+            Command::Show(show) => show.from.connector.is_some(),
+            Command::Reference(one) => one.connector.is_some(),
+        }
+    }
+}
+
 impl From {
     fn sources(self, host: &Host) -> Result<Vec<CardSource>, HostError> {
         match (self.connection, self.connector) {
@@ -269,7 +280,7 @@ impl Run {
         };
         match host.run_card(&self.connection, &self.card, &input, key, progress).await {
             Ok(ran) => {
-                output.value(&ran.output);
+                output.value(&ran.value());
                 Ok(0)
             }
             Err(error) => {

@@ -53,7 +53,7 @@ struct Components {
 
 #[derive(Debug, Args)]
 struct Check {
-    /// The files
+    /// The files, or folders of them
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -80,6 +80,15 @@ fn component(text: &str) -> Result<(Option<String>, PathBuf), String> {
 }
 
 impl Flows {
+    /// Whether it looks cards up in component files.
+    pub(super) fn is_of_component(&self) -> bool {
+        let components = match &self.command {
+            Command::Check(check) => &check.components,
+            Command::Test(test) => &test.components,
+        };
+        !components.component.is_empty()
+    }
+
     pub(super) async fn run(self, host: &Arc<Host>, output: &Output) -> Done {
         match self.command {
             Command::Check(check) => check.run(host, output).await,
@@ -93,25 +102,24 @@ impl Check {
         let cards = Cards { components: self.components.component };
         let (mut json, mut lines, mut count) = (Vec::new(), Vec::new(), 0);
         let mut names: Vec<(String, PathBuf)> = Vec::new();
-        for file in self.files {
+        for file in files_of(self.files)? {
             let shown = file.display().to_string();
-            let text = String::from_utf8_lossy(&input::file(&file)?).into_owned();
-            let mut problems = match flow::read(&file, &text) {
+            let mut problems = match flow::read_file(&file).and_then(|text| flow::read(&file, &text)) {
                 Ok(read) => {
-                    let twice = names.iter().find(|(name, _)| *name == read.name).map(|(_, other)| FlowProblem {
-                        place: "name".into(),
-                        message: format!("{} has a flow of the same name", other.display()),
+                    let twice = names.iter().find(|(name, _)| *name == read.name).map(|(_, other)| {
+                        FlowProblem::at("name", format!("{} has a flow of the same name", other.display()))
                     });
                     names.push((read.name.clone(), file.clone()));
                     let mut problems = check_flow(host, &cards, read).await;
                     problems.extend(twice);
                     problems
                 }
-                Err(error) => vec![FlowProblem { place: String::new(), message: error.to_string() }],
+                Err(error) => vec![FlowProblem::at("", error.to_string())],
             };
             problems.dedup();
-            count += problems.len();
-            lines.push(match problems.len() {
+            let mistakes = problems.iter().filter(|one| !one.warning).count();
+            count += mistakes;
+            lines.push(match mistakes {
                 0 => format!("{shown}: no problem"),
                 1 => format!("{shown}: 1 problem"),
                 many => format!("{shown}: {many} problems"),
@@ -124,10 +132,29 @@ impl Check {
     }
 }
 
+/// The files, and of a folder those that `serve` would read of it.
+fn files_of(given: Vec<PathBuf>) -> Result<Vec<PathBuf>, HostError> {
+    let mut files = Vec::new();
+    for path in given {
+        if !path.is_dir() {
+            files.push(path);
+            continue;
+        }
+        let unusable = |message: String| HostError::bad_input("flow", message, "Name flow files, or a folder of them.");
+        let found = flow::files_in(&path).map_err(|error| unusable(error.to_string()))?;
+        if found.is_empty() {
+            return Err(unusable(format!("{} holds no .yaml, .yml or .json file", path.display())));
+        }
+        files.extend(found);
+    }
+    Ok(files)
+}
+
 fn problem_text(problem: &FlowProblem) -> String {
+    let warning = if problem.warning { "warning: " } else { "" };
     match problem.place.as_str() {
-        "" => format!("  {}", problem.message),
-        place => format!("  {place}: {}", problem.message),
+        "" => format!("  {warning}{}", problem.message),
+        place => format!("  {warning}{place}: {}", problem.message),
     }
 }
 
@@ -145,16 +172,26 @@ impl Test {
     }
 }
 
+/// What a condition came to, for people.
+fn outcome(rehearsed: &Rehearsed, place: &str, runs: bool, otherwise: &str) -> String {
+    match (rehearsed.problems.iter().any(|problem| problem.place == place), runs) {
+        (true, _) => "no value: the run fails here (see below)".into(),
+        (false, true) => "true: it runs".into(),
+        (false, false) => format!("false: {otherwise}"),
+    }
+}
+
 fn rehearsed_text(rehearsed: &Rehearsed) -> String {
     let mut lines = vec![
         format!("flow `{}`", rehearsed.flow),
         format!("  event    {}", cut(&rehearsed.event.to_string(), 200)),
-        format!("  on.when  {}", if rehearsed.runs { "true: it runs" } else { "false: it does not run" }),
+        format!("  on.when  {}", outcome(rehearsed, "on.when", rehearsed.runs, "it does not run")),
     ];
     lines.extend(rehearsed.order_key.as_ref().map(|key| format!("  key      {key}")));
     for step in &rehearsed.steps {
         lines.push(format!("step {}  {} on {}", step.id, step.action, step.connection));
-        lines.push(format!("  when   {}", if step.runs { "true: it runs" } else { "false: it is skipped" }));
+        let place = format!("steps.{}.when", step.id);
+        lines.push(format!("  when   {}", outcome(rehearsed, &place, step.runs, "it is skipped")));
         lines.extend(step.input.as_ref().map(|input| format!("  input  {input}")));
         lines.extend(step.output.as_ref().map(|output| format!("  output {output} (the card's sample)")));
     }

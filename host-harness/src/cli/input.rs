@@ -1,6 +1,7 @@
 //! Reads what people hand to commands: JSON, pairs, secrets.
 
-use std::io::Read as _;
+use std::fs::File;
+use std::io::{BufRead as _, Read};
 use std::path::Path;
 
 use serde_json::Value;
@@ -9,30 +10,52 @@ use crate::host::{HostError, Secrets};
 use crate::vault::Secret;
 
 /// The largest secret, in bytes.
-const LARGEST_SECRET: usize = 64 << 10;
+const LARGEST_SECRET: u64 = 64 << 10;
 /// The largest file of certificate authorities, in bytes.
-const LARGEST_AUTHORITIES: usize = 1 << 20;
+const LARGEST_AUTHORITIES: u64 = 1 << 20;
+/// The largest of everything else, in bytes: more than any call or delivery may bring.
+const LARGEST: u64 = 32 << 20;
 
 fn unreadable(what: &str, error: &std::io::Error) -> HostError {
     HostError::bad_input("file", format!("{what} cannot be read: {error}"), "Name a file that you may read.")
 }
 
-/// A file's content.
-pub(super) fn file(path: &Path) -> Result<Vec<u8>, HostError> {
-    std::fs::read(path).map_err(|error| unreadable(&path.display().to_string(), &error))
+/// Reads what may have no end: no more than one byte beyond what is allowed. None where there is more.
+fn bounded(source: impl Read, most: u64) -> std::io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    source.take(most + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= most).then_some(bytes))
 }
 
-fn stdin() -> Result<Vec<u8>, HostError> {
-    let mut bytes = Vec::new();
-    std::io::stdin().lock().read_to_end(&mut bytes).map_err(|error| unreadable("stdin", &error))?;
-    Ok(bytes)
+/// What a file (or stdin, where none is named) holds; none where that is more than allowed.
+fn read_within(path: Option<&Path>, most: u64) -> Result<Option<Vec<u8>>, HostError> {
+    match path {
+        Some(path) => File::open(path)
+            .and_then(|file| bounded(file, most))
+            .map_err(|error| unreadable(&path.display().to_string(), &error)),
+        None => bounded(std::io::stdin().lock(), most).map_err(|error| unreadable("stdin", &error)),
+    }
+}
+
+/// The same, where more than any command takes is an error.
+fn whole(path: Option<&Path>) -> Result<Vec<u8>, HostError> {
+    read_within(path, LARGEST)?.ok_or_else(|| {
+        let what = path.map_or_else(|| "stdin".to_owned(), |path| path.display().to_string());
+        let message = format!("{what} holds more than {} MiB", LARGEST >> 20);
+        HostError::bad_input("input-size", message, "Check that it is the right file.")
+    })
+}
+
+/// A file's content.
+pub(super) fn file(path: &Path) -> Result<Vec<u8>, HostError> {
+    whole(Some(path))
 }
 
 /// JSON given as `JSON`, `@FILE` or `-` (stdin).
 pub(super) fn json(flag: &str, given: &str) -> Result<Value, HostError> {
     let bytes = match given.strip_prefix('@') {
         Some(path) => file(Path::new(path))?,
-        None if given == "-" => stdin()?,
+        None if given == "-" => whole(None)?,
         None => given.as_bytes().to_vec(),
     };
     serde_json::from_slice(&bytes).map_err(|error| {
@@ -87,15 +110,11 @@ pub(super) fn secrets(sources: &[String]) -> Result<Secrets, HostError> {
     }
     let mut read = Vec::new();
     for source in &sources {
-        let bytes = match &source.path {
-            Some(path) => file(path)?,
-            None => stdin()?,
-        };
         let key = &source.key;
-        if bytes.len() > LARGEST_SECRET {
-            let message = format!("the secret `{key}` is larger than 64 KiB");
-            return Err(HostError::bad_input("secret-size", message, "Check that it is the right file."));
-        }
+        let bytes = read_within(source.path.as_deref(), LARGEST_SECRET)?.ok_or_else(|| {
+            let message = format!("the secret `{key}` is larger than {} KiB", LARGEST_SECRET >> 10);
+            HostError::bad_input("secret-size", message, "Check that it is the right file.")
+        })?;
         let text = String::from_utf8(bytes).map_err(|_| {
             HostError::bad_input(
                 "secret-text",
@@ -108,14 +127,21 @@ pub(super) fn secrets(sources: &[String]) -> Result<Secrets, HostError> {
     Ok(read)
 }
 
+/// One line that is typed or piped in.
+pub(super) fn line() -> Result<String, HostError> {
+    let mut line = String::new();
+    let read = std::io::stdin().lock().take(LARGEST_SECRET).read_line(&mut line);
+    read.map_err(|error| HostError::bad_input("stdin", error.to_string(), "Pipe it in."))?;
+    Ok(line)
+}
+
 /// Reads the certificate authorities of `--ca FILE`.
 pub(super) fn authorities(path: &Path) -> Result<String, HostError> {
-    let bytes = file(path)?;
     let remedy = "Give a PEM file with the certificates of the authorities.";
-    if bytes.len() > LARGEST_AUTHORITIES {
-        let message = format!("{} is larger than 1 MiB", path.display());
-        return Err(HostError::bad_input("authorities", message, remedy));
-    }
+    let bytes = read_within(Some(path), LARGEST_AUTHORITIES)?.ok_or_else(|| {
+        let message = format!("{} is larger than {} MiB", path.display(), LARGEST_AUTHORITIES >> 20);
+        HostError::bad_input("authorities", message, remedy)
+    })?;
     String::from_utf8(bytes)
         .map_err(|_| HostError::bad_input("authorities", format!("{} is no text", path.display()), remedy))
 }
@@ -195,6 +221,24 @@ mod tests {
         assert!(secrets(&[from_file]).is_err());
         assert!(secrets(&["a=-".into(), "b=-".into()]).is_err());
         assert!(!secrets(&["token=canary".into()]).unwrap_err().to_json().to_string().contains("canary"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_has_no_end_is_refused_by_its_size() {
+        let told = |error: HostError| (error.to_json()["code"].clone(), error.to_string());
+        let (code, message) = told(secrets(&["token=@/dev/zero".into()]).unwrap_err());
+        assert_eq!((code, message.as_str()), ("host.secret-size".into(), "the secret `token` is larger than 64 KiB"));
+        let (code, message) = told(authorities(Path::new("/dev/zero")).unwrap_err());
+        assert_eq!((code, message.as_str()), ("host.authorities".into(), "/dev/zero is larger than 1 MiB"));
+        let (code, message) = told(json("--input", "@/dev/zero").unwrap_err());
+        assert_eq!((code, message.as_str()), ("host.input-size".into(), "/dev/zero holds more than 32 MiB"));
+    }
+
+    #[test]
+    fn what_is_as_large_as_allowed_is_read_whole() {
+        assert_eq!(bounded(&b"four"[..], 4).unwrap().unwrap(), b"four");
+        assert!(bounded(&b"fives"[..], 4).unwrap().is_none());
     }
 
     #[test]

@@ -36,7 +36,7 @@ use serde_json::json;
 use crate::clock::SystemClock;
 use crate::egress::{Detour, Detours};
 use crate::host::{Home, Host, HostError};
-use crate::observe::{LogFormat, Logging};
+use crate::observe::{LEVELS, LogFormat, Logging};
 use crate::plugin::{Compiler, Limits, compile_if_asked};
 use output::Output;
 
@@ -125,6 +125,21 @@ enum Command {
     Events(history::Events),
 }
 
+impl Command {
+    /// Whether it may make a home where there is none. What only looks at a home does not: it would show the empty one
+    /// that a mistyped name makes. What works on a component file keeps compiled code there.
+    fn may_make_home(&self) -> bool {
+        match self {
+            Self::Serve(_) | Self::Restore(_) | Self::Inspect(_) | Self::Event(_) => true,
+            Self::Connection(command) => command.adds(),
+            Self::OauthClient(command) => command.adds(),
+            Self::Card(command) => command.is_of_component(),
+            Self::Flow(command) => command.is_of_component(),
+            _ => false,
+        }
+    }
+}
+
 /// How long work that was cut off may hold up the end of the process.
 const LAST_WORK: Duration = Duration::from_secs(2);
 
@@ -151,11 +166,26 @@ pub fn main() -> ExitCode {
     let usual = if matches!(cli.command, Command::Serve(_)) { "info" } else { "warn" };
     let logging = Logging { format: cli.log_format, usual, otlp_endpoint: cli.otlp_endpoint.clone() };
     let output = Output::new(cli.json);
+    // Whoever reads the log of a service as JSON reads its end there too.
+    let into_log = !cli.json && cli.log_format == LogFormat::Json && matches!(cli.command, Command::Serve(_));
+    let mut logged = false;
+    if let Err(given) = logging.level() {
+        let message = format!("HARNESS_LOG is `{given}`, which is no level");
+        let error = HostError::bad_input("log-level", message, format!("Set it to one of: {}.", LEVELS.join(", ")));
+        output.failure(&error);
+        return ExitCode::from(if quota { 3 } else { 2 });
+    }
     let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => {
             let outcome = match logging.start(&SystemClock::shared(), runtime.handle()) {
                 Ok(exporting) => runtime.block_on(async {
                     let outcome = run(cli, &output).await;
+                    if let (Err(error), true) = (&outcome, into_log) {
+                        let json = error.to_json();
+                        let (code, remedy) = (json["code"].as_str(), json["remedy"].as_str());
+                        tracing::error!(code, remedy, "{error}");
+                        logged = true;
+                    }
                     if let Some(exporting) = exporting {
                         exporting.finish().await;
                     }
@@ -176,7 +206,9 @@ pub fn main() -> ExitCode {
         }
     };
     let code = outcome.unwrap_or_else(|error| {
-        output.failure(&error);
+        if !logged {
+            output.failure(&error);
+        }
         if quota { 3 } else { error.exit_code() }
     });
     ExitCode::from(code)
@@ -191,6 +223,13 @@ async fn run(cli: Cli, output: &Output) -> Done {
         HostError::bad_input("home", "it is not known where the data shall live", "Name a folder with --home DIR.")
     })?;
     let home = Home::new(folder, cli.key_file);
+    if !home.path().exists() && !cli.command.may_make_home() {
+        return Err(HostError::bad_input(
+            "home-missing",
+            format!("there is no home {}", home.path().display()),
+            "Look whether --home (or HARNESS_HOME) is right; `harness connection add`, `oauth-client add`, `serve` and `restore` make one.",
+        ));
+    }
     match &cli.command {
         Command::Backup(command) => return command.run(&home, output),
         Command::Restore(command) => return command.run(&home, output),
@@ -219,7 +258,7 @@ async fn run(cli: Cli, output: &Output) -> Done {
             Command::Event(command) => command.run(&host, output).await,
             Command::Alarms(command) => command.run(&host, output),
             Command::Flow(command) => command.run(&host, output).await,
-            Command::Runs(command) => command.run(&host, output),
+            Command::Runs(command) => command.run(&host, output).await,
             Command::DeadLetters(command) => command.run(&host, output),
             Command::Holds(command) => command.run(&host, output),
             Command::Events(command) => command.run(&host, output),

@@ -88,6 +88,11 @@ struct Add {
 }
 
 impl OauthClients {
+    /// Whether it makes an OAuth client.
+    pub(super) fn adds(&self) -> bool {
+        matches!(self.command, Command::Add(_))
+    }
+
     pub(super) async fn run(self, host: &Host, output: &Output) -> Done {
         match self.command {
             Command::Add(add) => add.run(host, output).await,

@@ -6,6 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::host::HostError;
+use crate::legible::legible;
 
 /// Where results go: as JSON, or laid out for people. A reader that went away is no error.
 #[derive(Debug, Clone, Copy)]
@@ -29,19 +30,18 @@ impl Output {
         self.text(&text);
     }
 
-    /// Prints a text and ends its line.
+    /// Prints a text and ends its line. It may hold what a service or a file said.
     pub(super) fn text(&self, text: &str) {
+        let text = legible(text.trim_end());
         super::progress::aside(|| {
             let mut out = io::stdout().lock();
-            let _ = out
-                .write_all(text.trim_end().as_bytes())
-                .and_then(|()| out.write_all(b"\n"))
-                .and_then(|()| out.flush());
+            let _ = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
         });
     }
 
     /// Tells the person something that is not the result.
     pub(super) fn note(&self, text: &str) {
+        let text = legible(text);
         super::progress::aside(|| {
             let _ = writeln!(io::stderr().lock(), "{text}");
         });

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::legible::legible;
+
 /// After how long somebody waits.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -35,7 +37,7 @@ pub(super) async fn shown<T>(activity: impl Fn() -> String, work: impl Future<Ou
             bar.reset_elapsed();
             last.clone_from(&now);
         }
-        bar.set_message(now);
+        bar.set_message(legible(&now).into_owned());
         bar.tick();
         tokio::select! {
             done = &mut work => {

@@ -14,6 +14,8 @@ use crate::store::{BEHIND, Cancelled, RunFilter, StoredRun, StoredStep};
 
 /// How many are listed where nothing is said.
 const USUAL: u32 = 50;
+/// How much of an input or output is shown to people; with --json, all of it.
+const MOST_SHOWN: usize = 500;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -44,8 +46,9 @@ enum Command {
   harness runs retry ID
   harness runs retry ID --new-definition flows/triage.yaml
   harness runs retry ID --repeat
-  harness runs retry ID --as-done '{\"key\": \"value\"}'
+  harness runs retry ID --as-done @output.json
   harness runs retry ID --from-event
+  harness runs retry --all --flow triage-new-bugs --code jira.unavailable
 
 A running `harness serve` takes it up within ten seconds; without one, the next one does. Steps that are done stay
 done. Where nobody knows whether a step did its work (`uncertain`), look at the service first, then say --repeat if it
@@ -91,10 +94,29 @@ struct Id {
     id: String,
 }
 
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Retriable {
+    #[default]
+    Failed,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct RetryRun {
     /// Its id
-    id: String,
+    #[arg(required_unless_present = "all")]
+    id: Option<String>,
+    /// All that failed, oldest first
+    #[arg(long, conflicts_with_all = ["id", "repeat", "as_done", "from_event"])]
+    all: bool,
+    /// With --all: those in this state. Of one that is uncertain a person has to say what became of it
+    #[arg(long, requires = "all", conflicts_with = "id", value_enum, default_value_t = Retriable::Failed)]
+    state: Retriable,
+    /// With --all: only those of this flow
+    #[arg(long, requires = "all", conflicts_with = "id", value_name = "NAME")]
+    flow: Option<String>,
+    /// With --all: only those that failed with this code
+    #[arg(long, requires = "all", conflicts_with = "id", value_name = "CODE")]
+    code: Option<String>,
     /// Run the whole flow anew, as a new run
     #[arg(long)]
     from_event: bool,
@@ -110,11 +132,17 @@ pub(super) struct RetryRun {
 }
 
 impl Runs {
-    pub(super) fn run(self, host: &Host, output: &Output) -> Done {
+    pub(super) async fn run(self, host: &Host, output: &Output) -> Done {
         match self.command {
             Command::List(list) => list.run(host, output),
             Command::Show(Id { id }) => show(host, output, &id),
-            Command::Retry(retry) => retry.run(host, output),
+            Command::Retry(retry) => {
+                let doubt = retry.doubt()?;
+                if let (Some(id), Doubt::AsDone(given)) = (&retry.id, &doubt) {
+                    host.check_as_done(id, given).await?;
+                }
+                retry.run(host, output, doubt)
+            }
             Command::Cancel(Id { id }) => {
                 let outcome = host.cancel_run(&id)?;
                 let (state, told) = match outcome {
@@ -176,23 +204,38 @@ fn show(host: &Host, output: &Output, id: &str) -> Done {
     json["steps"] = steps.iter().map(step_json).collect();
     json["definition"] = serde_json::from_str(&run.definition).unwrap_or_default();
     json["redone-as"] = json!(redone_as);
-    output.result(&json, || run_text(&run, &steps, &redone_as));
+    let trace = json["trace"].as_str().unwrap_or_default().to_owned();
+    output.result(&json, || run_text(&run, &steps, &redone_as, &trace));
     Ok(0)
 }
 
 impl RetryRun {
     pub(super) fn of(id: String) -> Self {
-        Self { id, from_event: false, repeat: false, as_done: None, new_definition: None }
+        Self {
+            id: Some(id),
+            all: false,
+            state: Retriable::Failed,
+            flow: None,
+            code: None,
+            from_event: false,
+            repeat: false,
+            as_done: None,
+            new_definition: None,
+        }
     }
 
-    pub(super) fn run(self, host: &Host, output: &Output) -> Done {
-        let doubt = match (&self.as_done, self.repeat) {
+    fn doubt(&self) -> Result<Doubt, HostError> {
+        Ok(match (&self.as_done, self.repeat) {
             (Some(given), _) => Doubt::AsDone(input::json("--as-done", given)?),
             (None, true) => Doubt::Repeat,
             (None, false) => Doubt::Open,
-        };
+        })
+    }
+
+    pub(super) fn run(self, host: &Host, output: &Output, doubt: Doubt) -> Done {
+        let Some(id) = &self.id else { return self.all(host, output) };
         let definition = self.new_definition.as_deref().map(read_flow).transpose()?;
-        let retried = host.retry_run(&self.id, Retry { from_event: self.from_event, doubt, definition })?;
+        let retried = host.retry_run(id, Retry { from_event: self.from_event, doubt, definition })?;
         let json = json!({ "id": retried.run, "again-of": retried.again_of, "from-step": retried.from_step });
         output.result(&json, || match (&retried.again_of, &retried.from_step) {
             (Some(before), _) => format!("run {} does run {before} anew", retried.run),
@@ -203,10 +246,43 @@ impl RetryRun {
     }
 }
 
+impl RetryRun {
+    /// Every run that failed and is meant. One that cannot go on keeps none of the others from it.
+    fn all(&self, host: &Host, output: &Output) -> Done {
+        let Retriable::Failed = self.state;
+        let meant = |run: &StoredRun| {
+            let code = run.failure.as_ref().and_then(|failure| failure["code"].as_str());
+            run.state == "failed"
+                && self.flow.as_ref().is_none_or(|flow| *flow == run.flow)
+                && self.code.as_ref().is_none_or(|wanted| Some(wanted.as_str()) == code)
+        };
+        let (mut retried, mut left) = (Vec::new(), Vec::new());
+        for run in host.store().dead_runs(u32::MAX)?.into_iter().filter(meant) {
+            let definition = self.new_definition.as_deref().map(read_flow).transpose()?;
+            match host.retry_run(&run.id, Retry { from_event: false, doubt: Doubt::Open, definition }) {
+                Ok(again) => retried.push(again.run),
+                Err(error) => left.push(json!({ "id": run.id, "error": error.to_json() })),
+            }
+        }
+        let json = json!({ "retried": retried, "left": left });
+        output.result(&json, || {
+            let mut lines = vec![format!("{} runs go on, {} stay as they are", retried.len(), left.len())];
+            let told = |one: &Value| format!("  {}: {}", text_of(&one["id"]), text_of(&one["error"]["message"]));
+            lines.extend(left.iter().map(told));
+            lines.join("\n")
+        });
+        Ok(if left.is_empty() { 0 } else { 3 })
+    }
+}
+
+fn text_of(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
 /// The flow in a file.
 pub(super) fn read_flow(path: &Path) -> Result<CompiledFlow, HostError> {
-    let text = input::file(path)?;
-    flow::parse(path, &String::from_utf8_lossy(&text))
+    flow::read_file(path)
+        .and_then(|text| flow::parse(path, &text))
         .map_err(|error| HostError::bad_input("flow", error.to_string(), "`harness flow check FILE` says all at once."))
 }
 
@@ -246,14 +322,15 @@ fn step_json(step: &StoredStep) -> Value {
     })
 }
 
-fn run_text(run: &StoredRun, steps: &[StoredStep], redone_as: &[String]) -> String {
+fn run_text(run: &StoredRun, steps: &[StoredStep], redone_as: &[String], trace: &str) -> String {
     let mut lines = vec![
         format!("run {} of `{}`: {}", run.id, run.flow, run.state),
         format!("  event    {} ({})", run.event, run.event_id),
         format!("  started  {}", time(Some(run.created_at_ms))),
         format!("  ended    {}", time(run.ended_at_ms)),
+        format!("  trace    {trace}"),
     ];
-    lines.extend(goes_on(run).map(|when| format!("  goes on  {when}")));
+    lines.extend(goes_on(run).map(|when| format!("  waits    {when}")));
     lines.extend(run.order_key.as_ref().map(|key| format!("  key      {key}")));
     lines.extend(run.cause.as_ref().map(|cause| format!("  caused by run {cause}")));
     lines.extend(run.again_of.as_ref().map(|before| format!("  does run {before} anew")));
@@ -268,7 +345,7 @@ fn run_text(run: &StoredRun, steps: &[StoredStep], redone_as: &[String]) -> Stri
         ));
         for (name, value) in [("input", &step.input), ("output", &step.output)] {
             if let Some(value) = value {
-                lines.push(format!("  {name:<6} {value}"));
+                lines.push(format!("  {name:<6} {}", cut(&value.to_string(), MOST_SHOWN)));
             }
         }
         if let Some(failure) = &step.failure {

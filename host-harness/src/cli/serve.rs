@@ -25,7 +25,7 @@ const AT_ONCE: i32 = 130;
   harness serve --listen 127.0.0.1:8090 --admin 127.0.0.1:9090 --log-format json
   harness serve --listen 127.0.0.1:0 --json
 
-Prints one line when it is ready, and what somebody should look at. Deliveries are acknowledged once they are on disk.
+Prints one line when it is ready, and what somebody should look at, such as flows that were set aside. Deliveries are acknowledged once they are on disk.
 SIGTERM or ctrl-c ends it: what has begun is brought to its end, the rest goes on at the next start (exit 0; 4 where
 --stop-within was too short). A second one ends it at once; nothing that was acknowledged is lost then either.
 
@@ -41,6 +41,9 @@ pub(super) struct Serve {
     /// The folder with the flows: files that end in .yaml, .yml or .json
     #[arg(long, value_name = "DIR")]
     flows: Option<PathBuf>,
+    /// Do not start where one of the flows cannot run [default: it is set aside, and the others are served]
+    #[arg(long, requires = "flows")]
+    strict: bool,
     /// Where health and metrics are shown to the operator: a loopback address
     #[arg(long, value_name = "ADDR")]
     admin: Option<SocketAddr>,
@@ -85,6 +88,7 @@ impl Serve {
         let serving = Serving {
             public_url: self.public_url,
             flows: self.flows.as_deref(),
+            strict: self.strict,
             admin: self.admin,
             patience: self.stop_within,
             ..Serving::at(self.listen)
@@ -99,7 +103,7 @@ impl Serve {
             });
             output.result(&json, || ready_text(ready));
         };
-        let ended = engine::serve(host, serving, ready, stopped(*output)).await?;
+        let ended = engine::serve(host, serving, ready, stopped()).await?;
         output.result(&ended.to_json(), || {
             let (deliveries, runs) = (ended.deliveries, ended.runs);
             let how = if ended.clean { "stopped" } else { "stopped before all that had begun came to its end" };
@@ -122,9 +126,10 @@ fn ready_text(ready: &Ready) -> String {
 }
 
 /// Ends at the first signal; a second one ends the process.
-async fn stopped(output: Output) {
+async fn stopped() {
     signalled().await;
-    output.note("stopping: what has begun comes to its end; once more ends it at once");
+    // A line of the log, so that all of it has the form that was asked for.
+    tracing::info!("stopping: what has begun comes to its end; once more ends it at once");
     tokio::spawn(async {
         signalled().await;
         process::exit(AT_ONCE);

@@ -9,6 +9,7 @@ mod detour;
 mod direct;
 mod echo;
 mod fault;
+mod hide;
 mod network;
 mod origin;
 mod record;

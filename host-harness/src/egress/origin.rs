@@ -3,6 +3,7 @@
 use std::fmt;
 
 use http::Uri;
+use percent_encoding::percent_decode;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
@@ -186,33 +187,13 @@ fn is_ambiguous(path: &str) -> bool {
         if dotted || reading.contains(&0) {
             return true;
         }
-        let next = decode(&reading);
+        let next: Vec<u8> = percent_decode(&reading).collect();
         if next == reading {
             return !path.is_ascii();
         }
         reading = next;
     }
     true
-}
-
-fn decode(bytes: &[u8]) -> Vec<u8> {
-    let digit = |b: &u8| (*b as char).to_digit(16);
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let pair = bytes.get(at + 1).and_then(digit).zip(bytes.get(at + 2).and_then(digit));
-        match (bytes[at], pair) {
-            (b'%', Some((high, low))) => {
-                decoded.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            (byte, _) => {
-                decoded.push(byte);
-                at += 1;
-            }
-        }
-    }
-    decoded
 }
 
 #[cfg(test)]

@@ -55,6 +55,8 @@ pub struct CallRecord {
     pub account_held: bool,
     /// Whether a request was held back because the grant it needs is over.
     pub grant_dead: bool,
+    /// Whether a request did not leave because others of the account were not answered in time.
+    pub account_busy: bool,
     /// How many answers refused the credential.
     pub refusals: u32,
     /// Whether a request left with the credential.
@@ -98,6 +100,7 @@ impl Recorder {
         record.unsafe_requests_sent += other.unsafe_requests_sent;
         record.account_held |= other.account_held;
         record.grant_dead |= other.grant_dead;
+        record.account_busy |= other.account_busy;
         record.credential_sent |= other.credential_sent;
         record.refusals += other.refusals;
         record.fuel = record.fuel.map_or(other.fuel, |used| Some(used + other.fuel.unwrap_or(0)));

@@ -20,6 +20,7 @@ use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody};
 use super::body;
 use super::echo;
 use super::fault::SendFault;
+use super::hide;
 use super::network::Policy;
 use super::origin::Mismatch;
 use super::record::{Outcome, Recorder};
@@ -154,23 +155,35 @@ impl Sender {
         if parts.headers.keys().any(|name| self.is_forbidden(name) || name == TRAILER) {
             return Err(Refusal::Denied("it sets a header that only the host may set".into()));
         }
-        if self.0.substitution.is_some() {
+        let authority = access.authority.as_ref().filter(|_| credentialed);
+        if self.0.substitution.is_some() || authority.is_some() {
+            // A secret could not be found in what is compressed.
             parts.headers.remove(ACCEPT_ENCODING);
         }
-        let authority = access.authority.as_ref().filter(|_| credentialed);
         self.refuse_stray_head(&parts)?;
         let body = self.body(&mut parts.headers, body, credentialed, access.policy.max_request_bytes).await?;
         let request = Request::from_parts(parts, body);
-        let response = match authority.map(|authority| (authority, authority.credential.grant())) {
-            None => self.exchange(access.pool(None), request, options).await?,
-            Some((authority, None)) => self.with_secret(access, authority, request, options).await?,
-            Some((authority, Some(grant))) => self.with_grant(access, authority, grant, request, options).await?,
+        let (response, traces) = match authority.map(|authority| (authority, authority.credential.grant())) {
+            None => (self.exchange(access.pool(None), request, options).await?, None),
+            Some((authority, None)) => {
+                let response = self.with_secret(access, authority, request, options).await?;
+                (response, Some(authority.credential.traces().clone()))
+            }
+            Some((authority, Some(grant))) => {
+                let (response, used) = self.with_grant(access, authority, grant, request, options).await?;
+                (response, Some(used.traces().clone()))
+            }
         };
         let (mut parts, body) = response.into_parts();
         bound_headers(&access.policy, &parts.headers)?;
         let between = options.between_bytes_timeout.unwrap_or(Duration::MAX).min(self.left()).min(YEAR);
         let most = access.policy.max_response_bytes;
         let mut body = body::incoming(body, most, between);
+        if let Some(traces) = &traces {
+            // A service may say the credential back: in an echo, or in its words about a bad request.
+            hide::headers(traces, &mut parts.headers);
+            body = hide::body(traces, body);
+        }
         if let Some(substitution) = &self.0.substitution {
             body = self.without_secret(&substitution.secret, &mut parts.headers, body, most).await?;
         }
@@ -273,8 +286,11 @@ impl Sender {
                 self.0.recorder.mark(|record| record.account_held = true);
                 Refusal::Denied(error.to_string())
             }
-            // A fault that every guest knows as one of a request that never left.
-            NotAdmitted::Busy => Refusal::Unreached(error.to_string(), HttpError::DestinationUnavailable),
+            // A fault that every guest knows as one of a request that never left; the host itself says why.
+            NotAdmitted::Busy => {
+                self.0.recorder.mark(|record| record.account_busy = true);
+                Refusal::Unreached(error.to_string(), HttpError::DestinationUnavailable)
+            }
             NotAdmitted::Store(_) => {
                 Refusal::Unreached(error.to_string(), HttpError::InternalError(Some("the host's store failed".into())))
             }
@@ -318,19 +334,20 @@ impl Sender {
         admission: Admission,
         response: &Response<B>,
     ) -> Result<(), Refusal> {
-        let told = if let Some(reason) = refusal(rejections, response.status(), response.headers()) {
+        if let Some(reason) = refusal(rejections, response.status(), response.headers()) {
             self.0.recorder.mark(|record| record.refusals += 1);
-            admission.refused(&reason).map(|refused| {
-                self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).push(refused);
-            })
-        } else if response.status().is_success() {
-            admission.accepted()
-        } else {
-            Ok(())
-        };
-        told.map_err(|error| {
-            Refusal::Lost(error.to_string(), HttpError::InternalError(Some("the host's store failed".into())))
-        })
+            // Not known, it could be tried until the service locks the account.
+            let refused = admission.refused(&reason).map_err(|error| {
+                Refusal::Lost(error.to_string(), HttpError::InternalError(Some("the host's store failed".into())))
+            })?;
+            self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).push(refused);
+        } else if response.status().is_success()
+            && let Err(error) = admission.accepted()
+        {
+            // The work is done, and its answer is here: what was not noted costs the next request a turn.
+            tracing::warn!(%error, "it could not be noted that a credential was accepted");
+        }
+        Ok(())
     }
 
     fn left(&self) -> Duration {

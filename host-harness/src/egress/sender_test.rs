@@ -1,5 +1,8 @@
 use super::*;
+use crate::clock::SystemClock;
 use crate::egress::{Origin, PinnedOrigin};
+use crate::store::Store;
+use crate::vault::LockoutGuard;
 
 fn policy(allow_private: bool, origins: &[(&str, bool)]) -> Policy {
     let pin = |(url, credential): &(&str, bool)| PinnedOrigin {
@@ -49,4 +52,23 @@ fn an_answer_with_too_many_headers_or_too_long_a_body_is_refused() {
         headers.append("x-flood", number.into());
     }
     assert!(bound_headers(&policy, &headers).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_not_lost_because_its_good_news_could_not_be_noted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("harness.db");
+    let guard = LockoutGuard::new(Arc::new(Store::open(&path).unwrap()), SystemClock::shared());
+    let minute = Duration::from_secs(60);
+    let mut admissions = Vec::new();
+    for account in ["accepted", "refused"] {
+        admissions.push(guard.admit(account, "credential", minute, minute).await.unwrap());
+    }
+    rusqlite::Connection::open(&path).unwrap().execute_batch("DROP TABLE guard").unwrap();
+    let sender = Sender::new(None, None, Instant::now() + minute);
+    let answer = |status: u16| Response::builder().status(status).body(()).unwrap();
+    let refused = sender.judge(&[], admissions.pop().unwrap(), &answer(401));
+    assert!(matches!(refused, Err(Refusal::Lost(..))), "what the guard must know is not passed over");
+    let accepted = sender.judge(&[], admissions.pop().unwrap(), &answer(201));
+    assert!(accepted.is_ok());
 }

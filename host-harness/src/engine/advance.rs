@@ -10,18 +10,21 @@ use tokio::sync::watch;
 use super::expression::Scope;
 use super::flow::CompiledFlow;
 use super::hand::{Held, InHand};
+use super::keep::{FIRST_REST, Stuck, give_up, keep};
 use super::take_up::known;
+use crate::clock::bounded_ms;
 use crate::host::{Host, HostError, check_action, off_thread};
 use crate::observe::metrics;
 use crate::plugin::contract::action;
-use crate::plugin::{Card, IdempotencyKey};
+use crate::plugin::{Card, IdempotencyKey, read_json};
 use crate::store::{Alarm, Standing, StoreError, StoredRun, StoredStep};
 
 /// How many calls of one step follow each other before other runs have their turn.
 const CALLS_IN_A_ROW: u32 = 100;
-/// The waits between two attempts to write what became of a step to a store that fails.
-const FIRST_REST: Duration = Duration::from_secs(1);
-const LONGEST_REST: Duration = Duration::from_secs(30);
+/// For how long no other alarm is raised of failed runs of the same flow.
+const FAILED_AGAIN_MS: u64 = 3_600_000;
+/// How often it is looked whether a held account was released, where nobody says so.
+const HELD: Duration = Duration::from_secs(300);
 
 /// How a step ended that did not end well, or not yet.
 enum Ended {
@@ -68,10 +71,9 @@ pub(super) async fn go_on(
         match when.holds(&scope) {
             Ok(true) => {}
             Ok(false) => {
+                off_thread(|| host.store().settle_run(&run.id, &Standing::ended("skipped", None, now), &[]))?;
                 metrics().run_ended(&run.flow, "skipped");
-                return Ok(off_thread(|| {
-                    host.store().settle_run(&run.id, &Standing::ended("skipped", None, now), &[])
-                })?);
+                return Ok(());
             }
             Err(error) => {
                 let failure = own_failure("expression", &format!("on.when: {error}"));
@@ -79,7 +81,11 @@ pub(super) async fn go_on(
             }
         }
     }
-    Going { host, held, run, flow: &flow, stop }.steps(scope, kept).await
+    match (Going { host, held, run, flow: &flow, stop }).steps(scope, kept).await {
+        Err(Stuck::Unkeepable(error)) => give_up(host, run, &error).await,
+        Err(Stuck::Otherwise(error)) => Err(error),
+        Ok(()) => Ok(()),
+    }
 }
 
 impl Going<'_> {
@@ -87,7 +93,7 @@ impl Going<'_> {
         self.host.clock().now_ms()
     }
 
-    async fn steps(&self, mut scope: Scope, kept: Vec<StoredStep>) -> Result<(), HostError> {
+    async fn steps(&self, mut scope: Scope, kept: Vec<StoredStep>) -> Result<(), Stuck> {
         let mut kept: HashMap<u32, StoredStep> = kept.into_iter().map(|step| (step.position, step)).collect();
         let mut outputs = Map::new();
         // Steps that have ended and are kept together with what comes next.
@@ -99,7 +105,19 @@ impl Going<'_> {
                 if let Some(standing) = self.has_to_leave(&step) {
                     return self.settle(&standing, &ended).await;
                 }
-                match self.execute(index, &mut step, &scope, &mut ended).await? {
+                let attempt = match self.execute(index, &mut step, &scope, &mut ended).await {
+                    Ok(attempt) => attempt,
+                    Err(error) => {
+                        // What has ended is known only here. Forgotten, it would be taken for interrupted.
+                        if !ended.is_empty() {
+                            let connection = Some(step.connection.as_str());
+                            let standing = Standing::waiting(None, self.after(FIRST_REST), self.now());
+                            self.settle(&Standing { connection, ..standing }, &ended).await?;
+                        }
+                        return Err(error);
+                    }
+                };
+                match attempt {
                     Ok(()) => {
                         step_ended(&step, &step.state);
                         ended.push(step.clone());
@@ -117,22 +135,31 @@ impl Going<'_> {
                         step.failure = Some(failure.clone());
                         step.ended_at_ms = Some(self.now());
                         ended.push(step);
-                        raise_if_uncertain(self.host, self.run, state, &failure, self.stop).await?;
-                        return self.settle(&Standing::ended(state, Some(&failure), self.now()), &ended).await;
+                        let message = reason_of(&failure);
+                        // The alarm first: a crash in between may raise it twice, and never loses it.
+                        self.keep(|| raise(self.host, self.run, state, message)).await?;
+                        self.settle(&Standing::ended(state, Some(&failure), self.now()), &ended).await?;
+                        ended_badly(self.run, state, message);
+                        return Ok(());
                     }
                     Err(Ended::Cancelled) => {
+                        self.settle(&Standing::ended("cancelled", None, self.now()), &[]).await?;
                         metrics().run_ended(&self.run.flow, "cancelled");
                         tracing::info!(run = self.run.id, "a run was cancelled");
-                        return self.settle(&Standing::ended("cancelled", None, self.now()), &[]).await;
+                        return Ok(());
                     }
                 }
+            }
+            if step.state == "skipped" {
+                scope.skipped(&step.id);
             }
             let output = step.output.clone().unwrap_or(Value::Null);
             outputs.insert(step.id.clone(), json!({ "output": output }));
         }
+        self.settle(&Standing::ended("done", None, self.now()), &ended).await?;
         metrics().run_ended(&self.run.flow, "done");
         tracing::info!(run = self.run.id, flow = self.run.flow, "a run is done");
-        self.settle(&Standing::ended("done", None, self.now()), &ended).await
+        Ok(())
     }
 
     fn step(&self, index: usize, kept: &mut HashMap<u32, StoredStep>) -> StoredStep {
@@ -171,7 +198,7 @@ impl Going<'_> {
         step: &mut StoredStep,
         scope: &Scope,
         ended: &mut Vec<StoredStep>,
-    ) -> Result<Result<(), Ended>, HostError> {
+    ) -> Result<Result<(), Ended>, Stuck> {
         let failed = |code: &str, message: String| Ok(Err(Ended::Bad("failed", own_failure(code, &message))));
         let compiled = &self.flow.steps[index];
         if step.input.is_none() {
@@ -196,12 +223,24 @@ impl Going<'_> {
             Err(error) => return Ok(Err(self.verdict(index, step, &error))),
         };
         // Nothing is asked of a connector whose service wants to be left alone.
-        let held = self.host.held(&session.connection)?;
+        let held = match self.host.held(&session.connection) {
+            Ok(held) => held,
+            Err(error) => return Ok(Err(self.verdict(index, step, &error))),
+        };
         if let Some(all) = held.iter().filter(|one| one.is_for_all()).max_by_key(|one| one.hold.for_ms) {
             let failure = all.to_failure(&step.connection);
             step.failure = Some(failure);
             let wait = Duration::from_millis(all.hold.for_ms).mul_f64(1.0 + 0.3 * draw(self.host));
             return Ok(Err(Ended::Wait(self.after(wait))));
+        }
+        // Nor with a credential that the service refused: the run waits until a person has put that right.
+        match self.host.account_held(&session) {
+            Ok(None) => {}
+            Ok(Some(failure)) => {
+                step.failure = Some(failure);
+                return Ok(Err(Ended::Wait(self.after(HELD))));
+            }
+            Err(error) => return Ok(Err(self.verdict(index, step, &error))),
         }
         step.attempts += 1;
         if let Err(error) = check_action(&session.plugin, &step.card, &input) {
@@ -222,13 +261,21 @@ impl Going<'_> {
                 true => store.begin_repeatable_step(&self.run.id, step),
                 false => store.begin_step(&self.run.id, ended, step),
             };
-            if !self.keep(begin).await? {
-                return Ok(Err(Ended::Cancelled));
+            match self.keep(begin).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(Err(Ended::Cancelled)),
+                Err(error) => {
+                    // It was not sent, or came on since it was kept last.
+                    step.state = "waiting".into();
+                    step.attempts = step.attempts.saturating_sub(1);
+                    ended.push(step.clone());
+                    return Err(error);
+                }
             }
             ended.clear();
             match self.host.invoke(&session, &step.card, &input, step.continuation.as_deref(), key.clone()).await {
                 Ok(action::Step::Done(output)) => {
-                    step.output = Some(serde_json::from_str(&output).unwrap_or(Value::String(output)));
+                    step.output = Some(read_json(&output).unwrap_or(Value::String(output)));
                     step.object = names_object
                         .and_then(|pointer| step.output.as_ref()?.pointer(pointer)?.as_str())
                         .map(|name| format!("{}/{name}", session.connection.id));
@@ -241,7 +288,7 @@ impl Going<'_> {
                     step.continuation = Some(next.state);
                     step.attempts = 0;
                     if next.after_ms > 1000 || calls >= CALLS_IN_A_ROW || *self.stop.borrow() {
-                        return Ok(Err(Ended::Wait(self.now().saturating_add(next.after_ms))));
+                        return Ok(Err(Ended::Wait(self.after(Duration::from_millis(next.after_ms)))));
                     }
                     self.host.clock().sleep(Duration::from_millis(next.after_ms)).await;
                     step.attempts = 1;
@@ -264,6 +311,12 @@ impl Going<'_> {
                 failure["known"] = known(self.run, step, "at least one");
                 Ended::Bad("uncertain", failure)
             }
+            // Found out on the way, and nothing was sent that could have changed anything.
+            "permanent" if error.is_held_account() => {
+                step.attempts = step.attempts.saturating_sub(1);
+                step.failure = Some(failure);
+                Ended::Wait(self.after(HELD))
+            }
             "transient" | "other" if !matches!(error, HostError::Answer(_)) || error.kind() == "transient" => {
                 let retry = self.flow.retry_of(index);
                 if step.attempts >= retry.attempts {
@@ -279,14 +332,14 @@ impl Going<'_> {
     }
 
     fn after(&self, wait: Duration) -> u64 {
-        self.now().saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX))
+        self.now().saturating_add(bounded_ms(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    async fn settle(&self, standing: &Standing<'_>, steps: &[StoredStep]) -> Result<(), HostError> {
+    async fn settle(&self, standing: &Standing<'_>, steps: &[StoredStep]) -> Result<(), Stuck> {
         self.keep(|| self.host.store().settle_run(&self.run.id, standing, steps)).await
     }
 
-    async fn keep<T>(&self, write: impl Fn() -> Result<T, StoreError>) -> Result<T, HostError> {
+    async fn keep<T>(&self, write: impl Fn() -> Result<T, StoreError>) -> Result<T, Stuck> {
         keep(self.host, self.stop, write).await
     }
 }
@@ -294,43 +347,6 @@ impl Going<'_> {
 fn step_ended(step: &StoredStep, outcome: &str) {
     metrics().step(outcome);
     tracing::debug!(step = step.id, card = step.card, attempts = step.attempts, outcome, "an attempt at a step ended");
-}
-
-/// Writes, again and again until it succeeds or the host stops: what a step came to is known only here, and a full disk
-/// passes.
-async fn keep<T>(
-    host: &Host,
-    stop: &watch::Receiver<bool>,
-    write: impl Fn() -> Result<T, StoreError>,
-) -> Result<T, HostError> {
-    let (mut rest, mut stop) = (FIRST_REST, stop.clone());
-    loop {
-        match off_thread(&write) {
-            Ok(value) => return Ok(value),
-            Err(error) if *stop.borrow() => return Err(error.into()),
-            Err(error) => tracing::error!(%error, "the store failed while a run was kept; tried again"),
-        }
-        tokio::select! {
-            () = host.clock().sleep(rest) => {}
-            _ = stop.changed() => {}
-        }
-        rest = (rest * 2).min(LONGEST_REST);
-    }
-}
-
-async fn raise_if_uncertain(
-    host: &Host,
-    run: &StoredRun,
-    state: &str,
-    failure: &Value,
-    stop: &watch::Receiver<bool>,
-) -> Result<(), HostError> {
-    let message = told(run, state, failure);
-    // The alarm first: a crash in between may raise it twice, and never loses it.
-    match uncertain_alarm(host, run, state, &message) {
-        Some(alarm) => keep(host, stop, || host.store().raise(&alarm)).await,
-        None => Ok(()),
-    }
 }
 
 /// Ends a run that nobody brings on.
@@ -341,28 +357,41 @@ pub(super) fn settle_bad(
     failure: &Value,
     steps: &[StoredStep],
 ) -> Result<(), HostError> {
-    let message = told(run, state, failure);
-    if let Some(alarm) = uncertain_alarm(host, run, state, &message) {
-        off_thread(|| host.store().raise(&alarm))?;
-    }
+    let message = reason_of(failure);
+    off_thread(|| raise(host, run, state, message))?;
     let now = host.clock().now_ms();
-    Ok(off_thread(|| host.store().settle_run(&run.id, &Standing::ended(state, Some(failure), now), steps))?)
+    off_thread(|| host.store().settle_run(&run.id, &Standing::ended(state, Some(failure), now), steps))?;
+    ended_badly(run, state, message);
+    Ok(())
 }
 
-fn told(run: &StoredRun, state: &str, failure: &Value) -> String {
-    let message = failure.get("message").and_then(Value::as_str).unwrap_or("no reason is known").to_owned();
+fn reason_of(failure: &Value) -> &str {
+    failure.get("message").and_then(Value::as_str).unwrap_or("no reason is known")
+}
+
+/// Tells of an end that is kept.
+fn ended_badly(run: &StoredRun, state: &str, message: &str) {
     metrics().run_ended(&run.flow, state);
     tracing::warn!(run = run.id, flow = run.flow, state, reason = message, "a run ended badly");
-    message
 }
 
-fn uncertain_alarm(host: &Host, run: &StoredRun, state: &str, message: &str) -> Option<Alarm> {
-    (state == "uncertain").then(|| Alarm {
-        at_ms: host.clock().now_ms(),
-        connection: None,
-        code: "host.run-uncertain".into(),
-        message: format!("run {} of `{}` is uncertain: {message}", run.id, run.flow),
-    })
+/// Raises the alarm of a run that ends badly: of each that is uncertain, of those that failed one for each flow and hour.
+fn raise(host: &Host, run: &StoredRun, state: &str, message: &str) -> Result<(), StoreError> {
+    let now = host.clock().now_ms();
+    let alarm = |code: &str, message: String| Alarm { at_ms: now, connection: None, code: code.into(), message };
+    let (id, flow) = (&run.id, &run.flow);
+    match state {
+        "uncertain" => {
+            host.store().raise(&alarm("host.run-uncertain", format!("run {id} of `{flow}` is uncertain: {message}")))
+        }
+        "failed" => {
+            let about = format!("a run of `{flow}` failed: ");
+            let told = format!("{about}{id}: {message}; `harness dead-letters` lists all that did");
+            let since = now.saturating_sub(FAILED_AGAIN_MS);
+            host.store().raise_unless_since(&alarm("host.run-failed", told), &about, since)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a card may be run again where it is not known whether it was run.

@@ -23,6 +23,15 @@ pub struct FlowProblem {
     pub place: String,
     /// What.
     pub message: String,
+    /// Whether the flow may be meant so: then it runs, and may fail for some events.
+    pub warning: bool,
+}
+
+impl FlowProblem {
+    /// A mistake at a place.
+    pub fn at(place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { place: place.into(), message: message.into(), warning: false }
+    }
 }
 
 /// Where the cards of a flow's connections are looked up: in the connections of that name, or in components that stand
@@ -45,7 +54,7 @@ impl Cards {
 
 /// Everything that is wrong in a flow. Nothing is sent to a service.
 pub async fn check_flow(host: &Arc<Host>, cards: &Cards, flow: Flow) -> Vec<FlowProblem> {
-    let problem = |place: String, message: String| FlowProblem { place, message };
+    let problem = |place: String, message: String| FlowProblem::at(place, message);
     let compiled = match CompiledFlow::compile_all(flow) {
         Ok(compiled) => compiled,
         Err(wrong) => return wrong.into_iter().map(|(place, reason)| problem(place, reason)).collect(),
@@ -88,7 +97,34 @@ pub async fn check_flow(host: &Arc<Host>, cards: &Cards, flow: Flow) -> Vec<Flow
             },
         }
     }
+    problems.extend(skipped_outputs(&compiled));
     problems
+}
+
+/// Where a step reads the output of one that may be skipped, and does not ask whether it was.
+fn skipped_outputs(flow: &CompiledFlow) -> Vec<FlowProblem> {
+    let mut warnings = Vec::new();
+    let may_be_skipped = |id: &String| flow.flow.steps.iter().find(|step| step.id == *id && step.when.is_some());
+    for (step, parsed) in flow.flow.steps.iter().zip(&flow.steps) {
+        let asked = parsed.when.as_ref().map(Expression::asks_of_steps).unwrap_or_default();
+        let mut look = |place: String, one: &Expression| {
+            let here = one.asks_of_steps();
+            let open = one.reads_of_steps().into_iter().filter(|id| !asked.contains(id) && !here.contains(id));
+            for other in open.filter_map(|id| may_be_skipped(&id)).filter(|other| other.when != step.when) {
+                let (id, text) = (&other.id, one.text());
+                let message = format!(
+                    "`{text}` fails where the step `{id}` was skipped, since its output is null then; to skip this \
+                     one too, give it `when: steps.{id}.output != null`"
+                );
+                warnings.push(FlowProblem { warning: true, ..FlowProblem::at(place.clone(), message) });
+            }
+        };
+        if let Some(when) = &parsed.when {
+            look(format!("steps.{}.when", step.id), when);
+        }
+        parsed.input.visit("", &mut |pointer, one| look(format!("steps.{}.input{pointer}", step.id), one));
+    }
+    warnings
 }
 
 /// A refusal with the names that there are.
@@ -105,24 +141,24 @@ pub(super) fn of_fields(place: &str, error: &HostError) -> Vec<FlowProblem> {
         HostError::BadInput(problem) if !problem.fields.is_empty() => problem
             .fields
             .iter()
-            .map(|field| FlowProblem { place: format!("{place}{}", field.pointer), message: field.message.clone() })
+            .map(|field| FlowProblem::at(format!("{place}{}", field.pointer), field.message.clone()))
             .collect(),
-        other => vec![FlowProblem { place: place.into(), message: other.to_string() }],
+        other => vec![FlowProblem::at(place, other.to_string())],
     }
 }
 
 /// The names in an expression that lead nowhere.
 fn names(shapes: &Shapes, place: &str, expression: &Expression) -> Vec<FlowProblem> {
     let lost = |path: Vec<String>| match shapes.find(&path) {
-        Found::Nothing { at, known } => Some(FlowProblem {
-            place: place.into(),
-            message: format!(
+        Found::Nothing { at, known } => Some(FlowProblem::at(
+            place,
+            format!(
                 "`{}` names `{}`, which is not there; there are: {}",
                 expression.text(),
                 path[..=at].join("."),
                 known.join(", ")
             ),
-        }),
+        )),
         Found::Shape(_) | Found::Anything => None,
     };
     expression.paths().into_iter().filter_map(lost).collect()
@@ -181,7 +217,7 @@ fn inputs(shapes: &Shapes, place: &str, schema: &Value, written: &Value, parsed:
             }
             _ => (String::new(), error.to_string()),
         };
-        problems.push(FlowProblem { place: format!("{place}{at}{more}"), message });
+        problems.push(FlowProblem::at(format!("{place}{at}{more}"), message));
         if problems.len() >= MOST_PROBLEMS {
             break;
         }

@@ -1,5 +1,7 @@
 //! CEL expressions over JSON, and strings that hold them: `${{ … }}`.
 
+mod skipped;
+
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::{Arc, LazyLock};
@@ -82,12 +84,18 @@ pub struct Expression {
 #[derive(Debug, Default)]
 pub struct Scope {
     values: HashMap<&'static str, Cel>,
+    skipped: BTreeSet<String>,
 }
 
 impl Scope {
     /// Adds a variable.
     pub fn set(&mut self, name: &'static str, value: &Value) {
         self.values.insert(name, to_cel(value));
+    }
+
+    /// This step was skipped: what names its output in vain is told so.
+    pub fn skipped(&mut self, step: &str) {
+        self.skipped.insert(step.to_owned());
     }
 }
 
@@ -149,7 +157,10 @@ impl Expression {
         for (name, value) in &scope.values {
             context.add_variable_from_value(*name, value.clone());
         }
-        let value = self.program.execute(&context).map_err(|error| failed(error.to_string()))?;
+        let value = self
+            .program
+            .execute(&context)
+            .map_err(|error| failed(format!("{error}{}", self.told_of(&scope.skipped))))?;
         let value = value.json().map_err(|_| failed("it cannot be written as JSON".into()))?;
         if fits(&value) { Ok(value) } else { Err(too_much(&self.text)) }
     }

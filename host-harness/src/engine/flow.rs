@@ -1,5 +1,6 @@
 //! Flow files: what a person writes, checked when it is read.
 
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::expression::{Expression, ExpressionError, Scope, Template};
+use crate::clock::LONGEST_WAIT;
 
 /// A flow as it is written.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,13 +117,13 @@ impl Default for Retry {
 
 impl Retry {
     /// The wait after so many failures (from 1): the greater of ours and the service's, and up to
-    /// 30 % more, so that many that wait do not come back at once. `draw` lies in 0..1.
+    /// 30 % more, so that many that wait do not come back at once; [`LONGEST_WAIT`] at most. `draw` lies in 0..1.
     pub fn wait(&self, failures: u32, asked: Duration, draw: f64) -> Duration {
         let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
         let ours = self.first.as_secs_f64() * self.factor.powi(exponent);
         let ours = if ours.is_finite() { ours } else { f64::MAX };
-        let wait = ours.min(self.at_most.as_secs_f64()).max(asked.as_secs_f64());
-        Duration::try_from_secs_f64(wait * (1.0 + 0.3 * draw.clamp(0.0, 1.0))).unwrap_or(Duration::MAX)
+        let wait = ours.min(self.at_most.as_secs_f64()).max(asked.as_secs_f64()) * (1.0 + 0.3 * draw.clamp(0.0, 1.0));
+        Duration::try_from_secs_f64(wait).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT)
     }
 }
 
@@ -149,7 +151,7 @@ pub enum FlowError {
         /// The file or folder.
         path: PathBuf,
         /// What the system says.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// It is no YAML or JSON, or not of a flow's shape.
     #[error("{path} is no flow: {reason}")]
@@ -293,6 +295,9 @@ fn check_retry(retry: Option<&Retry>) -> Result<(), String> {
         Some(retry) if retry.attempts == 0 || retry.attempts > 100 => {
             Err("`attempts` must lie between 1 and 100".into())
         }
+        Some(retry) if retry.first > LONGEST_WAIT || retry.at_most > LONGEST_WAIT => {
+            Err("`first` and `at-most` must be at most 30 days".into())
+        }
         Some(retry) if !(1.0..=100.0).contains(&retry.factor) => Err("`factor` must lie between 1 and 100".into()),
         _ => Ok(()),
     }
@@ -314,12 +319,33 @@ pub fn parse(path: &Path, text: &str) -> Result<CompiledFlow, FlowError> {
     CompiledFlow::compile(flow).map_err(|(place, reason)| FlowError::Content { path: path.into(), place, reason })
 }
 
-/// Reads every flow of a folder: files that end in `.yaml`, `.yml` or `.json`, in the order of their names.
-pub fn read_folder(folder: &Path) -> Result<Vec<(PathBuf, CompiledFlow)>, FlowError> {
-    let unreadable = |path: &Path| {
-        let path = path.to_owned();
-        move |source| FlowError::Unreadable { path, source }
+/// The largest flow file, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// The text of a flow's file. Only of a regular file: another could have no end, or wait for a writer for ever.
+pub fn read_file(path: &Path) -> Result<String, FlowError> {
+    let read = || {
+        let refused = |reason: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        if !std::fs::metadata(path)?.is_file() {
+            return refused("it is no regular file; write the flow into one");
+        }
+        let mut text = Vec::new();
+        std::fs::File::open(path)?.take(LARGEST + 1).read_to_end(&mut text)?;
+        if text.len() as u64 > LARGEST {
+            return refused("it is larger than 1 MiB, which no flow is");
+        }
+        String::from_utf8(text).or_else(|_| refused("it is no text in UTF-8"))
     };
+    read().map_err(|source| FlowError::Unreadable { path: path.to_owned(), source })
+}
+
+fn unreadable(path: &Path) -> impl FnOnce(std::io::Error) -> FlowError {
+    let path = path.to_owned();
+    move |source| FlowError::Unreadable { path, source }
+}
+
+/// The flow files of a folder: those that end in `.yaml`, `.yml` or `.json`, in the order of their names.
+pub fn files_in(folder: &Path) -> Result<Vec<PathBuf>, FlowError> {
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable(folder))? {
         let path = entry.map_err(unreadable(folder))?.path();
@@ -328,9 +354,14 @@ pub fn read_folder(folder: &Path) -> Result<Vec<(PathBuf, CompiledFlow)>, FlowEr
         }
     }
     paths.sort();
+    Ok(paths)
+}
+
+/// Reads every flow of a folder.
+pub fn read_folder(folder: &Path) -> Result<Vec<(PathBuf, CompiledFlow)>, FlowError> {
     let mut flows: Vec<(PathBuf, CompiledFlow)> = Vec::new();
-    for path in paths {
-        let text = std::fs::read_to_string(&path).map_err(unreadable(&path))?;
+    for path in files_in(folder)? {
+        let text = read_file(&path)?;
         let flow = parse(&path, &text)?;
         if let Some((other, _)) = flows.iter().find(|(_, known)| known.flow.name == flow.flow.name) {
             let reason = format!("{} has a flow of the same name", other.display());

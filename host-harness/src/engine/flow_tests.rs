@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::expression::{Expression, ExpressionError, Scope, Template};
 use super::flow::{FlowError, Retry, parse};
+use crate::clock::LONGEST_WAIT;
 
 const FLOW: &str = r#"
 name: greet
@@ -104,6 +105,8 @@ fn a_mistake_in_a_flow_is_named_with_its_place() {
         (FLOW.replace("when: steps.note.output", "when: steps.later.output"), "steps.later"),
         (FLOW.replace("id: second", "id: note"), "same id"),
         (FLOW.replace("first: 2s", "first: soon"), "soon"),
+        (FLOW.replace("first: 2s", "first: 31days"), "at most 30 days"),
+        (FLOW.replace("at-most: 30s", "at-most: 100000000years"), "at most 30 days"),
         (FLOW.replace("attempts: 4", "attempts: 0"), "attempts"),
         (FLOW.replace("factor: 2", "factor: 0.5"), "factor"),
         (FLOW.replace("filter: { rooms: [hall] }", "filter: 3"), "on.filter"),
@@ -136,6 +139,29 @@ fn two_flows_of_one_name_are_refused_and_other_files_are_left_alone() {
     assert!(matches!(super::flow::read_folder(folder.path()), Err(FlowError::Content { .. })));
 }
 
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_of_a_size_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipe.yaml");
+    let refused = |path: &Path, reason: &str| {
+        for error in [super::flow::read_file(path).unwrap_err(), super::flow::read_folder(folder.path()).unwrap_err()] {
+            let error = error.to_string();
+            assert!(error.contains("pipe.yaml could not be read") && error.contains(reason), "{error}");
+        }
+        std::fs::remove_file(path).unwrap();
+    };
+    // A reader of it would wait for its writer.
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    refused(&path, "no regular file");
+    std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+    refused(&path, "no regular file");
+    std::fs::File::create(&path).unwrap().set_len((1 << 20) + 1).unwrap();
+    refused(&path, "larger than 1 MiB");
+    std::fs::write(&path, b"name: \xff").unwrap();
+    refused(&path, "no text");
+}
+
 #[test]
 fn a_wait_grows_is_bounded_and_is_never_shorter_than_the_service_asked() {
     let retry = Retry::default();
@@ -144,6 +170,7 @@ fn a_wait_grows_is_bounded_and_is_never_shorter_than_the_service_asked() {
     assert_eq!(retry.wait(50, Duration::ZERO, 0.0), Duration::from_secs(30));
     assert_eq!(retry.wait(1, Duration::from_secs(1847), 0.0), Duration::from_secs(1847));
     assert!(retry.wait(u32::MAX, Duration::from_secs(1847), 1.0) <= Duration::from_secs(2402));
+    assert_eq!(retry.wait(1, Duration::from_millis(u64::MAX), 1.0), LONGEST_WAIT);
 }
 
 #[test]

@@ -8,6 +8,9 @@ use crate::store::{Lane, StoredRun};
 
 /// How many runs go on at once.
 pub(super) const AT_ONCE: usize = 32;
+/// From how many on another is only for a flow and a connection that have none in hand: however many slow ones there
+/// are, whoever comes new finds a place.
+const FOR_ALL: usize = AT_ONCE - AT_ONCE / 4;
 /// How many of them may be of one flow, so that a slow one does not stop the others.
 const OF_ONE_FLOW: usize = 16;
 /// How many of them may work on one connection, so that a slow service does not stop the others.
@@ -31,8 +34,9 @@ struct Inner {
 }
 
 impl Inner {
-    fn has_room(&self, connection: &str) -> bool {
-        self.connections.get(connection).is_none_or(|count| *count < OF_ONE_CONNECTION)
+    /// Whether there is room on a connection for one more, beside so many in hand.
+    fn has_room(&self, connection: &str, others: usize) -> bool {
+        self.connections.get(connection).is_none_or(|count| *count < share(OF_ONE_CONNECTION, others))
     }
 
     fn leave_connection(&mut self, connection: &str) {
@@ -45,6 +49,11 @@ impl Inner {
     }
 }
 
+/// How many of one kind may be in hand: none beside others of it once the last places are given away.
+fn share(most: usize, others: usize) -> usize {
+    if others < FOR_ALL { most } else { 0 }
+}
+
 impl InHand {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -53,7 +62,9 @@ impl InHand {
     /// Whether another run of a lane may be taken in hand.
     pub(super) fn has_room(&self, lane: &Lane) -> bool {
         let inner = self.lock();
-        inner.has_room(&lane.connection) && inner.flows.get(&lane.flow).is_none_or(|count| *count < OF_ONE_FLOW)
+        let others = inner.runs.len();
+        inner.has_room(&lane.connection, others)
+            && inner.flows.get(&lane.flow).is_none_or(|count| *count < share(OF_ONE_FLOW, others))
     }
 
     /// Whether neither this run nor another of its key is in hand.
@@ -110,7 +121,7 @@ impl Held {
         if lane.connection == connection {
             return true;
         }
-        if !inner.has_room(connection) {
+        if !inner.has_room(connection, inner.runs.len() - 1) {
             return false;
         }
         inner.leave_connection(&lane.connection);
@@ -159,6 +170,25 @@ mod tests {
             again_of: None,
             cause: None,
         }
+    }
+
+    #[test]
+    fn slow_flows_never_take_the_last_places() {
+        let hand = Arc::new(InHand::default());
+        let lane = |name: &str| Lane { flow: name.into(), connection: name.into() };
+        let mut held = Vec::new();
+        while let Some(name) = ["a", "b"].into_iter().find(|name| hand.has_room(&lane(name))) {
+            held.push(hand.take(&run(held.len(), name, name)).unwrap());
+        }
+        assert_eq!(held.len(), FOR_ALL, "two slow ones leave a quarter");
+        for new in 0..AT_ONCE - FOR_ALL {
+            let name = format!("new{new}");
+            assert!(hand.has_room(&lane(&name)), "{name} finds a place");
+            held.push(hand.take(&run(100 + new, &name, &name)).unwrap());
+            assert!(!hand.has_room(&lane(&name)), "one each");
+        }
+        assert!(!held[FOR_ALL].move_to("a"), "nor does one come to a slow connection from another");
+        assert!(held[FOR_ALL].move_to("elsewhere"));
     }
 
     #[test]

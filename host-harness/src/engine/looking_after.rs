@@ -111,7 +111,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn what_newly_warns_or_fails_is_told_once() {
-        let Some(bench) = Bench::start().await else { return };
+        let bench = Bench::start().await;
         let running = bench.serve().await;
         a_day_passes(&bench).await;
         let asked = bench.world().accounts_asked;

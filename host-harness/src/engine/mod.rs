@@ -7,6 +7,7 @@ pub mod flow;
 #[cfg(test)]
 mod flow_tests;
 mod hand;
+mod keep;
 mod looking_after;
 mod polling;
 mod registering;
@@ -18,8 +19,12 @@ mod run;
 mod serve;
 #[cfg(test)]
 mod serve_tests;
+mod set_aside;
 mod shape;
 mod take_up;
+mod tasks;
+#[cfg(test)]
+mod telling_tests;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -9,7 +9,8 @@ use tokio::sync::Notify;
 use super::rounds::{Pace, Work};
 use crate::host::{Ensuring, Host, HostError, off_thread};
 use crate::observe::{Service, Trouble, metrics, troubles_of};
-use crate::store::StoreError;
+use crate::plugin::contract::event::Ensured;
+use crate::store::{Alarm, StoreError, StoredConnection};
 
 /// How many connections are seen to at once.
 pub(super) const PACE: Pace = Pace { at_once: 8, look: Duration::from_secs(15) };
@@ -49,6 +50,11 @@ impl Registering {
         }
     }
 
+    /// Of the first look only those are waited for that are still there.
+    fn looked(&self, found: &HashSet<String>) {
+        self.seen(|first| first.get_or_insert_with(|| found.clone()).retain(|id| found.contains(id)));
+    }
+
     fn candidates(&self) -> Result<HashSet<String>, StoreError> {
         let store = self.host.store();
         let subscribed = store.subscribed_cards()?.into_iter().map(|(connection, _)| connection);
@@ -75,9 +81,7 @@ impl Registering {
         match ensured {
             Ok(ensured) => {
                 let troubles = troubles_of(name, &ensured);
-                for one in &ensured.allowances {
-                    metrics().allowance(name, &one.name, one.used, one.limit);
-                }
+                self.count(name, &ensured);
                 for one in &troubles {
                     tracing::warn!(connection = name, code = one.code, remedy = one.remedy, "{}", one.message);
                 }
@@ -94,11 +98,39 @@ impl Registering {
                     self.service.troubles_with(name, vec![]);
                     return Ok(HELD);
                 }
-                self.service.troubles_with(name, vec![trouble]);
+                if error.kind() != "transient" {
+                    self.tell(&connection, &trouble)?;
+                }
+                let mut troubles = vec![trouble];
+                // A site without room refuses what is new, and says in a plan how full it is.
+                if let Ok(planned) = self.host.ensure(name, Ensuring::Plan).await {
+                    self.count(name, &planned);
+                    troubles.extend(troubles_of(name, &planned));
+                }
+                self.service.troubles_with(name, troubles);
                 let asked = Duration::from_millis(error.retry_after_ms());
                 Ok(if error.kind() == "transient" { asked.max(SOONEST).min(DRIFT) } else { DRIFT })
             }
         }
+    }
+}
+
+impl Registering {
+    fn count(&self, connection: &str, ensured: &Ensured) {
+        for one in &ensured.allowances {
+            metrics().allowance(connection, &one.name, one.used, one.limit);
+        }
+    }
+
+    /// Raises the alarm of a registration that fails for good, once.
+    fn tell(&self, connection: &StoredConnection, trouble: &Trouble) -> Result<(), StoreError> {
+        let alarm = Alarm {
+            at_ms: self.host.clock().now_ms(),
+            connection: Some(connection.id.clone()),
+            code: "host.registration-failed".into(),
+            message: format!("its events do not come: {} ({}). {}", trouble.message, trouble.code, trouble.remedy),
+        };
+        off_thread(|| self.host.store().raise_once(&alarm))
     }
 }
 
@@ -120,9 +152,7 @@ impl Work for Registering {
                 if let Ok(connections) = off_thread(|| self.host.store().connection_names()) {
                     self.service.only(&|name| connections.contains(name));
                 }
-                self.seen(|first| {
-                    first.get_or_insert_with(|| found.clone());
-                });
+                self.looked(&found);
                 Some(found)
             }
             Err(error) => {
@@ -143,5 +173,27 @@ impl Work for Registering {
             }
         });
         again
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Home;
+    use crate::test_clock::TestClock;
+
+    #[tokio::test]
+    async fn a_connection_that_was_removed_meanwhile_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path().join("home"), None);
+        let host = Arc::new(Host::open(home, TestClock::shared()).unwrap());
+        let service = Arc::new(Service::new(Arc::clone(&host)));
+        let registering = Registering::new(host, Arc::clone(&service), "http://127.0.0.1:9".into());
+        let found = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<HashSet<_>>();
+        registering.looked(&found(&["stays", "goes"]));
+        let _ = registering.once("stays".into()).await;
+        assert_eq!(service.readiness().await.json["checks"]["registrations"]["ok"], false);
+        registering.looked(&found(&["stays", "comes"]));
+        assert_eq!(service.readiness().await.json["checks"]["registrations"]["ok"], true);
     }
 }

@@ -107,6 +107,9 @@ pub async fn rehearse(
                 Err(error) => rehearsed.wrong(&place("input"), error.to_string()),
             }
         }
+        if !step.runs {
+            scope.skipped(&step.id);
+        }
         let output = step.output.clone().unwrap_or(Value::Null);
         outputs.insert(step.id.clone(), json!({ "output": output }));
         rehearsed.steps.push(step);
@@ -116,6 +119,6 @@ pub async fn rehearse(
 
 impl Rehearsed {
     fn wrong(&mut self, place: &str, message: String) {
-        self.problems.push(FlowProblem { place: place.into(), message });
+        self.problems.push(FlowProblem::at(place, message));
     }
 }

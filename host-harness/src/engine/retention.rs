@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::host::{Host, off_thread};
+use crate::store::{Era, StoreError};
 
 /// How often it is looked for what is old.
 const LOOK: Duration = Duration::from_secs(600);
@@ -14,13 +15,24 @@ const AT_ONCE: u32 = 200;
 /// The pause between two of them, for everybody else.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Deletes a little, unless the clock cannot be believed.
+fn sweep(host: &Host, known: &mut Option<Era>) -> Result<usize, StoreError> {
+    let (now, monotonic) = (host.clock().now_ms(), host.clock().monotonic());
+    let era = match known {
+        Some(era) => era,
+        None => known.insert(host.store().era(now, monotonic)?),
+    };
+    if host.store().believes(era, now, monotonic)? { host.store().sweep(now, AT_ONCE) } else { Ok(0) }
+}
+
 pub(super) async fn forget_old(host: Arc<Host>, mut stop: watch::Receiver<bool>) {
+    let mut era = None;
     while !*stop.borrow() {
-        let wait = match off_thread(|| host.store().sweep(host.clock().now_ms(), AT_ONCE)) {
+        let wait = match off_thread(|| sweep(&host, &mut era)) {
             Ok(0) => host.clock().sleep(LOOK),
             Ok(rows) => {
                 tracing::debug!(rows, "what was kept for long enough was deleted");
-                Box::pin(tokio::time::sleep(PAUSE))
+                host.clock().sleep(PAUSE)
             }
             Err(error) => {
                 tracing::warn!(%error, "what was kept for long enough could not be deleted; tried again later");

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 
 use crate::clock::{EpochMs, SharedClock};
 
@@ -40,7 +40,8 @@ pub(super) async fn go<W: Work>(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut plan = Plan::default();
-    let mut under_way: JoinSet<(String, Duration)> = JoinSet::new();
+    let mut under_way: JoinSet<Duration> = JoinSet::new();
+    let mut ids: HashMap<task::Id, String> = HashMap::new();
     let mut next_look = 0;
     while !*stop.borrow() {
         let now = clock.now_ms();
@@ -52,24 +53,24 @@ pub(super) async fn go<W: Work>(
         }
         while under_way.len() < pace.at_once {
             let Some(id) = plan.take_due(clock.now_ms()) else { break };
-            let work = std::sync::Arc::clone(&work);
-            under_way.spawn(async move {
-                let again = work.once(id.clone()).await;
-                (id, again)
-            });
+            let (work, of) = (std::sync::Arc::clone(&work), id.clone());
+            ids.insert(under_way.spawn(async move { work.once(of).await }).id(), id);
         }
         let due =
             plan.next_due().filter(|_| under_way.len() < pace.at_once).map_or(next_look, |due| due.min(next_look));
         let sleep: Pin<Box<dyn Future<Output = ()> + Send>> =
             clock.sleep(Duration::from_millis(due.saturating_sub(clock.now_ms()).max(1)));
         tokio::select! {
-            Some(ended) = under_way.join_next() => {
-                // One that panicked is not known any more: the next look finds it again.
-                if let Ok((id, again)) = ended {
-                    plan.ended(id, clock.now_ms().saturating_add(millis(again)));
-                } else {
-                    plan.forget_busy();
+            Some(ended) = under_way.join_next_with_id() => {
+                let (task, again) = match ended {
+                    Ok((task, again)) => (task, Some(again)),
+                    Err(error) => (error.id(), None),
+                };
+                let Some(id) = ids.remove(&task) else { continue };
+                if again.is_none() {
+                    tracing::error!(id, "work of the rounds panicked; it comes again");
                 }
+                plan.ended(id, clock.now_ms().saturating_add(millis(again.unwrap_or(pace.look))));
             }
             () = sleep => {}
             _ = stop.changed() => {}
@@ -133,10 +134,6 @@ impl Plan {
         if !self.unwanted.remove(&id) {
             self.at(id, due);
         }
-    }
-
-    fn forget_busy(&mut self) {
-        self.busy.clear();
     }
 }
 
@@ -220,6 +217,43 @@ mod tests {
         let done = work.done.lock().unwrap().clone();
         let count = |name: &str| done.iter().filter(|id| *id == name).count();
         assert_eq!((count("quick"), count("slow"), count("stuck")), (21, 3, 0), "{done:?}");
+        going.abort();
+    }
+
+    /// One that panics, and one that takes very long; both note when they are begun.
+    #[derive(Default)]
+    struct Panicking {
+        begun: Mutex<Vec<String>>,
+    }
+
+    impl Work for Panicking {
+        async fn look(&self) -> Option<HashSet<String>> {
+            Some(set(&["breaks", "long"]))
+        }
+
+        async fn once(&self, id: String) -> Duration {
+            self.begun.lock().unwrap().push(id.clone());
+            assert_ne!(id, "breaks", "on purpose");
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_panics_comes_again_and_the_others_are_not_begun_twice() {
+        let clock = TestClock::shared();
+        let work = Arc::new(Panicking::default());
+        let (_stopping, stopped) = watch::channel(false);
+        let pace = Pace { at_once: 4, look: Duration::from_secs(5) };
+        let going = tokio::spawn(go(clock.clone(), pace, Arc::clone(&work), stopped));
+        for _ in 0..21 {
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            clock.advance(Duration::from_secs(1));
+        }
+        let begun = work.begun.lock().unwrap().clone();
+        let count = |name: &str| begun.iter().filter(|id| *id == name).count();
+        assert_eq!((count("breaks"), count("long")), (5, 1), "{begun:?}");
         going.abort();
     }
 }

@@ -91,17 +91,63 @@ fn next(host: &Host, hand: &InHand, after: &Lane) -> Result<Option<StoredRun>, H
             Turn::Now => return Ok(Some(run)),
             Turn::Behind => {}
             Turn::Late => {
-                metrics().run_ended(&run.flow, "skipped");
                 let failure = serde_json::json!({
                     "kind": "permanent", "code": "host.late", "class": "conflict",
                     "message": "its event came after the run of a later event of the same key was done",
                     "remedy": "Nothing needs to be done: what the later event made of it stays.",
                     "who": "user", "repeatable": false,
                 });
-                metrics().run_ended(&run.flow, "skipped");
                 off_thread(|| host.store().settle_run(&run.id, &Standing::ended("skipped", Some(&failure), now), &[]))?;
+                // Counted once it is kept, as every end is: what fails here comes again.
+                metrics().run_ended(&run.flow, "skipped");
             }
         }
         after = Lane { flow: run.flow, connection: run.connection };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::host::Home;
+    use crate::store::{BroughtBy, NewEvent, NewRun, StoredEvent};
+
+    fn start(id: &str, time: u64) -> NewEvent {
+        let event = StoredEvent {
+            id: format!("e-{id}"),
+            connection: "c".into(),
+            subscription: "s".into(),
+            card: "lamp-lit".into(),
+            event_id: id.into(),
+            time_ms: Some(time),
+            payload: json!({}),
+            delivery: Some("d".into()),
+            received_at_ms: 1,
+        };
+        let run = NewRun {
+            id: id.into(),
+            flow: "counted-late".into(),
+            definition: "{}".into(),
+            order_key: Some("k".into()),
+            skip_late: true,
+            ..NewRun::default()
+        };
+        NewEvent { event, run: Some(run) }
+    }
+
+    #[test]
+    fn a_run_that_comes_too_late_is_counted_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::open(Home::new(folder.path().join("home"), None), SystemClock::shared()).unwrap();
+        let store = host.store();
+        store.keep_events(BroughtBy::Delivery("d"), &[start("later", 20)]).unwrap();
+        store.settle_run("later", &Standing::ended("done", None, 2), &[]).unwrap();
+        store.keep_events(BroughtBy::Delivery("d"), &[start("late", 10)]).unwrap();
+        assert!(next(&host, &Arc::default(), &Lane::default()).unwrap().is_none());
+        assert_eq!(store.run("late").unwrap().unwrap().state, "skipped");
+        assert_eq!(metrics().runs_ended("counted-late", "skipped"), 1);
     }
 }

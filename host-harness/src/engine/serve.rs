@@ -11,17 +11,17 @@ use axum::middleware::from_fn;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
 
 use super::looking_after::{self, LookingAfter};
 use super::polling::{self, Polling};
 use super::registering::{self, Registering};
 use super::renewing::{self, Renewing};
 use super::retention::forget_old;
+use super::set_aside::set_aside;
+use super::tasks::Tasks;
 use super::{Flows, flow, rounds, run_flows};
-use crate::host::{Host, HostError, NewSubscription, card_of_kind, check_filter, check_members, off_thread};
-use crate::observe::{self, Service, Trouble};
-use crate::plugin::CardKind;
+use crate::host::{Host, HostError, NewSubscription, off_thread, public_base};
+use crate::observe::{self, Service, Trouble, metrics};
 use crate::webhook;
 
 /// How long what has begun may take to come to its end, where nothing is said.
@@ -36,6 +36,8 @@ pub struct Serving<'a> {
     pub public_url: Option<String>,
     /// The folder of flows.
     pub flows: Option<&'a Path>,
+    /// Whether one flow that cannot run keeps the host from starting; else it is set aside.
+    pub strict: bool,
     /// Where the operator's listener is: health and metrics.
     pub admin: Option<SocketAddr>,
     /// How long what has begun may take to come to its end after `stop`.
@@ -45,7 +47,7 @@ pub struct Serving<'a> {
 impl Serving<'_> {
     /// Serving at an address, without flows and without the operator's listener.
     pub fn at(listen: SocketAddr) -> Self {
-        Self { listen, public_url: None, flows: None, admin: None, patience: PATIENCE }
+        Self { listen, public_url: None, flows: None, strict: false, admin: None, patience: PATIENCE }
     }
 }
 
@@ -60,7 +62,8 @@ pub struct Ready {
     pub public_url: String,
     /// How many flows it runs.
     pub flows: usize,
-    /// What somebody should look at: registrations that failed, sites without room, accounts that are held.
+    /// What somebody should look at: flows that were set aside, registrations that failed, sites without room, accounts
+    /// that are held.
     pub troubles: Vec<Trouble>,
 }
 
@@ -96,12 +99,13 @@ pub async fn serve(
         })?,
         None => vec![],
     };
+    let (flows, aside) = set_aside(&host, flows, serving.strict).await?;
     let flows = Arc::new(Flows::new(flows));
-    check_flows(&host, &flows).await?;
+    flows.all().iter().for_each(|(_, one)| metrics().serves(&one.flow.name));
     let listener = bind(serving.listen, "listen").await?;
     let address = address_of(&listener, "listen")?;
     let public_url = match serving.public_url {
-        Some(url) => url,
+        Some(url) => public_base(&url)?,
         None if address.ip().is_loopback() => format!("http://{address}"),
         None => {
             return Err(HostError::bad_input(
@@ -112,6 +116,7 @@ pub async fn serve(
         }
     };
     let service = Arc::new(Service::new(Arc::clone(&host)));
+    service.sets_aside(aside.iter().map(|(_, trouble)| trouble.clone()).collect());
     let admin = match serving.admin {
         Some(address) => Some(bind(address, "admin").await?),
         None => None,
@@ -125,31 +130,39 @@ pub async fn serve(
     });
     let (stopping, stopped) = watch::channel(false);
     let (stored, started) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let mut tasks = JoinSet::new();
+    let mut tasks = Tasks::default();
     // The receiver is up before anything is registered: the first delivery may come at once.
-    let routes = webhook::routes(Arc::clone(&host), Arc::clone(&stored), webhook::Bounds::default());
-    tasks.spawn(webhook::listen(listener, routes.layer(from_fn(observe::acknowledging)), told(stopped.clone())));
+    let (routes, intake) = webhook::routes(Arc::clone(&host), Arc::clone(&stored), webhook::Bounds::default());
+    let routes = routes.layer(from_fn(observe::acknowledging));
+    tasks.spawn("taking deliveries in", webhook::listen(listener, routes, told(stopped.clone())));
+    tasks.spawn("keeping deliveries", intake.watch(told(stopped.clone())));
     service.receives(true);
-    tasks.spawn(webhook::process(Arc::clone(&host), Arc::clone(&flows), stored, Arc::clone(&started), stopped.clone()));
-    tasks.spawn(run_flows(Arc::clone(&host), Arc::clone(&started), stopped.clone()));
-    tasks.spawn(forget_old(Arc::clone(&host), stopped.clone()));
+    let reading =
+        webhook::process(Arc::clone(&host), Arc::clone(&flows), stored, Arc::clone(&started), stopped.clone());
+    tasks.spawn("reading deliveries", reading);
+    tasks.spawn("running flows", run_flows(Arc::clone(&host), Arc::clone(&started), stopped.clone()));
+    tasks.spawn("deleting what is old", forget_old(Arc::clone(&host), stopped.clone()));
     let renewing = Arc::new(Renewing(Arc::clone(&host)));
-    tasks.spawn(rounds::go(Arc::clone(host.clock()), renewing::PACE, renewing, stopped.clone()));
+    let renewals = rounds::go(Arc::clone(host.clock()), renewing::PACE, renewing, stopped.clone());
+    tasks.spawn("keeping authorizations alive", renewals);
 
     let work = async {
-        subscribe_flows(&host, &flows).await?;
+        tasks.beside(subscribe_flows(&host, &flows, &aside)).await??;
         let polling = Arc::new(Polling::new(Arc::clone(&host), Arc::clone(&flows), started));
-        tasks.spawn(rounds::go(Arc::clone(host.clock()), polling::PACE, polling, stopped.clone()));
+        let polls = rounds::go(Arc::clone(host.clock()), polling::PACE, polling, stopped.clone());
+        tasks.spawn("polling", polls);
         let looking_after = Arc::new(LookingAfter(Arc::clone(&host)));
-        tasks.spawn(rounds::go(Arc::clone(host.clock()), looking_after::PACE, looking_after, stopped.clone()));
+        let looks = rounds::go(Arc::clone(host.clock()), looking_after::PACE, looking_after, stopped.clone());
+        tasks.spawn("looking after connections", looks);
         let registering = Registering::new(Arc::clone(&host), Arc::clone(&service), public_url.clone());
         let registering = Arc::new(registering);
         let seen = Arc::clone(&registering);
-        tasks.spawn(rounds::go(Arc::clone(host.clock()), registering::PACE, registering, stopped.clone()));
-        seen.all_seen().await;
+        let upkeep = rounds::go(Arc::clone(host.clock()), registering::PACE, registering, stopped.clone());
+        tasks.spawn("seeing to registrations", upkeep);
+        tasks.beside(seen.all_seen()).await?;
         let (flows, troubles) = (flows.all().len(), service.troubles());
         ready(&Ready { listen: address, admin: admin_address, public_url: public_url.clone(), flows, troubles });
-        std::future::pending().await
+        Err(tasks.one_ended().await)
     };
     let outcome: Result<(), HostError> = tokio::select! {
         outcome = work => outcome,
@@ -157,8 +170,7 @@ pub async fn serve(
     };
     service.stops();
     stopping.send_replace(true);
-    let all = async { while tasks.join_next().await.is_some() {} };
-    let clean = tokio::time::timeout(serving.patience, all).await.is_ok();
+    let clean = tokio::time::timeout(serving.patience, tasks.all_ended()).await.is_ok();
     let ended = ended(&host, clean);
     closing.send_replace(true);
     if let Some(admin) = admin {
@@ -188,7 +200,10 @@ fn unusable(address: SocketAddr, option: &str, error: &std::io::Error) -> HostEr
 /// Says what is left for the next start.
 fn ended(host: &Host, clean: bool) -> Ended {
     let backlog = off_thread(|| host.store().backlog(host.clock().now_ms())).unwrap_or_default();
-    let ended = Ended { clean, deliveries: backlog.deliveries, runs: backlog.runs_pending + backlog.runs_waiting };
+    // Those that were cut off are marked as running.
+    let running = off_thread(|| host.store().running_runs()).map_or(0, |runs| runs.len() as u64);
+    let runs = backlog.runs_pending + backlog.runs_waiting + running;
+    let ended = Ended { clean, deliveries: backlog.deliveries, runs };
     let (deliveries, runs) = (ended.deliveries, ended.runs);
     if clean {
         tracing::info!(deliveries, runs, "stopped; what is left goes on at the next start");
@@ -202,38 +217,10 @@ fn ended(host: &Host, clean: bool) -> Ended {
     ended
 }
 
-/// Checks what only the connectors know: cards, connections, filters.
-async fn check_flows(host: &Arc<Host>, flows: &Flows) -> Result<(), HostError> {
-    for (path, one) in flows.all() {
-        let at = |place: String, error: HostError| match error {
-            HostError::BadInput(mut problem) => {
-                problem.message = format!("{}, {place}: {}", path.display(), problem.message);
-                HostError::BadInput(problem)
-            }
-            other => other,
-        };
-        let trigger = &one.flow.on;
-        let session = host.session_of(&trigger.connection).await.map_err(|error| at("on.connection".into(), error))?;
-        card_of_kind(&session.plugin, &trigger.event, CardKind::Event).map_err(|error| at("on.event".into(), error))?;
-        check_filter(&session.plugin, &trigger.event, &trigger.filter)
-            .map_err(|error| at("on.filter".into(), error))?;
-        for step in &one.flow.steps {
-            let place = |what: &str| format!("steps.{}.{what}", step.id);
-            let session = host.session_of(&step.connection).await.map_err(|error| at(place("connection"), error))?;
-            let card = card_of_kind(&session.plugin, &step.action, CardKind::Action)
-                .map_err(|error| at(place("action"), error))?;
-            let remedy = format!("`harness card show {}` shows the input it takes.", card.id);
-            let what = format!("the input of `{}`", card.id);
-            if let Some(schema) = &card.input {
-                check_members(schema, &step.input, &what, &remedy).map_err(|error| at(place("input"), error))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn subscribe_flows(host: &Arc<Host>, flows: &Flows) -> Result<(), HostError> {
-    let wanted: BTreeSet<&str> = flows.all().iter().map(|(_, one)| one.flow.name.as_str()).collect();
+async fn subscribe_flows(host: &Arc<Host>, flows: &Flows, aside: &[(String, Trouble)]) -> Result<(), HostError> {
+    let served = flows.all().iter().map(|(_, one)| one.flow.name.as_str());
+    // One that was set aside keeps what it subscribed to: it is to come back.
+    let wanted: BTreeSet<&str> = served.chain(aside.iter().map(|(name, _)| name.as_str())).collect();
     for gone in off_thread(|| host.store().subscriptions(None))? {
         if gone.flow.as_deref().is_some_and(|flow| !wanted.contains(flow)) {
             off_thread(|| host.store().delete_subscription(&gone.id))?;

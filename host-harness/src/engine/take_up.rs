@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tracing::Instrument as _;
 
 use super::advance::{is_repeatable, key_of, settle_bad};
 use super::hand::InHand;
 use crate::host::{Host, HostError, off_thread};
+use crate::observe::{TraceId, run_span};
 use crate::store::{Standing, StoredRun, StoredStep};
 
 /// Lets every such run go on at its next step. A step that had begun and may have changed something is not repeated:
@@ -16,7 +18,10 @@ pub(super) async fn take_up(host: &Arc<Host>, hand: &Arc<InHand>) -> Result<(), 
         let Some(_held) = hand.take(&seen) else { continue };
         // It may have come to its end between the look and the taking.
         match off_thread(|| host.store().run(&seen.id))? {
-            Some(run) if run.state == "running" => one(host, &run).await?,
+            Some(run) if run.state == "running" => {
+                let trace = host.trace_of_run(&run).unwrap_or(TraceId::of_origin(&run.id));
+                one(host, &run).instrument(run_span(trace, &run.id, &run.flow)).await?;
+            }
             _ => {}
         }
     }
@@ -42,7 +47,8 @@ async fn one(host: &Arc<Host>, run: &StoredRun) -> Result<(), HostError> {
     settle_bad(host, run, "uncertain", &failure, &[step])
 }
 
-async fn may_repeat(host: &Arc<Host>, step: &StoredStep) -> bool {
+/// Whether a step may be done again where nobody knows whether it was done.
+pub(super) async fn may_repeat(host: &Arc<Host>, step: &StoredStep) -> bool {
     let Ok(session) = host.session_of(&step.connection).await else { return false };
     session.plugin.manifest().card(&step.card).is_some_and(is_repeatable)
 }

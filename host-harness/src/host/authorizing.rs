@@ -118,7 +118,7 @@ impl Host {
         let parts = self.authorizing_parts(&authorizing.connection).await?;
         self.doing("exchanging what the browser came back with".to_owned());
         let tokens = parts.registration(self).finish(authorizing.pending, query).await?;
-        self.keep_tokens(&parts, tokens)
+        self.keep_tokens(&parts, tokens).await
     }
 
     /// Asks for tokens where no person has to say yes. Answers with the connections that share them.
@@ -126,20 +126,18 @@ impl Host {
         let parts = self.authorizing_parts(name).await?;
         self.doing(format!("asking for tokens for `{name}`"));
         let tokens = parts.registration(self).obtain().await?;
-        self.keep_tokens(&parts, tokens)
+        self.keep_tokens(&parts, tokens).await
     }
 
-    fn keep_tokens(&self, parts: &Parts, tokens: Tokens) -> Result<Vec<String>, HostError> {
+    async fn keep_tokens(&self, parts: &Parts, tokens: Tokens) -> Result<Vec<String>, HostError> {
         let sharing = self.sharing(&parts.connection)?;
-        let scheme = &parts.method().scheme;
         off_thread(|| keep(&self.vault, &self.store, &self.clock, &parts.credential.id, &tokens))?;
+        let mut accounts = Vec::new();
         for one in &sharing {
             self.sessions.forget(&one.name, &one.id);
-            let form = self.whole_form(one)?;
-            let account = super::session::account_key(one, &form, scheme);
-            off_thread(|| self.guard.release(&account))?;
+            accounts.push(self.account_of(one, parts.method())?);
         }
-        self.clear_health_alarms(&sharing)?;
+        self.put_right(&sharing, &accounts).await?;
         Ok(sharing.into_iter().map(|one| one.name).collect())
     }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Host, HostError, Session, input};
+use crate::clock::bounded_ms;
 use crate::plugin::contract::{action, catalog};
 use crate::plugin::contract_json::value_of;
-use crate::plugin::{Card, CardKind, Plugin};
+use crate::plugin::{Card, CardKind, Plugin, read_json};
 
 /// How many calls one run of a card may take.
 const MOST_CALLS: u32 = 10_000;
@@ -25,8 +26,16 @@ pub enum CardSource {
 /// What a card came to.
 #[derive(Debug)]
 pub struct Ran {
-    /// Its output.
-    pub output: Value,
+    /// Its output: JSON that obeys the card's schema, as the connector wrote it.
+    pub output: String,
+}
+
+impl Ran {
+    /// The output, taken apart.
+    pub fn value(&self) -> Value {
+        // What is not JSON was no output.
+        read_json(&self.output).unwrap_or_default()
+    }
 }
 
 impl Host {
@@ -99,13 +108,12 @@ impl Host {
         let text = input.to_string();
         let mut state = None;
         for _ in 0..MOST_CALLS {
-            let (step, output) = self.act(&session, card, &text, state.as_deref(), key.clone()).await?;
-            match step {
-                action::Step::Done(_) => return Ok(Ran { output: output.unwrap_or_default() }),
+            match self.act(&session, card, &text, state.as_deref(), key.clone()).await? {
+                action::Step::Done(output) => return Ok(Ran { output }),
                 action::Step::More(next) => {
                     progress(&next.progress);
                     self.doing(next.progress.message.clone());
-                    self.clock.sleep(Duration::from_millis(next.after_ms)).await;
+                    self.clock.sleep(Duration::from_millis(bounded_ms(next.after_ms))).await;
                     state = Some(next.state);
                     // A sleep of no time at all gives nobody else a turn, and no chance to stop.
                     tokio::task::yield_now().await;
@@ -124,10 +132,9 @@ impl Host {
         state: Option<&str>,
         key: String,
     ) -> Result<action::Step, HostError> {
-        Ok(self.act(session, card, &input.to_string(), state, key).await?.0)
+        self.act(session, card, &input.to_string(), state, key).await
     }
 
-    /// The same, with the output as JSON.
     async fn act(
         &self,
         session: &Session,
@@ -135,11 +142,10 @@ impl Host {
         input: &str,
         state: Option<&str>,
         key: String,
-    ) -> Result<(action::Step, Option<Value>), HostError> {
+    ) -> Result<action::Step, HostError> {
         let call = self.call(session, Some(key))?;
-        let acted = session.plugin.act(&session.access, &call, card, input, state).await;
-        let acted = self.settle(session, acted, |acted| &acted.invoked.aside)?;
-        Ok((acted.invoked.step, acted.output))
+        let invoked = session.plugin.invoke(&session.access, &call, card, input, state).await;
+        Ok(self.settle(session, invoked, |invoked| &invoked.aside)?.step)
     }
 }
 

@@ -91,7 +91,8 @@ impl Host {
             ));
         }
         if release {
-            off_thread(|| self.guard.release(&session.account))?;
+            off_thread(|| self.guard.release(&session.account, session.fingerprint()))?;
+            self.let_held_go_on()?;
         }
         self.doing(format!("checking `{name}`"));
         let told = |report: &Value| report["told"].clone();

@@ -77,10 +77,8 @@ impl Host {
         }
         corrections.sort();
         corrections.dedup();
-        let mut accounts = Vec::new();
-        for one in &sharing {
-            accounts.push(self.account_of(one, method)?);
-        }
+        let mut accounts: Vec<String> =
+            sharing.iter().map(|one| self.account_of(one, method)).collect::<Result<_, _>>()?;
         let now = self.clock.now_ms();
         let form = serde_json::Value::Object(read.fields);
         off_thread(|| {
@@ -103,8 +101,7 @@ impl Host {
             self.sessions.forget(&one.name, &one.id);
             accounts.push(self.account_of(one, method)?);
         }
-        off_thread(|| accounts.iter().try_for_each(|account| self.guard.release(account)))?;
-        self.clear_health_alarms(&sharing)?;
+        self.put_right(&sharing, &accounts).await?;
         Ok(Replaced { connections: sharing.into_iter().map(|one| one.name).collect(), corrections })
     }
 
@@ -234,8 +231,22 @@ impl Host {
         Ok((checked, settings))
     }
 
+    /// A person has put right what these connections share: what the lockout guard held of their accounts is released,
+    /// what alarms told of them is taken back, and the runs go on that waited for it.
+    pub(super) async fn put_right(&self, sharing: &[StoredConnection], accounts: &[String]) -> Result<(), HostError> {
+        // The credential may have been refused under another name. One that is not authorized yet never was.
+        let session = match sharing {
+            [first, ..] => self.session_of(&first.name).await.ok(),
+            [] => None,
+        };
+        let credential = session.as_ref().map_or("", |session| session.fingerprint());
+        off_thread(|| accounts.iter().try_for_each(|account| self.guard.release(account, credential)))?;
+        self.clear_health_alarms(sharing)?;
+        self.let_held_go_on()
+    }
+
     /// The key by which the lockout guard counts for a connection now.
-    fn account_of(&self, connection: &StoredConnection, method: &AuthMethod) -> Result<String, HostError> {
+    pub(super) fn account_of(&self, connection: &StoredConnection, method: &AuthMethod) -> Result<String, HostError> {
         let form = self.whole_form(connection)?;
         Ok(super::session::account_key(connection, &form, &method.scheme))
     }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::authorize::{AuthorizeError, CredentialError, TokenError};
+use crate::clock::bounded_ms;
 use crate::plugin::contract::types;
 use crate::plugin::contract_json;
 use crate::plugin::{CallError, FaultKind, LoadError};
@@ -78,7 +79,7 @@ impl HostError {
     /// What may go well later by itself.
     fn not_now(code: &str, message: String, after: Option<Duration>) -> Self {
         let failure = failure(types::FailureClass::Unavailable, code, message, "Try again later.");
-        let after = after.map_or(0, |after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
+        let after = after.map_or(0, |after| bounded_ms(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)));
         let backoff = types::Backoff { failure, retry_after_ms: after, scope: types::Scope::Tenant };
         Self::Answer(Box::new(types::Error::Transient(backoff)))
     }
@@ -154,11 +155,11 @@ impl HostError {
         }
     }
 
-    /// How long the service asked to be left alone; 0 where it did not.
+    /// How long the service asked to be left alone, bounded; 0 where it did not.
     pub(crate) fn retry_after_ms(&self) -> u64 {
         match self {
             Self::Answer(error) => match &**error {
-                types::Error::Transient(backoff) => backoff.retry_after_ms,
+                types::Error::Transient(backoff) => bounded_ms(backoff.retry_after_ms),
                 _ => 0,
             },
             _ => 0,
@@ -254,7 +255,7 @@ impl From<CallError> for HostError {
 
 impl From<StoreError> for HostError {
     fn from(error: StoreError) -> Self {
-        Self::other("store", error.to_string(), "Check the disk and the rights of the home folder, then try again.")
+        Self::other("store", error.to_string(), error.remedy())
     }
 }
 

@@ -84,13 +84,12 @@ impl Host {
         delivery: &StoredDelivery,
         flows: FlowLookup<'_>,
     ) -> Result<Processed, HostError> {
-        let connection = off_thread(|| self.store.connection_by_id(&delivery.connection))?.ok_or_else(|| {
-            HostError::other(
-                "connection-gone",
-                "the connection was removed after the delivery came",
-                "Nothing needs to be done.",
-            )
-        })?;
+        let Some(connection) = off_thread(|| self.store.connection_by_id(&delivery.connection))? else {
+            // No later attempt would find it.
+            off_thread(|| self.store.close_delivery(&delivery.id, &connection_gone().to_json()))?;
+            tracing::warn!("a delivery is given up, because its connection was removed before it was read");
+            return Ok(Processed { fresh: 0, more: false, after_ms: 0 });
+        };
         let session = self.session(connection).await?;
         let kept = off_thread(|| self.store.subscriptions(Some(&session.connection.id)))?;
         let wanted: Vec<_> = kept
@@ -226,6 +225,15 @@ impl Host {
         }
         Ok(json)
     }
+}
+
+/// Why a delivery of a connection that was removed is given up.
+pub(super) fn connection_gone() -> HostError {
+    HostError::other(
+        "connection-gone",
+        "the connection was removed before the delivery was read",
+        "Nothing needs to be done.",
+    )
 }
 
 pub(crate) fn contract_delivery(delivery: &StoredDelivery) -> event::Delivery {

@@ -15,7 +15,9 @@ mod home;
 mod input;
 mod late;
 mod parking;
+mod placing;
 mod removing;
+mod restore;
 mod runs;
 mod session;
 mod sessions;
@@ -28,7 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use adding::{Added, Draft, NewConnection};
 pub use authorizing::{Authorizing, Site};
-pub use backup::{Copied, back_up, restore};
+pub use backup::{Copied, back_up};
 pub use cards::{CardSource, Ran};
 pub(crate) use cards::{card_of_kind, check_action};
 pub use checking::Checked;
@@ -43,11 +45,12 @@ pub use home::Home;
 pub(crate) use input::check_members;
 pub use parking::HeldScope;
 pub use removing::{Leftovers, Removed};
+pub use restore::restore;
 pub use runs::{Doubt, Retried, Retry};
 pub use session::Session;
 pub(crate) use session::hashed;
 pub use subscriptions::{Ensuring, NewSubscription};
-pub(crate) use subscriptions::{check_filter, is_delivered};
+pub(crate) use subscriptions::{check_filter, is_delivered, public_base};
 pub use troubles::DeliveryTroubles;
 
 use crate::authorize::{Grants, Keeper};
@@ -79,7 +82,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// Opens a home, and makes it where it does not exist. Components are compiled in this process.
+    /// Opens a home, and makes it where it does not exist. One of an earlier version is brought up to date, unless a
+    /// host serves it. Components are compiled in this process.
     pub fn open(home: Home, clock: SharedClock) -> Result<Self, HostError> {
         Self::open_with(home, clock, Compiler::Here, Limits::default())
     }
@@ -89,7 +93,7 @@ impl Host {
         let folder = home.folder.display().to_string();
         let remedy = "Check the rights of the folder, or name another one with --home.";
         home.create().map_err(|error| HostError::other("home", format!("{folder} cannot be made: {error}"), remedy))?;
-        let store = Arc::new(Store::open(&home.database())?);
+        let store = Arc::new(home.open_store()?);
         let vault = Arc::new(Vault::open(&home.key_file, Arc::clone(&store), Arc::clone(&clock))?);
         let guard = LockoutGuard::new(Arc::clone(&store), Arc::clone(&clock));
         let id = store.meta_or("host-id", || new_id(&*clock))?;

@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::session::tenant_of;
+use super::session::{Session, tenant_of};
 use super::{Host, HostError, off_thread};
+use crate::authorize::GrantUse;
 use crate::clock::EpochMs;
 use crate::plugin::contract::types::{Hold, Scope};
-use crate::plugin::contract_json;
+use crate::plugin::{FaultKind, HostFault, contract_json};
 use crate::store::StoredConnection;
 
 /// A scope that is left alone for a while.
@@ -57,6 +58,28 @@ impl HeldScope {
 }
 
 impl Host {
+    /// Why nothing may be sent on a connection until a person acts, as a run's failure: its account is held, or its
+    /// grant is over.
+    pub(crate) fn account_held(&self, session: &Session) -> Result<Option<Value>, HostError> {
+        let Some(authority) = &session.access.authority else { return Ok(None) };
+        let credential = &authority.credential;
+        let fault = match credential.grant().and_then(GrantUse::dead) {
+            Some(dead) => Some(HostFault::new(FaultKind::GrantDead, dead.to_string())),
+            None => {
+                let held = off_thread(|| self.guard.held(&session.account, credential.fingerprint()))?;
+                held.map(|reason| HostFault::account_held(&reason))
+            }
+        };
+        Ok(fault.map(|fault| HostError::of_call(&fault.into(), &session.connection.name).to_json()))
+    }
+
+    /// Lets the runs go on that wait until a person acts. Those of connections for which nobody did wait again.
+    pub(crate) fn let_held_go_on(&self) -> Result<(), HostError> {
+        let (codes, now) = ([FaultKind::AccountHeld, FaultKind::GrantDead], self.clock.now_ms());
+        off_thread(|| codes.iter().try_for_each(|one| self.store.let_waiting_go_on(one.code(), now).map(drop)))?;
+        Ok(())
+    }
+
     /// What is left alone now for a connection.
     pub fn held(&self, connection: &StoredConnection) -> Result<Vec<HeldScope>, HostError> {
         let now = self.clock.now_ms();

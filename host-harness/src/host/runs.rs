@@ -61,6 +61,25 @@ impl Host {
         }
     }
 
+    /// Holds what a person says came out of a step against what its card gives.
+    pub async fn check_as_done(&self, id: &str, output: &Value) -> Result<(), HostError> {
+        let run = self.run(id)?;
+        let steps = off_thread(|| self.store.steps(id))?;
+        let in_doubt = |step: &&StoredStep| matches!(step.state.as_str(), "uncertain" | "running");
+        let Some(step) = steps.iter().find(in_doubt) else { return Ok(()) };
+        let session = self.session_of(&step.connection).await?;
+        session.plugin.manifest().check_output(&step.card, output).map_err(|reason| {
+            HostError::bad_input(
+                "as-done-output",
+                format!(
+                    "that is no output of `{}`, which the step `{}` of {} runs: {reason}",
+                    step.card, step.id, run.id
+                ),
+                format!("`harness card show {}` shows what it gives.", step.card),
+            )
+        })
+    }
+
     /// Has a run done again.
     pub fn retry_run(&self, id: &str, retry: Retry) -> Result<Retried, HostError> {
         let run = self.run(id)?;
@@ -100,7 +119,17 @@ impl Host {
         let first = flow.steps.first();
         let connection = first.map(|step| step.connection.as_str()).unwrap_or_default();
         let now = self.clock.now_ms();
-        off_thread(|| self.store.run_anew(&run.id, &new, definition.as_deref(), connection, now))?;
+        if !off_thread(|| self.store.run_anew(&run.id, &new, definition.as_deref(), connection, now))? {
+            let ended = off_thread(|| self.store.run(&run.id))?.is_some_and(|now| now.ended_at_ms.is_some());
+            if !ended {
+                return Err(moved(&run.id));
+            }
+            return Err(HostError::bad_input(
+                "run-begun-anew",
+                format!("the run `{}` is being done anew already", run.id),
+                "Look at the new one with `harness runs show ID`, and wait for its end or stop it first.",
+            ));
+        }
         let from_step = first.map(|step| step.id.clone());
         Ok(Retried { run: new, again_of: Some(run.id.clone()), from_step })
     }
@@ -168,11 +197,7 @@ impl Host {
             forget_from: u32::try_from(done).unwrap_or(u32::MAX),
         };
         if !off_thread(|| self.store.run_again(&run.id, &again, self.clock.now_ms()))? {
-            return Err(HostError::bad_input(
-                "run-moved",
-                format!("the run `{}` changed meanwhile", run.id),
-                "Look at it again with `harness runs show ID`.",
-            ));
+            return Err(moved(&run.id));
         }
         let from_step = flow.steps.get(next).map(|step| step.id.clone());
         Ok(Retried { run: run.id.clone(), again_of: None, from_step })
@@ -202,10 +227,60 @@ fn written(flow: &Flow) -> Result<String, HostError> {
         .map_err(|error| HostError::other("flow-unwritable", error.to_string(), "Tell the host's maintainers."))
 }
 
+fn moved(run: &str) -> HostError {
+    HostError::bad_input(
+        "run-moved",
+        format!("the run `{run}` changed meanwhile"),
+        "Look at it again with `harness runs show ID`.",
+    )
+}
+
 fn differs(step: &str) -> HostError {
     HostError::bad_input(
         "flow-differs",
         format!("the step `{step}` is done, and does not stand at its place in the new flow"),
         "Keep the steps that are done as they are, or use `--from-event`.",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::host::Home;
+    use crate::store::{BroughtBy, NewEvent, NewRun, Standing, StoredEvent};
+
+    #[test]
+    fn a_run_that_moved_on_meanwhile_is_not_said_to_be_done_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host::open(Home::new(folder.path().join("home"), None), SystemClock::shared()).unwrap();
+        let event = StoredEvent {
+            id: "e".into(),
+            connection: "c".into(),
+            subscription: "s".into(),
+            card: "lamp-lit".into(),
+            event_id: "e".into(),
+            time_ms: None,
+            payload: json!({}),
+            delivery: None,
+            received_at_ms: 1,
+        };
+        let definition = json!({
+            "name": "f", "on": {"event": "lamp-lit", "connection": "c"},
+            "steps": [{"id": "s", "action": "light", "connection": "c"}],
+        });
+        let run = NewRun { id: "r".into(), flow: "f".into(), definition: definition.to_string(), ..NewRun::default() };
+        host.store().keep_events(BroughtBy::Delivery("d"), &[NewEvent { event, run: Some(run) }]).unwrap();
+        host.store().settle_run("r", &Standing::ended("failed", Some(&json!({})), 2), &[]).unwrap();
+        let seen = host.run("r").unwrap();
+        // Another process has it go on after it was looked at.
+        let again = Again { definition: None, connection: "c", step: None, forget_from: 0 };
+        assert!(host.store().run_again("r", &again, 3).unwrap());
+        let retry = Retry { from_event: true, doubt: Doubt::Open, definition: None };
+        let refused = host.begin_anew(&seen, &retry).unwrap_err();
+        assert_eq!(refused.to_json()["code"], "host.run-moved");
+        assert_eq!(host.store().runs(9).unwrap().len(), 1);
+    }
 }

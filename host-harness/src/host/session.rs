@@ -35,6 +35,13 @@ pub struct Session {
     pub(crate) tenant: String,
 }
 
+impl Session {
+    /// By what the lockout guard knows its credential.
+    pub(super) fn fingerprint(&self) -> &str {
+        self.access.authority.as_ref().map_or("", |authority| authority.credential.fingerprint())
+    }
+}
+
 impl Host {
     /// Makes a connection ready for calls.
     pub async fn session(&self, connection: StoredConnection) -> Result<Arc<Session>, HostError> {

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::fs::File;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::accepted::{accept, promises_any};
 use super::cards::card_of_kind;
@@ -129,6 +130,9 @@ impl Host {
                     _ => String::new(),
                 };
             }
+            if registering {
+                self.tell_of_vanished(id, &known, &ensured)?;
+            }
             off_thread(|| self.store.put_registrations(id, &kept))?;
             if registering {
                 // Not before the proofs are on disk: from here on every delivery is proved first.
@@ -153,6 +157,43 @@ impl Host {
             }
         }
         Ok(ensured)
+    }
+
+    /// Raises an alarm where a registration had to be made anew that covers what one did which was there before: that
+    /// one was gone at the service, and nothing came meanwhile.
+    fn tell_of_vanished(
+        &self,
+        connection: &str,
+        known: &[event::Registration],
+        now: &event::Ensured,
+    ) -> Result<(), HostError> {
+        let vanished = |one: &&event::Registration| {
+            let told = now.changes.iter().any(|change| change.registration == one.id);
+            let stays = now.registrations.iter().any(|other| other.id == one.id);
+            let covers = |other: &event::Registration| other.covers.iter().any(|covered| one.covers.contains(covered));
+            !stays && !told && now.registrations.iter().any(covers)
+        };
+        for gone in known.iter().filter(vanished) {
+            let last = off_thread(|| self.store.last_delivery_ms(connection))?;
+            let at = last.and_then(|at| UNIX_EPOCH.checked_add(Duration::from_millis(at)));
+            let since = at.map_or_else(
+                || "it was made".to_owned(),
+                |at| format!("the last delivery, {}", humantime::format_rfc3339_seconds(at)),
+            );
+            let message = format!(
+                "the registration {} was gone at the service, and was made anew; events since {since} may be missing",
+                gone.id
+            );
+            tracing::warn!(registration = gone.id, "{message}");
+            let alarm = Alarm {
+                at_ms: self.clock.now_ms(),
+                connection: Some(connection.to_owned()),
+                code: "host.registration-gone".into(),
+                message,
+            };
+            off_thread(|| self.store.raise(&alarm))?;
+        }
+        Ok(())
     }
 
     /// Whether a connection needs to be seen to by `ensure`: it wants deliveries, or has something registered.
@@ -299,7 +340,8 @@ pub(crate) fn contract_subscription(one: StoredSubscription) -> event::Subscript
     event::Subscription { id: one.id, card: one.card, filter: one.filter, extra: "{}".into() }
 }
 
-fn public_base(url: &str) -> Result<String, HostError> {
+/// Where services reach this host, as it is kept: checked, without a slash at its end.
+pub(crate) fn public_base(url: &str) -> Result<String, HostError> {
     let good = url::Url::parse(url).ok().filter(|parsed| {
         matches!(parsed.scheme(), "http" | "https")
             && parsed.has_host()

@@ -34,6 +34,7 @@ fn of_store(service: &Service, registry: &Registry) -> Result<prometheus::Result
     let now = host.clock().now_ms();
     let (backlog, inventory) = (host.store().backlog(now)?, host.store().inventory()?);
     let held = host.store().held_accounts(MOST_FAILURES)?.len();
+    let (dead_letters, troubles) = (host.store().dead_letters()?, service.troubles());
     let oldest = backlog.oldest_due_ms.map_or(0, |at| now.saturating_sub(at));
     let gauges = [
         ("harness_deliveries_waiting", "Acknowledged deliveries that were not read yet.", backlog.deliveries),
@@ -53,6 +54,19 @@ fn of_store(service: &Service, registry: &Registry) -> Result<prometheus::Result
         gauge(registry, "harness_deliveries_oldest_seconds", help, oldest as f64 / 1000.0)?;
         let alarms = GaugeVec::new(Opts::new("harness_alarms", "Alarms that are kept, by code."), &["code"])?;
         registry.register(Box::new(alarms.clone()))?;
+        let help = "What waits for a person, by kind and state.";
+        let dead = GaugeVec::new(Opts::new("harness_dead_letters", help), &["kind", "state"])?;
+        registry.register(Box::new(dead.clone()))?;
+        for (kind, state, count) in dead_letters {
+            dead.with_label_values(&[kind, state]).set(count as f64);
+        }
+        let help = "What a person should look at, by connection and code.";
+        let open = GaugeVec::new(Opts::new("harness_troubles", help), &["connection", "code"])?;
+        registry.register(Box::new(open.clone()))?;
+        for one in &troubles {
+            let connection = metrics().label("connection", one.connection.as_deref().unwrap_or_default());
+            open.with_label_values(&[connection, &one.code]).inc();
+        }
         for (code, count) in &inventory.alarms {
             alarms.with_label_values(&[code]).set(*count as f64);
         }

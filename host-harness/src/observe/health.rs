@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const FRESH: Duration = Duration::from_secs(1);
 /// How long the oldest delivery that could be read may have waited.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
+/// The same for a run that could go on. More than for a delivery: each calls services, and a flood of events takes its
+/// time.
+const LONGEST_RUN_WAIT: Duration = Duration::from_secs(900);
 
 /// Something about one connection that a person should put right.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -43,13 +46,15 @@ pub struct Service {
     registered: AtomicBool,
     stopping: AtomicBool,
     troubles: Mutex<BTreeMap<String, Vec<Trouble>>>,
+    flows_aside: Mutex<Vec<Trouble>>,
     store: tokio::sync::Mutex<StoreLook>,
 }
 
 #[derive(Debug, Default)]
 struct StoreLook {
     under_way: Option<JoinHandle<Result<(), String>>>,
-    last: Option<(Instant, Result<(), String>)>,
+    /// When it ended, by the clock that never goes back.
+    last: Option<(Duration, Result<(), String>)>,
 }
 
 /// What `/readyz` answers.
@@ -70,6 +75,7 @@ impl Service {
             registered: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             troubles: Mutex::default(),
+            flows_aside: Mutex::default(),
             store: tokio::sync::Mutex::default(),
         }
     }
@@ -93,6 +99,11 @@ impl Service {
         self.stopping.store(true, Ordering::Release);
     }
 
+    /// These flows cannot run and are not served.
+    pub(crate) fn sets_aside(&self, flows: Vec<Trouble>) {
+        *self.flows_aside.lock().unwrap_or_else(PoisonError::into_inner) = flows;
+    }
+
     /// Replaces what is wrong with the registrations of a connection, by name.
     pub(crate) fn troubles_with(&self, connection: &str, troubles: Vec<Trouble>) {
         let mut all = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,8 +118,10 @@ impl Service {
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| names(name));
     }
 
-    /// What a person should look at: registrations that fail or have no room, accounts that are held.
+    /// What a person should look at: flows that were set aside, registrations that fail or have no room, accounts that
+    /// are held, authorizations that are over.
     pub fn troubles(&self) -> Vec<Trouble> {
+        let flows = self.flows_aside.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let registrations: Vec<Trouble> =
             self.troubles.lock().unwrap_or_else(PoisonError::into_inner).values().flatten().cloned().collect();
         let held = off_thread(|| held_accounts(&self.host)).unwrap_or_else(|error| {
@@ -119,7 +132,7 @@ impl Service {
             tracing::error!(%error, "the grants could not be read");
             vec![]
         });
-        registrations.into_iter().chain(held).chain(dead).collect()
+        flows.into_iter().chain(registrations).chain(held).chain(dead).collect()
     }
 
     /// Looks at everything that a host which takes in deliveries needs.
@@ -168,7 +181,7 @@ impl Service {
     async fn store_is_writable(&self) -> Result<(), String> {
         let mut look = self.store.lock().await;
         if let Some((at, result)) = &look.last
-            && at.elapsed() < FRESH
+            && self.host.clock().monotonic().saturating_sub(*at) < FRESH
         {
             return result.clone();
         }
@@ -185,22 +198,27 @@ impl Service {
             }
             Err(_) => Err(format!("a write to the store did not end within {} s", PATIENCE.as_secs())),
         };
-        look.last = Some((Instant::now(), result.clone()));
+        look.last = Some((self.host.clock().monotonic(), result.clone()));
         result
     }
 }
 
-fn waited(backlog: &Backlog, now: u64) -> Duration {
-    Duration::from_millis(backlog.oldest_due_ms.map_or(0, |at| now.saturating_sub(at)))
+fn since(at: Option<u64>, now: u64) -> Duration {
+    Duration::from_millis(at.map_or(0, |at| now.saturating_sub(at)))
 }
 
 fn too_old(backlog: &Backlog, now: u64) -> Option<(String, &'static str)> {
-    let waited = waited(backlog, now);
-    (waited > LONGEST_WAIT).then(|| {
-        let message = format!("an acknowledged delivery waits to be read for {} s", waited.as_secs());
-        (
-            message,
+    let (delivery, run) = (since(backlog.oldest_due_ms, now), since(backlog.oldest_run_due_ms, now));
+    if delivery > LONGEST_WAIT {
+        return Some((
+            format!("an acknowledged delivery waits to be read for {} s", delivery.as_secs()),
             "Look into the host's log why deliveries cannot be read; give the host more processors if it is slow.",
+        ));
+    }
+    (run > LONGEST_RUN_WAIT).then(|| {
+        (
+            format!("a run that could go on waits for {} s", run.as_secs()),
+            "Look into the host's log why runs do not go on; give the host more processors if it is slow.",
         )
     })
 }
@@ -209,13 +227,15 @@ fn backlog_json(backlog: &Backlog, now: u64) -> Value {
     json!({
         "deliveries": backlog.deliveries,
         "deliveries-due": backlog.deliveries_due,
-        "oldest-s": waited(backlog, now).as_secs(),
+        "oldest-s": since(backlog.oldest_due_ms, now).as_secs(),
         "runs-pending": backlog.runs_pending,
         "runs-waiting": backlog.runs_waiting,
+        "oldest-run-s": since(backlog.oldest_run_due_ms, now).as_secs(),
     })
 }
 
-fn held_accounts(host: &Host) -> Result<Vec<Trouble>, crate::store::StoreError> {
+/// The connections whose accounts are held.
+pub(crate) fn held_accounts(host: &Host) -> Result<Vec<Trouble>, crate::store::StoreError> {
     let held = host.store().held_accounts(MOST_FAILURES)?;
     if held.is_empty() {
         return Ok(vec![]);
@@ -231,7 +251,8 @@ fn held_accounts(host: &Host) -> Result<Vec<Trouble>, crate::store::StoreError> 
         let names: Vec<_> = connections.iter().filter(of_it).map(|connection| connection.name.clone()).collect();
         let trouble = |connection: Option<String>| Trouble {
             remedy: format!(
-                "Mend the credential at the service, then run `harness connection check {} --release`.",
+                "Put a new credential in its place with `harness connection replace-credential {0}`; or mend it at the \
+                 service, then run `harness connection check {0} --release`.",
                 connection.as_deref().unwrap_or("NAME")
             ),
             connection,
@@ -315,5 +336,14 @@ mod tests {
         assert!(too_old(&backlog(Some(700_000)), 1_000_000).is_none(), "not after five minutes");
         assert!(too_old(&backlog(Some(699_999)), 1_000_000).is_some(), "but after that");
         assert!(too_old(&backlog(Some(2_000_000)), 1_000_000).is_none(), "nor where the clock was set back");
+    }
+
+    #[test]
+    fn a_run_that_is_due_for_too_long_speaks_against_the_host() {
+        let backlog = |at| Backlog { runs_pending: 9, oldest_run_due_ms: at, ..Backlog::default() };
+        assert!(too_old(&backlog(None), 1_000_000).is_none());
+        assert!(too_old(&backlog(Some(100_000)), 1_000_000).is_none(), "not after fifteen minutes");
+        let (message, _) = too_old(&backlog(Some(99_999)), 1_000_000).unwrap();
+        assert!(message.contains("a run that could go on waits for 900 s"), "{message}");
     }
 }

@@ -1,5 +1,6 @@
 //! Logs: for people or as JSON, one line for each thing that happened, on stderr.
 
+use std::ffi::OsStr;
 use std::io::IsTerminal as _;
 
 use tokio::runtime::Handle;
@@ -9,6 +10,10 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use super::otlp::{self, Exporting};
 use crate::clock::SharedClock;
+use crate::legible::LegibleLines;
+
+/// The levels there are.
+pub const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -32,14 +37,17 @@ pub struct Logging {
 }
 
 impl Logging {
+    /// The least level that is logged. The error says what stands in HARNESS_LOG and is none.
+    pub fn level(&self) -> Result<String, String> {
+        level_of(std::env::var_os("HARNESS_LOG").as_deref(), self.usual)
+    }
+
     /// Begins to log. To be called once. The error says why traces cannot be exported.
     pub fn start(&self, clock: &SharedClock, runtime: &Handle) -> Result<Option<Exporting>, String> {
-        let level = std::env::var("HARNESS_LOG").unwrap_or_default();
-        let known = ["error", "warn", "info", "debug", "trace"].contains(&level.as_str());
-        let level = if known { level.as_str() } else { self.usual };
+        let level = self.level().unwrap_or_else(|_| self.usual.to_owned());
         // Of other crates only warnings: their details could hold headers.
         let filter = EnvFilter::new(format!("warn,host_harness={level}"));
-        let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+        let lines = fmt::layer().with_writer(|| LegibleLines(std::io::stderr())).with_target(false);
         let lines = match self.format {
             LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
             LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
@@ -48,5 +56,29 @@ impl Logging {
         let (traces, exporting) = traces?.unzip();
         tracing_subscriber::registry().with(traces).with(lines.with_filter(filter)).init();
         Ok(exporting)
+    }
+}
+
+fn level_of(given: Option<&OsStr>, usual: &str) -> Result<String, String> {
+    match given.map(OsStr::to_string_lossy) {
+        None => Ok(usual.to_owned()),
+        Some(level) if level.is_empty() => Ok(usual.to_owned()),
+        Some(level) if LEVELS.contains(&&*level) => Ok(level.into_owned()),
+        Some(other) => Err(other.into_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_that_is_none_is_refused_and_not_passed_over() {
+        let of = |given: &str| level_of(Some(OsStr::new(given)), "info");
+        assert_eq!(
+            (of("debug"), of(""), level_of(None, "warn")),
+            (Ok("debug".into()), Ok("info".into()), Ok("warn".into()))
+        );
+        assert_eq!((of("foo"), of("INFO")), (Err("foo".into()), Err("INFO".into())));
     }
 }

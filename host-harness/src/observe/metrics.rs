@@ -52,7 +52,7 @@ impl Metrics {
     pub(super) fn new() -> Self {
         let registry = Registry::new();
         let all = &registry;
-        Self {
+        let made = Self {
             answered: counters(all, "intake_responses_total", "Answers of the receiver, by HTTP status.", &["status"]),
             acknowledged: times(all, "intake_ack_seconds", "From the head of a delivery to its acknowledgement."),
             deliveries: counters(
@@ -122,11 +122,37 @@ impl Metrics {
             ),
             names: Mutex::default(),
             registry,
+        };
+        made.begin_at_zero();
+        made
+    }
+
+    /// What is not there before it happens first cannot be seen to rise: every outcome that is known begins at 0.
+    fn begin_at_zero(&self) {
+        let all: [(&IntCounterVec, &[&str]); 6] = [
+            (&self.deliveries, &["new", "again", "differs"]),
+            (&self.read, &["done", "later", "failed"]),
+            (&self.polls, &["done", "failed"]),
+            (&self.steps, &["done", "skipped", "parked", "failed", "uncertain"]),
+            (&self.requests, &["2xx", "3xx", "4xx", "5xx", "denied", "unreached", "lost"]),
+            (&self.ensures, &["done", "failed"]),
+        ];
+        for (counter, outcomes) in all {
+            for outcome in outcomes {
+                counter.with_label_values(&[outcome]);
+            }
+        }
+    }
+
+    /// A flow is served: its ends are counted from 0 on.
+    pub(crate) fn serves(&self, flow: &str) {
+        for state in ["done", "skipped", "failed", "uncertain", "cancelled"] {
+            self.runs.with_label_values(&[self.label("flow", flow), state]);
         }
     }
 
     /// A name as a label: itself, as long as there are few.
-    fn label<'a>(&self, kind: &str, name: &'a str) -> &'a str {
+    pub(super) fn label<'a>(&self, kind: &str, name: &'a str) -> &'a str {
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         let key = format!("{kind}/{name}");
         if names.contains(&key) {
@@ -182,6 +208,12 @@ impl Metrics {
     /// A run ended in a state.
     pub(crate) fn run_ended(&self, flow: &str, state: &str) {
         self.runs.with_label_values(&[self.label("flow", flow), state]).inc();
+    }
+
+    /// How many runs of a flow ended so.
+    #[cfg(test)]
+    pub(crate) fn runs_ended(&self, flow: &str, state: &str) -> u64 {
+        self.runs.with_label_values(&[self.label("flow", flow), state]).get()
     }
 
     /// An attempt at a step came out so.
@@ -321,6 +353,21 @@ mod tests {
             runs.get_metric().iter().find(has).unwrap().get_counter().get_value()
         };
         assert_eq!((of("flow-0") as u64, of(OTHER) as u64), (2, 50));
+    }
+
+    #[test]
+    fn what_may_happen_is_counted_from_zero_on() {
+        let metrics = Metrics::new();
+        metrics.serves("answer");
+        let families = metrics.registry.gather();
+        let zero = |name: &str, label: &str| {
+            let family = families.iter().find(|one| one.name() == name).unwrap();
+            let has = |metric: &&prometheus::proto::Metric| metric.get_label().iter().any(|one| one.value() == label);
+            family.get_metric().iter().find(has).map(|metric| metric.get_counter().get_value() as u64)
+        };
+        assert_eq!(zero("harness_runs_ended_total", "uncertain"), Some(0));
+        assert_eq!(zero("harness_deliveries_read_total", "failed"), Some(0));
+        assert_eq!(zero("harness_registrations_seen_to_total", "failed"), Some(0));
     }
 
     #[test]

@@ -12,9 +12,9 @@ mod process;
 mod trace;
 
 pub(crate) use admin::{acknowledging, routes};
-pub(crate) use health::troubles_of;
 pub use health::{Readiness, Service, Trouble};
-pub use log::{LogFormat, Logging};
+pub(crate) use health::{held_accounts, troubles_of};
+pub use log::{LEVELS, LogFormat, Logging};
 pub use metrics::Metrics;
 pub use otlp::Exporting;
 pub use trace::TraceId;

@@ -8,10 +8,14 @@ use super::contract::types::{Aside, Error, Failure, FailureClass, Responsible};
 use super::contract::{action, catalog, connection, event};
 use super::fault::{FaultKind, HostFault};
 use super::limits::Limits;
-use super::manifest::{Manifest, check_schema};
+use super::manifest::{BadOutput, Manifest, check_schema};
+use crate::clock::{EpochMs, bounded_ms};
 
 /// How many times its limit a list of notices must have to be refused instead of cut.
 const FLOOD: usize = 10;
+
+/// The latest time that a thing may have: the last millisecond of the year 9999.
+const LATEST: EpochMs = 253_402_300_799_999;
 
 /// A result of a contract function.
 pub(crate) trait Answer: Sized {
@@ -24,7 +28,7 @@ pub(crate) trait Answer: Sized {
     }
 
     /// Whether the result is JSON that obeys the schemas of its cards. `card` is the one that was run.
-    fn obeys(&mut self, _manifest: &Manifest, _card: &str) -> Result<(), HostFault> {
+    fn obeys(&self, _manifest: &Manifest, _card: &str) -> Result<(), HostFault> {
         Ok(())
     }
 
@@ -235,41 +239,35 @@ impl Answer for connection::Health {
     }
 }
 
-/// What an action card came to.
-#[derive(Debug)]
-pub(crate) struct Acted {
-    pub(crate) invoked: action::Invoked,
-    /// The output, where it is done: it was read once, to be checked.
-    pub(crate) output: Option<Value>,
-}
-
-impl Answer for Acted {
+impl Answer for action::Invoked {
     fn checked(mut self, limits: &Limits) -> Result<Self, HostFault> {
-        match &mut self.invoked.step {
+        match &mut self.step {
             action::Step::Done(output) => sized("the output", output, limits)?,
             action::Step::More(more) => {
                 is_json("the state", &more.state, limits)?;
+                more.after_ms = bounded_ms(more.after_ms);
                 shorten(&mut more.progress.message, limits.notice_length);
             }
         }
-        aside(&mut self.invoked.aside, limits)?;
+        aside(&mut self.aside, limits)?;
         Ok(self)
     }
 
-    fn obeys(&mut self, manifest: &Manifest, card: &str) -> Result<(), HostFault> {
-        if let action::Step::Done(text) = &self.invoked.step {
-            self.output = Some(output(manifest, card, "the output", text)?);
+    fn obeys(&self, manifest: &Manifest, card: &str) -> Result<(), HostFault> {
+        match &self.step {
+            action::Step::Done(text) => output(manifest, card, "the output", text),
+            action::Step::More(_) => Ok(()),
         }
-        Ok(())
     }
 }
 
-fn output(manifest: &Manifest, card: &str, what: &str, text: &str) -> Result<Value, HostFault> {
-    let output = serde_json::from_str(text).map_err(|error| bad(what, format_args!("is not JSON ({error})")))?;
-    let told =
-        |reason: String| bad(&format!("the output of `{card}`"), format_args!("breaks its own schema: {reason}"));
-    manifest.check_output(card, &output).map_err(told)?;
-    Ok(output)
+fn output(manifest: &Manifest, card: &str, what: &str, text: &str) -> Result<(), HostFault> {
+    manifest.check_output_text(card, text).map_err(|fault| match fault {
+        BadOutput::NotJson(error) => bad(what, format_args!("is not JSON ({error})")),
+        BadOutput::Breaks(reason) => {
+            bad(&format!("the output of `{card}`"), format_args!("breaks its own schema: {reason}"))
+        }
+    })
 }
 
 fn registration(registration: &event::Registration, limits: &Limits) -> Result<(), HostFault> {
@@ -324,13 +322,16 @@ fn occurrences(occurrences: &[event::Occurrence], limits: &Limits) -> Result<(),
     for occurrence in occurrences {
         filled("an occurrence's id", &occurrence.id)?;
         sized("an occurrence's payload", &occurrence.payload, limits)?;
+        if let Some(time) = occurrence.time_ms.filter(|time| *time > LATEST) {
+            return Err(bad("an occurrence's time", format_args!("is {time}, beyond the year 9999")));
+        }
     }
     Ok(())
 }
 
 fn payloads(manifest: &Manifest, occurrences: &[event::Occurrence]) -> Result<(), HostFault> {
     let what = "an occurrence's payload";
-    occurrences.iter().try_for_each(|one| output(manifest, &one.card, what, &one.payload).map(drop))
+    occurrences.iter().try_for_each(|one| output(manifest, &one.card, what, &one.payload))
 }
 
 impl Answer for event::Received {
@@ -340,7 +341,7 @@ impl Answer for event::Received {
         Ok(self)
     }
 
-    fn obeys(&mut self, manifest: &Manifest, _: &str) -> Result<(), HostFault> {
+    fn obeys(&self, manifest: &Manifest, _: &str) -> Result<(), HostFault> {
         payloads(manifest, &self.occurrences)
     }
 }
@@ -349,11 +350,12 @@ impl Answer for event::Polled {
     fn checked(mut self, limits: &Limits) -> Result<Self, HostFault> {
         occurrences(&self.occurrences, limits)?;
         json("the cursor", &self.cursor, limits)?;
+        self.after_ms = bounded_ms(self.after_ms);
         aside(&mut self.aside, limits)?;
         Ok(self)
     }
 
-    fn obeys(&mut self, manifest: &Manifest, _: &str) -> Result<(), HostFault> {
+    fn obeys(&self, manifest: &Manifest, _: &str) -> Result<(), HostFault> {
         payloads(manifest, &self.occurrences)
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 use wasmtime::{Store, UpdateDeadline};
 
-use super::answer::{Acted, Answer};
+use super::answer::Answer;
 use super::contract::types::{self, Error, FailureClass};
 use super::contract::{action, catalog, connection, event};
 use super::fault::{CallError, FaultKind, HostFault};
@@ -184,7 +184,7 @@ impl Plugin {
         self.caller("check").run(Some(access), None, run).await
     }
 
-    /// Runs an action card.
+    /// Runs an action card. The output is JSON that obeys the card's schema.
     pub async fn invoke(
         &self,
         access: &Access,
@@ -193,18 +193,6 @@ impl Plugin {
         input: &str,
         state: Option<&str>,
     ) -> Result<action::Invoked, CallError> {
-        Ok(self.act(access, call, card, input, state).await?.invoked)
-    }
-
-    /// The same, with the output as it was read to check it.
-    pub(crate) async fn act(
-        &self,
-        access: &Access,
-        call: &types::Call,
-        card: &str,
-        input: &str,
-        state: Option<&str>,
-    ) -> Result<Acted, CallError> {
         let behaviour = self.0.manifest.card(card).and_then(|card| card.behaviour);
         let writes = match state {
             _ if behaviour.is_some_and(|behaviour| behaviour.read_only) => Writes::Never,
@@ -213,8 +201,7 @@ impl Plugin {
         };
         let (input, state) = (input.to_owned(), state.map(str::to_owned));
         let run = async |store: &mut Store<Guest>, connector: &Connector<'_>| {
-            let invoked = connector.action(store)?.call_invoke(store, call, card, &input, state.as_ref()).await?;
-            Ok(invoked.map(|invoked| Acted { invoked, output: None }))
+            connector.action(store)?.call_invoke(store, call, card, &input, state.as_ref()).await
         };
         let caller = Caller { card, writes, ..self.caller("invoke") };
         caller.run(Some(access), None, run).await
@@ -339,7 +326,7 @@ impl Caller<'_> {
                 .map_or_else(|fault| Err(fault.into()), |error| Err(CallError::Connector(error.into()))),
             Ok(Ok(Ok(value))) => value
                 .checked(limits)
-                .and_then(|mut value| match self.manifest {
+                .and_then(|value| match self.manifest {
                     Some(manifest) => value.obeys(manifest, self.card).map(|()| value),
                     None => Ok(value),
                 })
@@ -437,6 +424,16 @@ fn shut(record: &CallRecord) -> Option<HostFault> {
     Some(HostFault::new(kind, record.denial().unwrap_or_default()))
 }
 
+/// Whether a connector reports so that a server was not there.
+fn is_unavailable(error: &Error) -> bool {
+    match error {
+        Error::Permanent(failure)
+        | Error::PermanentUncertain(failure)
+        | Error::Transient(types::Backoff { failure, .. }) => failure.class == FailureClass::Unavailable,
+        Error::ExecutionFailed => false,
+    }
+}
+
 /// The last word on a call: what the host held back explains a failure better than what the
 /// connector could see of it, and a fault remembers whether a write may have left.
 fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord, writes: Writes) -> Result<T, CallError> {
@@ -445,6 +442,9 @@ fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord, writes: 
         Ok(mut value) => {
             if let Some(fault) = shut(record).filter(|_| value.failed_class().is_some()) {
                 return Err(fault.into());
+            }
+            if record.account_busy && value.failed_class() == Some(FailureClass::Unavailable) {
+                return Err(HostFault::account_busy().into());
             }
             if let Some(reason) = record.denial() {
                 value.explain_denial(reason);
@@ -458,6 +458,8 @@ fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord, writes: 
                 Err(CallError::Connector(error.into()))
             }
             (Some(fault), ..) => Err(fault.into()),
+            // The connector saw a server that it could not reach.
+            (None, _, error) if record.account_busy && is_unavailable(&error) => Err(HostFault::account_busy().into()),
             (None, Some(reason), error) if may_come_of_denial(&error) => {
                 let detail = format!("the host refused to send a request of the connector: {reason}");
                 Err(HostFault::new(FaultKind::EgressDenied, detail).into())

@@ -2,7 +2,6 @@
 //! tests say so and end.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use tokio::net::TcpListener;
 use super::super::{FaultKind, Limits, Plugins};
 use super::*;
 use crate::authorize::{Credential, Rejection, Scheme};
+use crate::built;
 use crate::clock::SystemClock;
 use crate::egress::{Network, Origin, PinnedOrigin, Policy, Recorder};
 use crate::store::Store as Database;
@@ -102,12 +102,8 @@ struct Bench {
 }
 
 impl Bench {
-    async fn load(component: &str, limits: Limits) -> Option<Self> {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/component").join(component);
-        if !path.exists() {
-            println!("skipped: {} is missing; run `cargo xtask build` first", path.display());
-            return None;
-        }
+    async fn load(component: &str, limits: Limits) -> Self {
+        let path = built::component(component);
         let folder = tempfile::tempdir().unwrap();
         let clock = SystemClock::shared();
         let plugins = Plugins::new(&folder.path().join("cache"), limits, clock.clone()).unwrap();
@@ -116,23 +112,23 @@ impl Bench {
         let vault = Vault::open(&folder.path().join("vault.key"), store.clone(), clock.clone()).unwrap();
         vault.put(Space::Connection, "c1", "token", &Secret::new(CANARY)).unwrap();
         vault.put(Space::Connection, "c1", "key", &Secret::new(CANARY)).unwrap();
-        Some(Self {
+        Self {
             folder,
             plugin,
             network: Network::new().unwrap(),
             vault,
             guard: LockoutGuard::new(store, clock),
             recorder: Recorder::default(),
-        })
+        }
     }
 
-    async fn hostile() -> Option<Self> {
+    async fn hostile() -> Self {
         Self::hostile_within(Duration::from_secs(20)).await
     }
 
-    async fn hostile_within(time: Duration) -> Option<Self> {
+    async fn hostile_within(time: Duration) -> Self {
         let limits = Limits { time, quarantine: Duration::ZERO, ..Limits::default() };
-        Self::load("guest_hostile.wasm", limits).await
+        Self::load("guest_hostile", limits).await
     }
 
     fn scheme(&self) -> &Scheme {
@@ -183,7 +179,7 @@ fn call(url: &str) -> types::Call {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connector_prepares_checks_and_acts_with_the_hosts_credential() {
-    let Some(bench) = Bench::load("guest_beacon.wasm", Limits::default()).await else { return };
+    let bench = Bench::load("guest_beacon", Limits::default()).await;
     let service = Service::start(|head, _| {
         ok(if head.starts_with("get /account ") {
             r#"{"workspace":"w","account":"a","name":"Role"}"#
@@ -214,7 +210,7 @@ async fn a_connector_prepares_checks_and_acts_with_the_hosts_credential() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a1_a_revoked_key_is_tried_twice_and_then_never_again() {
-    let Some(bench) = Bench::load("guest_beacon.wasm", Limits::default()).await else { return };
+    let bench = Bench::load("guest_beacon", Limits::default()).await;
     let service = Service::start(|_, _| respond("401 Unauthorized", "", "{}")).await;
     let mut held = 0;
     let calls = (0..50).map(|_| bench.run(&service.url, "survey", json!({})));
@@ -248,7 +244,7 @@ async fn futures_join<T>(calls: Vec<impl Future<Output = T>>) -> Vec<T> {
 #[tokio::test(flavor = "multi_thread")]
 async fn writes_that_wait_for_the_guard_end_done_or_never_left() {
     let limits = Limits { time: Duration::from_secs(4), ..Limits::default() };
-    let Some(bench) = Bench::load("guest_beacon.wasm", limits).await else { return };
+    let bench = Bench::load("guest_beacon", limits).await;
     let service = Service::start(|_, _| {
         std::thread::sleep(Duration::from_millis(800));
         ok(r#"{"id":"b1","name":"n","colour":"red"}"#)
@@ -267,7 +263,7 @@ async fn writes_that_wait_for_the_guard_end_done_or_never_left() {
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_bytes_set_authenticate_aside_and_nothing_else() {
     let limits = Limits { time: Duration::from_secs(2), ..Limits::default() };
-    let Some(bench) = Bench::load("guest_hostile.wasm", limits).await else { return };
+    let bench = Bench::load("guest_hostile", limits).await;
     let delivery = event::Delivery {
         id: "d1".into(),
         registration: String::new(),
@@ -291,7 +287,7 @@ async fn strangers_bytes_set_authenticate_aside_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_card_that_only_reads_is_never_uncertain() {
-    let Some(bench) = Bench::hostile_within(Duration::from_secs(2)).await else { return };
+    let bench = Bench::hostile_within(Duration::from_secs(2)).await;
     let service = Service::start(|_, _| ok("{}")).await;
     let input = json!({"first": [{"path": "/x", "method": "POST"}], "patterns": [], "then": "spin"}).to_string();
     let invoked = bench.plugin.invoke(&bench.access(&service.url), &call(&service.url), "search", &input, None).await;
@@ -308,7 +304,8 @@ async fn a_card_that_only_reads_is_never_uncertain() {
         request_id: None,
         extra: "{}".into(),
     };
-    let uncertain = || Err::<Acted, _>(CallError::Connector(Error::PermanentUncertain(failure.clone()).into()));
+    let uncertain =
+        || Err::<action::Invoked, _>(CallError::Connector(Error::PermanentUncertain(failure.clone()).into()));
     let kind = |sent, writes| {
         let record = CallRecord { unsafe_requests_sent: sent, ..CallRecord::default() };
         match settle(uncertain(), &record, writes).unwrap_err().to_error() {
@@ -322,7 +319,7 @@ async fn a_card_that_only_reads_is_never_uncertain() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s1_a_spinning_guest_is_stopped_in_time_and_its_neighbours_go_on() {
-    let Some(bench) = Bench::hostile_within(Duration::from_secs(2)).await else { return };
+    let bench = Bench::hostile_within(Duration::from_secs(2)).await;
     let begun = std::time::Instant::now();
     let neighbours = async {
         for _ in 0..20 {
@@ -339,7 +336,7 @@ async fn s1_a_spinning_guest_is_stopped_in_time_and_its_neighbours_go_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s2_memory_beyond_the_limit_is_not_given() {
-    let Some(bench) = Bench::hostile().await else { return };
+    let bench = Bench::hostile().await;
     let got = match bench.run("http://127.0.0.1:1/", "grow", json!({"step": 1 << 20})).await {
         Ok(output) => output["bytes"].as_u64().unwrap(),
         Err(CallError::Host(fault)) => {
@@ -353,7 +350,7 @@ async fn s2_memory_beyond_the_limit_is_not_given() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s3_deep_recursion_is_a_fault_of_the_guest_alone() {
-    let Some(bench) = Bench::hostile().await else { return };
+    let bench = Bench::hostile().await;
     for _ in 0..100 {
         // A guest with a stack of its own in linear memory runs off its end: a crash like any other.
         assert!(matches!(bench.fault("recurse", json!({})).await, FaultKind::StackOverflow | FaultKind::Trap));
@@ -362,7 +359,7 @@ async fn s3_deep_recursion_is_a_fault_of_the_guest_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s4_floods_are_refused() {
-    let Some(bench) = Bench::hostile().await else { return };
+    let bench = Bench::hostile().await;
     assert_eq!(bench.fault("flood-random", json!({"bytes": 1 << 30})).await, FaultKind::FloodedHost);
     assert_eq!(bench.fault("flood-timers", json!({"times": 1_000_000})).await, FaultKind::FloodedHost);
     let headers = json!({"request": {"path": "/", "flood-headers": 100_000}});
@@ -380,7 +377,7 @@ async fn s4_floods_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_break_the_contract_are_faults_and_not_results() {
-    let Some(bench) = Bench::hostile().await else { return };
+    let bench = Bench::hostile().await;
     for at in ["output", "memo", "state", "extra"] {
         assert_eq!(bench.fault("bad-json", json!({"at": at})).await, FaultKind::BadAnswer, "{at}");
     }
@@ -392,7 +389,7 @@ async fn answers_that_break_the_contract_are_faults_and_not_results() {
 #[tokio::test(flavor = "multi_thread")]
 async fn s5_a_component_that_crashes_again_and_again_is_set_aside() {
     let limits = Limits { time: Duration::from_secs(2), ..Limits::default() };
-    let Some(bench) = Bench::load("guest_hostile.wasm", limits).await else { return };
+    let bench = Bench::load("guest_hostile", limits).await;
     for _ in 0..5 {
         assert_eq!(bench.fault("panic", json!({})).await, FaultKind::Trap);
     }
@@ -401,7 +398,7 @@ async fn s5_a_component_that_crashes_again_and_again_is_set_aside() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s7_nothing_is_left_in_an_instance_for_the_next_call() {
-    let Some(bench) = Bench::hostile().await else { return };
+    let bench = Bench::hostile().await;
     for round in 0..200 {
         let text = format!("left-by-{round}");
         let output = bench.run("http://127.0.0.1:1/", "remember", json!({"text": text})).await.unwrap();
@@ -411,7 +408,7 @@ async fn s7_nothing_is_left_in_an_instance_for_the_next_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_after_a_write_is_uncertain_and_one_before_is_not() {
-    let Some(bench) = Bench::hostile().await else { return };
+    let bench = Bench::hostile().await;
     let service = Service::start(|_, _| ok("{}")).await;
     for (method, uncertain) in [("POST", true), ("PUT", true), ("DELETE", true), ("GET", false), ("HEAD", false)] {
         let input = json!({"request": {"path": "/x", "method": method}, "then": "panic"});
@@ -422,7 +419,7 @@ async fn a_fault_after_a_write_is_uncertain_and_one_before_is_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_reaches_its_pinned_origin_only_and_sets_no_credential() {
-    let Some(bench) = Bench::hostile().await else { return };
+    let bench = Bench::hostile().await;
     let service = Service::start(|_, _| respond("200 OK", "set-cookie: a=b\r\nx-seen: 1\r\n", "{}")).await;
     let elsewhere = Service::start(|_, _| ok("{}")).await;
     let other = elsewhere.url.trim_start_matches("http://").trim_end_matches('/').to_owned();
@@ -450,7 +447,7 @@ async fn a_guest_reaches_its_pinned_origin_only_and_sets_no_credential() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn n3_redirects_are_shown_to_the_guest_and_never_followed() {
-    let Some(bench) = Bench::hostile().await else { return };
+    let bench = Bench::hostile().await;
     let elsewhere = Service::start(|_, _| ok("{}")).await;
     let target = elsewhere.url.clone();
     let service =
@@ -462,7 +459,7 @@ async fn n3_redirects_are_shown_to_the_guest_and_never_followed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k2_the_credential_is_nowhere_in_the_guests_memory() {
-    let Some(bench) = Bench::hostile().await else { return };
+    let bench = Bench::hostile().await;
     let service = Service::start(|_, _| ok("{}")).await;
     // Veiled, so that the search does not find its own question.
     let veiled = hex::encode(CANARY.bytes().map(|byte| byte ^ 0x5a).collect::<Vec<u8>>());
@@ -476,7 +473,7 @@ async fn k2_the_credential_is_nowhere_in_the_guests_memory() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k3_the_signing_secret_appears_once_at_the_pointer_and_nowhere_else() {
-    let Some(bench) = Bench::hostile().await else { return };
+    let bench = Bench::hostile().await;
     let service = Service::start(|_, _| ok("{}")).await;
     let placeholder = "%placeholder-not-guessable%";
     let post = |body: Value| json!({"method": "POST", "path": "/hooks", "body": body.to_string()});
@@ -515,7 +512,7 @@ async fn k3_the_signing_secret_appears_once_at_the_pointer_and_nowhere_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_or_changed_cache_entry_is_not_loaded() {
-    let Some(bench) = Bench::load("guest_beacon.wasm", Limits::default()).await else { return };
+    let bench = Bench::load("guest_beacon", Limits::default()).await;
     let cache = bench.folder.path().join("cache");
     let entry = std::fs::read_dir(&cache)
         .unwrap()
@@ -526,7 +523,7 @@ async fn a_foreign_or_changed_cache_entry_is_not_loaded() {
     let mut changed = whole.clone();
     changed[whole.len() / 2] ^= 1;
     std::fs::write(&entry, changed).unwrap();
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/component/guest_beacon.wasm");
+    let path = built::component("guest_beacon");
     let plugins = Plugins::new(&cache, Limits::default(), SystemClock::shared()).unwrap();
     plugins.load(&path).await.unwrap();
     assert_eq!(std::fs::read(&entry).unwrap().len(), whole.len());
@@ -537,4 +534,38 @@ async fn a_foreign_or_changed_cache_entry_is_not_loaded() {
     assert!(matches!(plugins.load(&native).await, Err(super::super::LoadError::Precompiled { .. })));
     std::fs::write(&native, b"not wasm").unwrap();
     assert!(matches!(plugins.load(&native).await, Err(super::super::LoadError::NotAComponent { .. })));
+}
+
+#[test]
+fn a_request_that_waited_in_vain_for_its_turn_is_told_as_such_and_not_as_a_server_that_is_not_there() {
+    let unreachable = || {
+        let mut failure = HostFault::new(FaultKind::Internal, "the server refused the connection").to_failure();
+        failure.code = "beacon.unreachable".into();
+        CallError::from(Error::Permanent(failure))
+    };
+    let told = |record: CallRecord| settle::<action::Invoked>(Err(unreachable()), &record, Writes::InThisCall);
+    let busy = CallRecord { account_busy: true, ..CallRecord::default() };
+    let error = told(busy.clone()).unwrap_err();
+    assert!(matches!(&error, CallError::Host(HostFault { kind: FaultKind::AccountBusy, .. })), "{error:?}");
+    assert!(matches!(error.to_error(), Error::Transient(_)), "it is tried again");
+    let sent = CallRecord { unsafe_requests_sent: 1, ..busy };
+    assert!(matches!(told(sent), Err(CallError::Connector(_))), "unless something may have happened");
+    assert!(matches!(told(CallRecord::default()), Err(CallError::Connector(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_the_service_says_back_reaches_neither_the_guest_nor_the_error() {
+    use base64::Engine as _;
+    let bench = Bench::load("guest_beacon.wasm", Limits::default()).await;
+    let encoded = base64::engine::general_purpose::STANDARD.encode(CANARY);
+    let said = encoded.clone();
+    let service = Service::start(move |head, _| {
+        assert!(head.contains(CANARY) && !head.contains("accept-encoding"), "{head}");
+        let message = format!("you sent {CANARY}, which is {said}");
+        respond("400 Bad Request", "", &json!({ "message": message }).to_string())
+    })
+    .await;
+    let error = format!("{:?}", bench.run(&service.url, "survey", json!({})).await.unwrap_err());
+    assert!(error.contains("you sent *****") && !error.contains(CANARY) && !error.contains(&encoded[..24]), "{error}");
+    assert_eq!(service.arrived().len(), 1);
 }

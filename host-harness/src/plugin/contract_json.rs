@@ -175,15 +175,6 @@ pub fn choices(choices: &catalog::Choices) -> Value {
     json!({"items": items, "next": choices.next, "notices": notices(&choices.aside)})
 }
 
-/// The schema of a card.
-pub fn card_schema(schema: &catalog::CardSchema) -> Value {
-    json!({
-        "input": value_of(&schema.input),
-        "output": value_of(&schema.output),
-        "notices": notices(&schema.aside),
-    })
-}
-
 /// One step of an action: `{"done": output}` or `{"more": {…}}`.
 pub fn step(step: &action::Step) -> Value {
     match step {

@@ -28,6 +28,8 @@ pub enum FaultKind {
     AccountHeld,
     /// The grant that the connection uses is over; nothing was sent.
     GrantDead,
+    /// Other requests of the account were not answered in time, so this one was not sent.
+    AccountBusy,
     /// The host refused to send what the connector wanted to send.
     EgressDenied,
     /// The host itself failed.
@@ -67,6 +69,7 @@ impl FaultKind {
             Self::Quarantined => "host.connector-quarantined",
             Self::AccountHeld => "host.account-held",
             Self::GrantDead => "host.grant-dead",
+            Self::AccountBusy => "host.account-busy",
             Self::EgressDenied => "host.egress-denied",
             Self::Internal => "host.internal",
         }
@@ -76,7 +79,7 @@ impl FaultKind {
         match self {
             Self::AccountHeld | Self::GrantDead => FailureClass::Credential,
             Self::EgressDenied => FailureClass::Permission,
-            Self::TimedOut | Self::Quarantined | Self::Internal => FailureClass::Unavailable,
+            Self::AccountBusy | Self::TimedOut | Self::Quarantined | Self::Internal => FailureClass::Unavailable,
             _ => FailureClass::Protocol,
         }
     }
@@ -84,10 +87,14 @@ impl FaultKind {
     fn remedy(self) -> (&'static str, Responsible) {
         match self {
             Self::AccountHeld => (
-                "Mend the credential in the service, or add the connection anew with one that works; if the service shows a captcha, log in there once. Then run `harness connection check NAME --release`.",
+                "Put a new one in its place with `harness connection replace-credential NAME`; or mend it in the service (if that shows a captcha, log in there once), then run `harness connection check NAME --release`.",
                 Responsible::Operator,
             ),
             Self::GrantDead => ("Reconnect it: `harness connection reauthorize NAME`.", Responsible::User),
+            Self::AccountBusy => (
+                "Nothing: it is tried again. If it goes on, look at `harness connection check NAME` and whether the service is slow.",
+                Responsible::ServiceAdmin,
+            ),
             Self::EgressDenied => (
                 "Check the address of the connection; if it is meant to lie in a private network or to use plain http, add the connection again with --allow-private.",
                 Responsible::Operator,
@@ -126,7 +133,14 @@ impl HostFault {
         Self::new(FaultKind::AccountHeld, detail)
     }
 
-    fn failure(&self) -> Failure {
+    /// A request waited in vain for its turn among those of its account.
+    pub(crate) fn account_busy() -> Self {
+        let detail = "a request was not sent: its turn among those of the same account did not come in time, because \
+                      another one was not answered";
+        Self::new(FaultKind::AccountBusy, detail)
+    }
+
+    pub(crate) fn to_failure(&self) -> Failure {
         let (remedy, who) = self.kind.remedy();
         Failure {
             class: self.kind.class(),
@@ -150,16 +164,16 @@ impl CallError {
     pub fn to_error(&self) -> Error {
         match self {
             Self::Connector(error) => Error::clone(error),
-            Self::Host(fault) if fault.unsafe_request_sent => Error::PermanentUncertain(fault.failure()),
+            Self::Host(fault) if fault.unsafe_request_sent => Error::PermanentUncertain(fault.to_failure()),
             Self::Host(fault) => match fault.kind {
-                FaultKind::Quarantined | FaultKind::Internal | FaultKind::TimedOut => {
+                FaultKind::AccountBusy | FaultKind::Quarantined | FaultKind::Internal | FaultKind::TimedOut => {
                     Error::Transient(super::contract::types::Backoff {
-                        failure: fault.failure(),
+                        failure: fault.to_failure(),
                         retry_after_ms: if fault.kind == FaultKind::Quarantined { 60_000 } else { 0 },
                         scope: super::contract::types::Scope::Tenant,
                     })
                 }
-                _ => Error::Permanent(fault.failure()),
+                _ => Error::Permanent(fault.to_failure()),
             },
         }
     }

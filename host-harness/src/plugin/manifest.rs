@@ -9,6 +9,7 @@ use jsonschema::Validator;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::outline::Outline;
 use crate::authorize::{Rejection, Scheme};
 
 static SCHEMA: LazyLock<Result<Validator, String>> = LazyLock::new(|| {
@@ -61,13 +62,43 @@ pub struct Manifest {
     read: Arc<Read>,
     raw: Arc<Value>,
     /// Of each card; built when its first output is checked, for most runs need one.
-    outputs: Validators,
+    outputs: ByCard<OutputCheck>,
     /// The same for inputs.
-    inputs: Validators,
+    inputs: ByCard<Validator>,
 }
 
-/// Validators by card.
-type Validators = Arc<HashMap<String, OnceLock<Option<Validator>>>>;
+/// What is built of a card's schema, by card; none where the schema cannot be used.
+type ByCard<T> = Arc<HashMap<String, OnceLock<Option<T>>>>;
+
+/// What outputs are held to.
+struct OutputCheck {
+    validator: Validator,
+    outline: Outline,
+}
+
+impl OutputCheck {
+    fn of(schema: &Value) -> Option<Self> {
+        Some(Self { validator: jsonschema::draft202012::new(schema).ok()?, outline: Outline::of(schema) })
+    }
+
+    fn obeys(&self, output: &Value) -> Result<(), String> {
+        if self.validator.is_valid(output) {
+            return Ok(());
+        }
+        match self.validator.iter_errors(output).next() {
+            None => Ok(()),
+            // The value itself may be long, and is none of the log's business.
+            Some(error) => Err(format!("{} at `{}`", error.masked(), error.instance_path())),
+        }
+    }
+}
+
+/// Why the text of an output is none.
+pub(super) enum BadOutput {
+    NotJson(serde_json::Error),
+    /// It breaks the card's schema: where and how.
+    Breaks(String),
+}
 
 /// The manifest's own members; `Manifest` gives access to them.
 #[derive(Debug, Clone, Deserialize)]
@@ -290,8 +321,7 @@ impl Manifest {
     fn read(raw: Value) -> Result<Self, ManifestError> {
         let read = Read::deserialize(&raw)
             .map_err(|error| ManifestError::NotValid { at: String::new(), reason: error.to_string() })?;
-        let unbuilt = || Arc::new(read.cards.iter().map(|card| (card.id.clone(), OnceLock::new())).collect());
-        let (outputs, inputs) = (unbuilt(), unbuilt());
+        let (outputs, inputs) = (unbuilt(&read.cards), unbuilt(&read.cards));
         Ok(Self { read: Arc::new(read), raw: Arc::new(raw), outputs, inputs })
     }
 
@@ -307,17 +337,25 @@ impl Manifest {
 
     /// Whether a card's output, or an event's payload, obeys the card's schema; else where and why not.
     pub(crate) fn check_output(&self, card: &str, output: &Value) -> Result<(), String> {
-        let (Some(kept), Some(card)) = (self.outputs.get(card), self.card(card)) else { return Ok(()) };
-        let built = kept.get_or_init(|| jsonschema::draft202012::new(&card.output).ok());
-        let Some(validator) = built else { return Err("its schema cannot be used".into()) };
-        if validator.is_valid(output) {
-            return Ok(());
+        self.output_check(card)?.map_or(Ok(()), |check| check.obeys(output))
+    }
+
+    /// The same of its text, without making a tree of what the schema leaves open.
+    pub(super) fn check_output_text(&self, card: &str, text: &str) -> Result<(), BadOutput> {
+        match self.output_check(card).map_err(BadOutput::Breaks)? {
+            None => Outline::anything().read(text).map(drop).map_err(BadOutput::NotJson),
+            Some(check) => {
+                let parts = check.outline.read(text).map_err(BadOutput::NotJson)?;
+                check.obeys(&parts).map_err(BadOutput::Breaks)
+            }
         }
-        match validator.iter_errors(output).next() {
-            None => Ok(()),
-            // The value itself may be long, and is none of the log's business.
-            Some(error) => Err(format!("{} at `{}`", error.masked(), error.instance_path())),
-        }
+    }
+
+    /// None of a card that there is not.
+    fn output_check(&self, card: &str) -> Result<Option<&OutputCheck>, String> {
+        let (Some(kept), Some(card)) = (self.outputs.get(card), self.card(card)) else { return Ok(None) };
+        let built = kept.get_or_init(|| OutputCheck::of(&card.output)).as_ref();
+        built.map(Some).ok_or_else(|| "its schema cannot be used".into())
     }
 
     /// Whether a card takes an input.
@@ -355,6 +393,10 @@ impl Manifest {
             None => Ok(()),
         }
     }
+}
+
+fn unbuilt<T>(cards: &[Card]) -> ByCard<T> {
+    Arc::new(cards.iter().map(|card| (card.id.clone(), OnceLock::new())).collect())
 }
 
 /// A version as numbers, so that versions can be compared.

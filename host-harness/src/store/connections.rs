@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::Value;
 
+use super::dead_letters::close_all;
 use super::{Store, StoreError, json_column};
 use crate::clock::EpochMs;
 
@@ -199,8 +200,9 @@ impl Store {
     }
 
     /// Forgets a connection with its subscriptions, registrations and their secrets, and its credential where no other
-    /// connection shares it. What it brought (events, runs) stays.
-    pub fn delete_connection(&self, id: &str) -> Result<(), StoreError> {
+    /// connection shares it. What it brought (events, runs) stays; deliveries that were not read are given up for this
+    /// reason. Answers how many those are.
+    pub fn delete_connection(&self, id: &str, reason: &Value) -> Result<usize, StoreError> {
         self.write(|transaction| {
             transaction.execute("DELETE FROM secret WHERE owner = ?1 AND space = 'registration'", [id])?;
             let sql = "DELETE FROM connection WHERE id = ?1 RETURNING credential";
@@ -208,7 +210,7 @@ impl Store {
             if let Some(credential) = credential {
                 super::credentials::delete_unused(transaction, &credential)?;
             }
-            Ok(())
+            close_all(transaction, id, reason)
         })
     }
 

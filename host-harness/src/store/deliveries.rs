@@ -46,27 +46,6 @@ pub enum Kept {
     Differs,
 }
 
-/// A delivery that was acknowledged and could not be read.
-#[derive(Debug, Clone)]
-pub struct FailedDelivery {
-    /// The host's id of it.
-    pub id: String,
-    /// The connection, by id.
-    pub connection: String,
-    /// The service's id of the registration.
-    pub registration: String,
-    /// The id that is the same in every attempt, where the service gives one.
-    pub service_id: Option<String>,
-    /// When it arrived.
-    pub received_at_ms: EpochMs,
-    /// How often it was processed in vain.
-    pub attempts: u32,
-    /// Why the last time: as the host's errors are, in JSON.
-    pub failure: Option<Value>,
-    /// The length of its body, in bytes.
-    pub size: u64,
-}
-
 impl Store {
     /// Keeps a delivery, once per connection and service id. A second one that says something else raises an alarm.
     pub fn keep_delivery(&self, new: &StoredDelivery) -> Result<Kept, StoreError> {
@@ -86,6 +65,14 @@ impl Store {
         })
     }
 
+    /// When the last delivery of a connection came that is kept.
+    pub fn last_delivery_ms(&self, connection: &str) -> Result<Option<EpochMs>, StoreError> {
+        self.read(|db| {
+            let sql = "SELECT max(received_at_ms) FROM delivery WHERE connection = ?1";
+            Ok(db.query_row(sql, [connection], |row| row.get(0))?)
+        })
+    }
+
     /// How many deliveries wait to be processed, counted up to `most`.
     pub fn waiting_deliveries(&self, most: usize) -> Result<usize, StoreError> {
         self.read(|db| {
@@ -94,41 +81,9 @@ impl Store {
         })
     }
 
-    /// Deliveries that were acknowledged and could not be read, newest first, at most `limit`.
-    pub fn failed_deliveries(&self, limit: u32) -> Result<Vec<FailedDelivery>, StoreError> {
-        self.read(|db| {
-            let mut statement = db.prepare(
-                "SELECT id, connection, registration, service_id, received_at_ms, attempts, failure, length(body) \
-                 FROM delivery WHERE state = 'failed' ORDER BY received_at_ms DESC LIMIT ?1",
-            )?;
-            let rows = statement.query_map([limit], |row| {
-                Ok(FailedDelivery {
-                    id: row.get(0)?,
-                    connection: row.get(1)?,
-                    registration: row.get(2)?,
-                    service_id: row.get(3)?,
-                    received_at_ms: row.get(4)?,
-                    attempts: row.get(5)?,
-                    failure: row.get::<_, Option<String>>(6)?.and_then(|text| serde_json::from_str(&text).ok()),
-                    size: row.get(7)?,
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
-        })
-    }
-
-    /// Lets a delivery that could not be read be read again, from now on. `false` where there is none of that id that
-    /// failed.
-    pub fn retry_delivery(&self, id: &str, now: EpochMs) -> Result<bool, StoreError> {
-        self.write(|transaction| {
-            let sql = "UPDATE delivery SET state = 'pending', attempts = 0, due_at_ms = ?2 \
-                       WHERE id = ?1 AND state = 'failed'";
-            Ok(transaction.execute(sql, params![id, now])? == 1)
-        })
-    }
-
     /// Deliveries that wait to be processed and are due, the longest due first. Those with an id in `busy` are left out.
-    pub fn pending_deliveries(
+    #[cfg(test)]
+    pub(crate) fn pending_deliveries(
         &self,
         now: EpochMs,
         limit: usize,
@@ -195,8 +150,9 @@ impl Store {
         now: EpochMs,
     ) -> Result<(), StoreError> {
         self.write(|transaction| {
-            transaction.execute(
-                "UPDATE delivery SET attempts = attempts + 1, failure = ?2, state = ?3, due_at_ms = ?4 WHERE id = ?1",
+            let changed = transaction.execute(
+                "UPDATE delivery SET attempts = attempts + 1, failure = ?2, state = ?3, due_at_ms = ?4 \
+                 WHERE id = ?1 AND state = 'pending'",
                 params![
                     delivery.id,
                     failure.to_string(),
@@ -204,7 +160,8 @@ impl Store {
                     again.unwrap_or(0)
                 ],
             )?;
-            if again.is_none() {
+            // One that was given up while it was read stays so.
+            if changed == 1 && again.is_none() {
                 let alarm = Alarm {
                     at_ms: now,
                     connection: Some(delivery.connection.clone()),

@@ -5,6 +5,9 @@ use rusqlite::{OptionalExtension, params};
 use super::{Store, StoreError};
 use crate::clock::EpochMs;
 
+/// The fact by which the vault's key is known.
+pub(crate) const KEY_MARK: &str = "vault-key-mark";
+
 /// Something somebody should look at.
 #[derive(Debug, Clone, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -76,6 +79,19 @@ impl Store {
             let sql = "DELETE FROM alarm WHERE connection IN (SELECT value FROM json_each(?1)) \
                        AND code IN (SELECT value FROM json_each(?2))";
             Ok(transaction.execute(sql, params![list(connections), list(codes)])?)
+        })
+    }
+
+    /// Raises an alarm; nothing where one of its code whose message begins the same was raised since then.
+    pub fn raise_unless_since(&self, alarm: &Alarm, beginning: &str, since: EpochMs) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let told: bool = transaction.query_row(
+                "SELECT EXISTS (SELECT 1 FROM alarm WHERE code = ?1 AND at_ms > ?2 \
+                 AND substr(message, 1, length(?3)) = ?3)",
+                params![alarm.code, since, beginning],
+                |row| row.get(0),
+            )?;
+            if told { Ok(()) } else { raise_in(transaction, alarm) }
         })
     }
 

@@ -9,7 +9,9 @@ mod causes;
 mod checkpoint;
 pub(crate) mod connections;
 pub(crate) mod credentials;
+mod dead_letters;
 mod deliveries;
+mod era;
 mod events;
 mod holds;
 mod journal;
@@ -29,14 +31,17 @@ mod tests;
 mod wal;
 
 pub use backup::Contents;
-pub(crate) use backup::{inspect, retire};
+pub(crate) use backup::{copy, inspect, retire, settle};
 pub use causes::Origin;
 pub use connections::{StoredConnection, StoredIdentity, StoredOrigin};
 pub(crate) use credentials::supersede;
 pub use credentials::{NewTokens, StoredCredential};
-pub use deliveries::{FailedDelivery, Kept, StoredDelivery};
+pub use dead_letters::{DeadLettersOf, Dismissed, FailedDelivery};
+pub use deliveries::{Kept, StoredDelivery};
+pub use era::Era;
 pub use events::{BroughtBy, NewEvent, NewRun, StoredEvent};
 pub use meta::Alarm;
+pub(crate) use meta::KEY_MARK;
 pub use oauth_clients::StoredOauthClient;
 pub use renaming::Renamed;
 pub use retention::{IDS_AT_LEAST, Keeping};
@@ -76,17 +81,31 @@ pub enum StoreError {
     )]
     JournalLost,
     /// The database was written by a later version of the host.
-    #[error(
-        "the store is of a later version ({found}) than this program knows ({known}): upgrade the program, or use another --home"
-    )]
+    #[error("the store is of a later version ({found}) than this program knows ({known})")]
     TooNew {
         /// The version found in the file.
         found: usize,
         /// The latest version this program knows.
         known: usize,
     },
+    /// The database was written by an earlier version of the host, which may run on it still.
+    #[error("the store is of an earlier version ({found}) than this program writes ({known})")]
+    TooOld {
+        /// The version found in the file.
+        found: usize,
+        /// The version that this program writes.
+        known: usize,
+    },
+    /// The library that reads the database lacks what this program relies on.
+    #[error("SQLite {found} is too old for this program, which needs {needed}: build it with the SQLite it comes with")]
+    OldLibrary {
+        /// The version found.
+        found: &'static str,
+        /// The earliest version that will do.
+        needed: &'static str,
+    },
     /// The file is no sound database.
-    #[error("the database {path} is damaged ({reason}): restore a backup with `harness restore`")]
+    #[error("the database {path} is damaged ({reason})")]
     Damaged {
         /// The file.
         path: String,
@@ -94,14 +113,39 @@ pub enum StoreError {
         reason: String,
     },
     /// The file is a database of another program.
-    #[error("{path} is the database of another program: use another --home")]
+    #[error("{path} is the database of another program")]
     Foreign {
         /// The file.
+        path: String,
+    },
+    /// What has the database's name is a link, a folder or a device.
+    #[error("{path} is no regular file, as a database has to be")]
+    NotAFile {
+        /// What has the name.
         path: String,
     },
 }
 
 impl StoreError {
+    /// What a person can do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) | Self::Unsynced(_) | Self::TooOld { .. } => {
+                "Check the disk and the rights of the home folder, then try again."
+            }
+            Self::JournalLost => "Put the disk right, then start the program again.",
+            Self::TooNew { .. } => {
+                "Use the version that wrote it, or a later one; or restore the backup that was made before the upgrade."
+            }
+            Self::OldLibrary { .. } => "Build the program with the SQLite it comes with.",
+            Self::Damaged { .. } => {
+                "Restore a backup with `harness restore --replace FILE`: what is there now is kept beside it."
+            }
+            Self::Foreign { .. } => "Name another folder with --home.",
+            Self::NotAFile { .. } => "Put the database itself there, or name the folder where it is with --home.",
+        }
+    }
+
     /// Whether the disk is full, or failed: it may be put right while the program runs.
     pub fn is_of_the_disk(&self) -> bool {
         use rusqlite::ErrorCode::{CannotOpen, DiskFull, ReadOnly, SystemIoFailure};
@@ -110,17 +154,64 @@ impl StoreError {
             Self::Sqlite(error) => {
                 matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure | CannotOpen | ReadOnly))
             }
-            Self::TooNew { .. } | Self::Foreign { .. } | Self::Damaged { .. } => false,
+            Self::TooNew { .. }
+            | Self::TooOld { .. }
+            | Self::OldLibrary { .. }
+            | Self::Foreign { .. }
+            | Self::NotAFile { .. }
+            | Self::Damaged { .. } => false,
+        }
+    }
+
+    /// Whether the value itself is nothing that SQLite can keep: it never will.
+    pub fn is_of_the_value(&self) -> bool {
+        use rusqlite::ErrorCode::{TooBig, TypeMismatch};
+        match self {
+            Self::Sqlite(rusqlite::Error::ToSqlConversionFailure(_)) => true,
+            Self::Sqlite(error) => matches!(error.sqlite_error_code(), Some(TooBig | TypeMismatch)),
+            _ => false,
+        }
+    }
+
+    /// Whether the same may succeed later: the disk, memory, or another process that writes was in the way, and not
+    /// what was to be kept.
+    pub fn may_pass(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, OperationInterrupted, OutOfMemory, SchemaChanged};
+        let passes = [DatabaseBusy, DatabaseLocked, OperationInterrupted, OutOfMemory, SchemaChanged];
+        let code = if let Self::Sqlite(error) = self { error.sqlite_error_code() } else { None };
+        self.is_of_the_disk() || code.is_some_and(|code| passes.contains(&code))
+    }
+}
+
+/// Refuses what is no file of its own: a link could lead to any file of the machine. Answers whether there is one.
+pub(crate) fn is_there(path: &Path) -> Result<bool, StoreError> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_file() => Ok(true),
+        Ok(_) => Err(StoreError::NotAFile { path: path.display().to_string() }),
+        // Whatever else is wrong is said when it is opened.
+        Err(_) => Ok(false),
+    }
+}
+
+/// Lets nobody but the owner read a database that is known to be ours, and what SQLite keeps beside it.
+fn keep_private(path: &Path) {
+    #[cfg(unix)]
+    for ending in ["", "-wal", "-shm"] {
+        let file = beside(path, ending);
+        if !matches!(is_there(&file), Ok(true)) {
+            continue;
+        }
+        if let Err(error) = std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)) {
+            tracing::warn!(%error, path = %file.display(), "the database's rights could not be narrowed to its owner");
         }
     }
 }
 
-/// Lets nobody but the owner read the database; the files that SQLite keeps beside it take its rights.
-fn keep_private(path: &Path) {
-    #[cfg(unix)]
-    if let Err(error) = std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)) {
-        tracing::warn!(%error, path = %path.display(), "the database's rights could not be narrowed to its owner");
-    }
+/// The file that is named like another, with an ending.
+pub(crate) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
 }
 
 /// The database. Shared by all parts of one process; several processes may share the file.
@@ -148,20 +239,27 @@ impl Parts {
 }
 
 impl Store {
-    /// Opens the database, makes it where it does not exist, and brings its schema up to date.
+    /// Opens the database, and makes it where it does not exist. One of an earlier version is refused, and left as it is.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::open_sound(path).map_err(|error| match error {
-            StoreError::Sqlite(error) if is_damage(&error) => {
-                StoreError::Damaged { path: path.display().to_string(), reason: error.to_string() }
-            }
-            other => other,
-        })
+        Self::open_sound(path, false).map_err(|error| of_damage(path, error))
     }
 
-    fn open_sound(path: &Path) -> Result<Self, StoreError> {
+    /// The same, and brings the schema up to date. No host may run on it meanwhile: one of the earlier version could
+    /// keep nothing any more.
+    pub fn upgrade(path: &Path) -> Result<Self, StoreError> {
+        Self::open_sound(path, true).map_err(|error| of_damage(path, error))
+    }
+
+    fn open_sound(path: &Path, upgrade: bool) -> Result<Self, StoreError> {
+        check_library(rusqlite::version_number(), rusqlite::version())?;
+        is_there(path)?;
         let mut connection = connect(path)?;
+        let found = migrations::check(&connection, path)?;
         keep_private(path);
-        migrations::check(&connection, path)?;
+        // A new one has no version, and nobody uses it yet.
+        if !upgrade && (1..migrations::MIGRATIONS.len()).contains(&found) {
+            return Err(StoreError::TooOld { found, known: migrations::MIGRATIONS.len() });
+        }
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // Until the schema stands, every commit is synced by SQLite itself.
         connection.pragma_update(None, "synchronous", "FULL")?;
@@ -170,6 +268,7 @@ impl Store {
         // `Checkpoints`. NORMAL still syncs around a checkpoint and after a new beginning of the journal.
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        connection.pragma_update(None, "journal_size_limit", checkpoint::KEPT_BYTES)?;
         let journal = Journal::of(&connection, path)?;
         let (readers, checkpoints) = (Readers::new(path), Checkpoints::default());
         let (path, writer, keeping) = (path.to_owned(), Mutex::new(connection), Mutex::default());
@@ -212,9 +311,24 @@ impl Store {
     }
 }
 
-fn is_damage(error: &rusqlite::Error) -> bool {
+/// Says that a database is damaged, where that is why it could not be opened.
+fn of_damage(path: &Path, error: StoreError) -> StoreError {
     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+    match error {
+        StoreError::Sqlite(error) if matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)) => {
+            StoreError::Damaged { path: path.display().to_string(), reason: error.to_string() }
+        }
+        other => other,
+    }
+}
+
+/// Refuses a SQLite that cannot say how long the journal is: an earlier one takes `wal_checkpoint(NOOP)` for a
+/// checkpoint, which must not be made of a journal that is to be mended.
+fn check_library(number: i32, found: &'static str) -> Result<(), StoreError> {
+    if number < 3_051_000 {
+        return Err(StoreError::OldLibrary { found, needed: "3.51.0" });
+    }
+    Ok(())
 }
 
 /// A connection to the database.

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
 use super::run_steps::pass_on;
-use super::runs::{RUN, StoredRun, StoredStep, put_step, run};
+use super::runs::{BEHIND, RUN, StoredRun, StoredStep, put_step, run};
 use super::{Store, StoreError};
 use crate::clock::EpochMs;
 
@@ -77,7 +77,8 @@ impl Store {
         })
     }
 
-    /// Has an event run its flow once more, as a new run `new` that names the one before.
+    /// Has an event run its flow once more, as a new run `new` that names the one before. False where that one is not
+    /// over, or such a run is not over yet.
     pub fn run_anew(
         &self,
         before: &str,
@@ -91,10 +92,21 @@ impl Store {
                 "INSERT INTO run (id, flow, definition, event, event_id, state, due_at_ms, created_at_ms, time_ms, \
                  connection, order_key, skip_late, cancel, again_of, object, cause) \
                  SELECT ?2, flow, coalesce(?3, definition), event, event_id, 'pending', ?5, ?5, time_ms, ?4, order_key, \
-                 0, 0, id, object, cause FROM run WHERE id = ?1 AND ended_at_ms IS NOT NULL",
+                 0, 0, id, object, cause FROM run WHERE id = ?1 AND ended_at_ms IS NOT NULL \
+                 AND NOT EXISTS (SELECT 1 FROM run AS later WHERE later.again_of = ?1 AND later.ended_at_ms IS NULL)",
                 params![before, new, definition, connection, now],
             )?;
             Ok(made == 1)
+        })
+    }
+
+    /// Lets runs go on at once that wait because of a failure with this code; each finds out anew whether it has to
+    /// wait. Answers how many.
+    pub fn let_waiting_go_on(&self, code: &str, now: EpochMs) -> Result<usize, StoreError> {
+        self.write(|transaction| {
+            let sql = "UPDATE run SET due_at_ms = ?2 WHERE state = 'waiting' AND due_at_ms > ?2 AND due_at_ms < ?3 \
+                       AND json_extract(failure, '$.code') = ?1";
+            Ok(transaction.execute(sql, params![code, now, BEHIND])?)
         })
     }
 

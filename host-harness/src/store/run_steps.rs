@@ -1,14 +1,16 @@
 //! How a run goes on: taken by turns, each step kept before it begins and after it ends, one run of a key at a time.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::HashSet;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use serde_json::Value;
 
 use super::runs::{BEHIND, RUN, StoredRun, StoredStep, put_step, run};
 use super::{Store, StoreError};
 use crate::clock::EpochMs;
 
-/// How many runs at the head of a lane are looked at; those before them are in hand.
-const LOOKED_AT: u32 = 256;
+/// How many runs at the head of a lane are looked at. Those before them are in hand, or of a key that is.
+pub(super) const LOOKED_AT: u32 = 256;
 
 /// Where runs wait for their turn: those of one flow whose next step works on one connection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,7 +55,9 @@ impl<'a> Standing<'a> {
 
     /// It goes on at a time.
     pub fn waiting(failure: Option<&'a Value>, due_at_ms: EpochMs, now: EpochMs) -> Self {
-        Self { state: "waiting", failure, due_at_ms: Some(due_at_ms), at_ms: now, connection: None }
+        // [`BEHIND`] is no time: who waits for one does not wait for another run.
+        let due = due_at_ms.min(BEHIND - 1);
+        Self { state: "waiting", failure, due_at_ms: Some(due), at_ms: now, connection: None }
     }
 }
 
@@ -75,44 +79,24 @@ impl Store {
         open: &dyn Fn(&Lane) -> bool,
         free: &dyn Fn(&str, Option<&str>) -> bool,
     ) -> Result<Option<StoredRun>, StoreError> {
-        self.read(|db| {
-            let next: Option<EpochMs> = db.prepare_cached(NEXT_DUE)?.query_row([], |row| row.get(0))?;
-            if next.is_none_or(|due| due > now) {
-                return Ok(None);
-            }
-            let mut lanes = db.prepare_cached(NEXT_LANE)?;
-            let mut heads = db.prepare_cached(HEAD_OF_LANE)?;
-            let (mut at, mut around) = (after.clone(), false);
-            loop {
-                let found = lanes
-                    .query_row([&at.flow, &at.connection], |row| {
-                        Ok((Lane { flow: row.get(0)?, connection: row.get(1)? }, row.get::<_, EpochMs>(2)?))
-                    })
-                    .optional()?;
-                let Some((lane, due)) = found else {
-                    if around {
-                        return Ok(None);
-                    }
-                    // Round again from the beginning.
-                    (at, around) = (Lane::default(), true);
-                    continue;
-                };
-                if around && lane > *after {
-                    return Ok(None);
-                }
-                if due <= now && open(&lane) {
-                    let mut rows = heads.query(params![lane.flow, lane.connection, now, LOOKED_AT])?;
-                    while let Some(row) = rows.next()? {
-                        let (id, key): (String, Option<String>) = (row.get(0)?, row.get(1)?);
-                        if free(&id, key.as_deref()) {
-                            let sql = format!("SELECT {RUN} FROM run WHERE id = ?1");
-                            return Ok(db.prepare_cached(&sql)?.query_row([&id], run).optional()?);
-                        }
+        let mut full = HashSet::new();
+        loop {
+            let found = self.read(|db| head(db, now, after, &|lane| open(lane) && !full.contains(lane), free))?;
+            match found {
+                Head::Run(run) => return Ok(Some(*run)),
+                Head::None => return Ok(None),
+                // They would hide those behind them at every look, so they are moved out of the way.
+                Head::Full(lane, ids) => {
+                    let behind = |db: &Transaction<'_>| -> Result<usize, StoreError> {
+                        let moved = ids.iter().map(|id| turn_or_behind(db, id));
+                        Ok(moved.collect::<Result<Vec<_>, _>>()?.iter().filter(|turn| **turn == Turn::Behind).count())
+                    };
+                    if self.write(behind)? == 0 {
+                        full.insert(lane);
                     }
                 }
-                at = lane;
             }
-        })
+        }
     }
 
     /// When the next run that waits goes on.
@@ -128,14 +112,7 @@ impl Store {
             Turn::Behind => {}
             other => return Ok(other),
         }
-        self.write(|transaction| {
-            let turn = turn(transaction, id)?;
-            if turn == Turn::Behind {
-                let sql = "UPDATE run SET due_at_ms = ?2 WHERE id = ?1 AND state IN ('pending', 'waiting')";
-                transaction.execute(sql, params![id, BEHIND])?;
-            }
-            Ok(turn)
-        })
+        self.write(|transaction| turn_or_behind(transaction, id))
     }
 
     /// Lets go on whatever waits for its turn: for the start of a process. Each finds out anew whether it is its turn.
@@ -221,6 +198,77 @@ pub(super) fn pass_on(db: &Connection, key: &str) -> Result<(), StoreError> {
     );
     db.prepare_cached(&sql)?.execute(params![key, BEHIND])?;
     Ok(())
+}
+
+/// What stands at the head of the lanes.
+enum Head {
+    /// The next run.
+    Run(Box<StoredRun>),
+    /// Nothing that is due and free.
+    None,
+    /// None of so many at the head of this lane is free: these, by id.
+    Full(Lane, Vec<String>),
+}
+
+fn head(
+    db: &Connection,
+    now: EpochMs,
+    after: &Lane,
+    open: &dyn Fn(&Lane) -> bool,
+    free: &dyn Fn(&str, Option<&str>) -> bool,
+) -> Result<Head, StoreError> {
+    let next: Option<EpochMs> = db.prepare_cached(NEXT_DUE)?.query_row([], |row| row.get(0))?;
+    if next.is_none_or(|due| due > now) {
+        return Ok(Head::None);
+    }
+    let mut lanes = db.prepare_cached(NEXT_LANE)?;
+    let mut heads = db.prepare_cached(HEAD_OF_LANE)?;
+    let (mut at, mut around) = (after.clone(), false);
+    loop {
+        let found = lanes
+            .query_row([&at.flow, &at.connection], |row| {
+                Ok((Lane { flow: row.get(0)?, connection: row.get(1)? }, row.get::<_, EpochMs>(2)?))
+            })
+            .optional()?;
+        let Some((lane, due)) = found else {
+            if around {
+                return Ok(Head::None);
+            }
+            // Round again from the beginning.
+            (at, around) = (Lane::default(), true);
+            continue;
+        };
+        if around && lane > *after {
+            return Ok(Head::None);
+        }
+        if due <= now && open(&lane) {
+            let mut rows = heads.query(params![lane.flow, lane.connection, now, LOOKED_AT])?;
+            let mut in_the_way = Vec::new();
+            while let Some(row) = rows.next()? {
+                let (id, key): (String, Option<String>) = (row.get(0)?, row.get(1)?);
+                if free(&id, key.as_deref()) {
+                    let sql = format!("SELECT {RUN} FROM run WHERE id = ?1");
+                    let run = db.prepare_cached(&sql)?.query_row([&id], run).optional()?;
+                    return Ok(run.map_or(Head::None, |run| Head::Run(Box::new(run))));
+                }
+                in_the_way.push(id);
+            }
+            if in_the_way.len() >= LOOKED_AT as usize {
+                return Ok(Head::Full(lane, in_the_way));
+            }
+        }
+        at = lane;
+    }
+}
+
+/// Whether it is a run's turn; where another one of its key goes first, it is put behind.
+fn turn_or_behind(db: &Connection, id: &str) -> Result<Turn, StoreError> {
+    let turn = turn(db, id)?;
+    if turn == Turn::Behind {
+        let sql = "UPDATE run SET due_at_ms = ?2 WHERE id = ?1 AND state IN ('pending', 'waiting')";
+        db.prepare_cached(sql)?.execute(params![id, BEHIND])?;
+    }
+    Ok(turn)
 }
 
 fn turn(db: &Connection, id: &str) -> Result<Turn, StoreError> {

@@ -165,20 +165,6 @@ impl Store {
         })
     }
 
-    /// Runs that failed or are uncertain and that nobody did anew, oldest first, at most `limit`.
-    pub fn dead_runs(&self, limit: u32) -> Result<Vec<StoredRun>, StoreError> {
-        self.read(|db| {
-            let sql = format!(
-                "SELECT {RUN} FROM run WHERE state IN ('failed', 'uncertain') \
-                 AND NOT EXISTS (SELECT 1 FROM run AS later WHERE later.again_of = run.id) \
-                 ORDER BY created_at_ms, rowid LIMIT ?1"
-            );
-            let mut statement = db.prepare_cached(&sql)?;
-            let rows = statement.query_map([limit], run)?.collect::<Result<_, _>>()?;
-            Ok(rows)
-        })
-    }
-
     /// One run.
     pub fn run(&self, id: &str) -> Result<Option<StoredRun>, StoreError> {
         self.read(|db| Ok(db.query_row(&format!("SELECT {RUN} FROM run WHERE id = ?1"), [id], run).optional()?))

@@ -20,6 +20,9 @@ pub struct Backlog {
     pub runs_pending: u64,
     /// Runs that wait for a time.
     pub runs_waiting: u64,
+    /// Since when the oldest of the runs is due that could go on now. One with a key of its own counts for none: when
+    /// its turn comes, it is due since it was made.
+    pub oldest_run_due_ms: Option<EpochMs>,
 }
 
 /// How many there are of what people make.
@@ -76,12 +79,13 @@ impl Store {
                         ..Backlog::default()
                     })
                 })?;
-            (backlog.runs_pending, backlog.runs_waiting) = db
+            (backlog.runs_pending, backlog.runs_waiting, backlog.oldest_run_due_ms) = db
                 .prepare_cached(
-                    "SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'waiting') \
+                    "SELECT count(*) FILTER (WHERE state = 'pending'), count(*) FILTER (WHERE state = 'waiting'), \
+                     min(due_at_ms) FILTER (WHERE due_at_ms <= ?1 AND order_key IS NULL) \
                      FROM run WHERE state IN ('pending', 'waiting')",
                 )?
-                .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                .query_row([now], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
             Ok(backlog)
         })
     }

@@ -131,15 +131,15 @@ impl Store {
         self.read(proving_version)
     }
 
-    /// Counts a delivery whose proof did not hold, and why.
-    pub fn count_refused(&self, connection: &str, now: EpochMs, reason: &str) -> Result<(), StoreError> {
+    /// Counts deliveries whose proof did not hold: how many, when the last one came, and why it was refused.
+    pub fn count_refused(&self, connection: &str, count: u64, at: EpochMs, reason: &str) -> Result<(), StoreError> {
         // Not waited for: who sends forged deliveries shall not keep the disk busy.
         self.note(|transaction| {
-            let mut count = transaction.prepare_cached(
-                "UPDATE endpoint SET refused = refused + 1, refused_at_ms = ?2, refused_reason = ?3 \
+            let mut add = transaction.prepare_cached(
+                "UPDATE endpoint SET refused = refused + ?4, refused_at_ms = ?2, refused_reason = ?3 \
                  WHERE connection = ?1",
             )?;
-            count.execute(params![connection, now, reason])?;
+            add.execute(params![connection, at, reason, count])?;
             Ok(())
         })
     }

@@ -146,9 +146,10 @@ impl LockoutGuard {
         })
     }
 
-    /// Forgets the refusals of an account: a person says that they are settled.
-    pub fn release(&self, account: &str) -> Result<(), StoreError> {
-        off_thread(|| rows::forget(&self.0.store, account))
+    /// Forgets the refusals of an account, and of the credential (its fingerprint) that it has now: a person says that
+    /// they are settled.
+    pub fn release(&self, account: &str, credential: &str) -> Result<(), StoreError> {
+        off_thread(|| rows::forget(&self.0.store, account, credential))
     }
 
     /// Carries the refusals of an account over to its proved key.
@@ -385,9 +386,13 @@ impl Admission {
                 local.turn = Turn::default();
             }
             shared.lease_is_back(&self.account);
-        } else if !off_thread(|| rows::still_well(&shared.store, &self.account, &self.credential, now_ms))? {
-            // Another process was refused since.
-            shared.end_freedom(&self.account, &self.credential);
+        } else {
+            let well = off_thread(|| rows::still_well(&shared.store, &self.account, &self.credential, now_ms));
+            if !matches!(well, Ok(true)) {
+                // Another process was refused since, or nobody can tell.
+                shared.end_freedom(&self.account, &self.credential);
+            }
+            well?;
         }
         Ok(())
     }

@@ -124,13 +124,13 @@ pub(super) fn undo(store: &Store, account: &str, credential: &str, count: u32) -
     })
 }
 
-/// Forgets all that is known of an account.
-pub(super) fn forget(store: &Store, account: &str) -> Result<(), StoreError> {
+/// Forgets all that is known of an account and of a credential, which may have been refused under another name.
+pub(super) fn forget(store: &Store, account: &str, credential: &str) -> Result<(), StoreError> {
     store.write(|transaction| {
         transaction.execute(
-            "DELETE FROM guard WHERE account = ?1
+            "DELETE FROM guard WHERE account = ?1 OR credential = ?2
              OR credential IN (SELECT credential FROM guard WHERE account = ?1 AND failures > 0)",
-            [account],
+            [account, credential],
         )?;
         Ok(())
     })

@@ -259,8 +259,20 @@ async fn another_credential_and_a_release_open_a_held_account() {
     assert!(matches!(other.admit("account", "dead", PATIENCE, PATIENCE).await, Err(NotAdmitted::Held { .. })));
     other.admit("account", "fresh", PATIENCE, PATIENCE).await.unwrap().accepted().unwrap();
     assert!(matches!(guard.admit("account", "dead", PATIENCE, PATIENCE).await, Err(NotAdmitted::Held { .. })));
-    guard.release("account").unwrap();
+    guard.release("account", "fresh").unwrap();
     assert!(guard.admit("account", "dead", PATIENCE, PATIENCE).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_release_opens_a_credential_that_was_held_under_another_name_of_its_account() {
+    let (_folder, store) = store();
+    let guard = LockoutGuard::new(store, SystemClock::shared());
+    for _ in 0..2 {
+        guard.admit("removed", "dead", PATIENCE, PATIENCE).await.unwrap().refused("status 401").unwrap();
+    }
+    assert!(matches!(guard.admit("anew", "dead", PATIENCE, PATIENCE).await, Err(NotAdmitted::Held { .. })));
+    guard.release("anew", "dead").unwrap();
+    assert!(guard.admit("anew", "dead", PATIENCE, PATIENCE).await.is_ok());
 }
 
 #[tokio::test]

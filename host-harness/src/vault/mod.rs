@@ -18,11 +18,8 @@ use rusqlite::{OptionalExtension, Transaction};
 use sha2::Sha256;
 
 use crate::clock::SharedClock;
-use crate::store::{Store, StoreError};
+use crate::store::{KEY_MARK, Store, StoreError};
 use seal::{Key, Place};
-
-/// Where the store keeps by what the key is known.
-const KEY_MARK: &str = "vault-key-mark";
 
 /// A name space of secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +76,7 @@ impl Vault {
 
     /// What tells the key from another, and nothing else about it.
     fn mark(&self) -> String {
-        self.fingerprint(&Secret::new("the mark of this key"))
+        mark_of(&self.key)
     }
 
     /// Whether the key opens at least one secret.
@@ -170,11 +167,23 @@ impl Vault {
     /// A short text that is the same for the same credential and tells nothing about it without the
     /// vault's key: 16 bytes of an HMAC, in hexadecimal.
     pub(crate) fn fingerprint(&self, credential: &Secret) -> String {
-        let mut mac =
-            <Hmac<Sha256> as Mac>::new_from_slice(self.key.derive("fingerprint").as_ref()).expect("any length fits");
-        mac.update(credential.expose().as_bytes());
-        hex::encode(&mac.finalize().into_bytes()[..16])
+        fingerprint(&self.key, credential)
     }
+}
+
+fn fingerprint(key: &Key, credential: &Secret) -> String {
+    let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(key.derive("fingerprint").as_ref()).expect("any length fits");
+    mac.update(credential.expose().as_bytes());
+    hex::encode(&mac.finalize().into_bytes()[..16])
+}
+
+fn mark_of(key: &Key) -> String {
+    fingerprint(key, &Secret::new("the mark of this key"))
+}
+
+/// By what the key in a file is known to a store; none where there is no file.
+pub(crate) fn mark_in(key_file: &Path) -> Result<Option<String>, VaultError> {
+    Ok(Key::read(key_file)?.map(|key| mark_of(&key)))
 }
 
 impl std::fmt::Debug for Vault {

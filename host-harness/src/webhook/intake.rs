@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::EpochMs;
@@ -41,20 +42,40 @@ impl Intake {
         Self { queue }
     }
 
+    /// For whoever watches over the thread.
+    pub(super) fn watched(&self) -> Watched {
+        Watched(self.queue.clone())
+    }
+
     /// Keeps a delivery that was proved by what is registered at this version; it is on disk when it is answered so.
     pub(super) async fn keep(&self, version: u64, delivery: StoredDelivery) -> Result<Outcome, HostError> {
         let (told, tell) = oneshot::channel();
-        let overrun = |_| {
-            HostError::other(
+        self.queue.try_send((version, delivery, told)).map_err(|error| match error {
+            TrySendError::Full(_) => HostError::other(
                 "intake-full",
                 "more deliveries wait than are taken in at once",
                 "Nothing: they come again.",
-            )
-        };
-        self.queue.try_send((version, delivery, told)).map_err(overrun)?;
-        tell.await.unwrap_or_else(|_| {
-            Err(HostError::other("intake", "the thread that keeps deliveries ended", "Start the program again."))
-        })
+            ),
+            TrySendError::Closed(_) => gone(),
+        })?;
+        tell.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+fn gone() -> HostError {
+    HostError::other("intake", "the thread that keeps deliveries ended", "Start the program again.")
+}
+
+/// The thread that writes, to be watched over.
+pub(crate) struct Watched(mpsc::Sender<Waiting>);
+
+impl Watched {
+    /// Ends when the thread has, or with `stop`.
+    pub(crate) async fn watch(self, stop: impl Future<Output = ()>) {
+        tokio::select! {
+            () = self.0.closed() => {}
+            () = stop => {}
+        }
     }
 }
 
@@ -110,5 +131,27 @@ fn tell(host: &Host, refused: &Refused) {
     let alarm = Alarm { at_ms: now, connection: None, code: "host.intake-refused".into(), message };
     if let Err(error) = host.store().raise(&alarm) {
         tracing::error!(%error, "an alarm could not be kept");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_thread_that_is_gone_is_noticed_by_whoever_watches_and_by_whoever_sends() {
+        let (queue, deliveries) = mpsc::channel(1);
+        let intake = Intake { queue };
+        let watching = tokio::spawn(intake.watched().watch(std::future::pending()));
+        tokio::task::yield_now().await;
+        assert!(!watching.is_finished());
+        let thread = std::thread::spawn(move || {
+            let _deliveries = deliveries;
+            panic!("on purpose");
+        });
+        assert!(thread.join().is_err());
+        watching.await.unwrap();
+        let refused = intake.keep(1, crate::webhook::turns::tests::delivery("c", 1)).await.unwrap_err();
+        assert_eq!(refused.to_json()["code"], "host.intake");
     }
 }

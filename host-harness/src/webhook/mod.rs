@@ -18,8 +18,10 @@ mod proof_tests;
 mod receiver;
 #[cfg(test)]
 mod receiver_tests;
+mod refusals;
 mod room;
 mod turns;
+mod unproved;
 
 pub(crate) use listen::listen;
 pub(crate) use process::{process, until_due};
@@ -27,5 +29,5 @@ pub(crate) use receiver::{Bounds, routes};
 
 /// Takes deliveries in until `stop` ends, and reads none of them: the receiver alone, to be measured.
 pub async fn take_in(host: Arc<Host>, listener: TcpListener, stop: impl Future<Output = ()>) {
-    listen(listener, routes(host, Arc::default(), Bounds::default()), stop).await;
+    listen(listener, routes(host, Arc::default(), Bounds::default()).0, stop).await;
 }

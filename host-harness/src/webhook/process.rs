@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tracing::Instrument as _;
 
 use super::turns::Turns;
@@ -23,6 +23,24 @@ const HELD: Duration = Duration::from_secs(60);
 
 fn locked(turns: &Mutex<Turns>) -> MutexGuard<'_, Turns> {
     turns.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The place of a delivery that is being read. It is given up however the reading ends, by a panic too: else the
+/// delivery were never read again, and the place of its connection lost.
+struct Place {
+    turns: Arc<Mutex<Turns>>,
+    connection: String,
+    id: String,
+    stored: Arc<Notify>,
+    slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        locked(&self.turns).ended(&self.connection, &self.id);
+        drop(self.slot.take());
+        self.stored.notify_one();
+    }
 }
 
 /// Reads deliveries until `stop` says so. `stored` tells of new ones, `started` is told of new runs.
@@ -59,6 +77,7 @@ pub(crate) async fn process(
             (Arc::clone(&host), Arc::clone(&flows), Arc::clone(&turns), Arc::clone(&started), Arc::clone(&stored));
         let span = delivery_span(&id);
         let reading = async move {
+            let _place = Place { turns, connection, id: id.clone(), stored, slot: Some(slot) };
             match one(&host, &flows, &id).await {
                 Ok(0) => {}
                 Ok(fresh) => {
@@ -67,9 +86,6 @@ pub(crate) async fn process(
                 }
                 Err(error) => tracing::error!(%error, "the store failed while a delivery was read"),
             }
-            locked(&turns).ended(&connection, &id);
-            drop(slot);
-            stored.notify_one();
         };
         tokio::spawn(reading.instrument(span));
     }
@@ -96,9 +112,25 @@ fn wait_after(error: &HostError, failures: u32) -> Option<Duration> {
     passes.then(|| RETRY.wait(failures, Duration::from_millis(error.retry_after_ms()), 0.5))
 }
 
-async fn one(host: &Arc<Host>, flows: &Flows, id: &str) -> Result<usize, HostError> {
+/// What a task of its own comes to: a panic is an error like others, so that what panics each time is reported in the
+/// end and not tried for ever.
+async fn unpanicked<T: Send + 'static>(
+    work: impl Future<Output = Result<T, HostError>> + Send + 'static,
+) -> Result<T, HostError> {
+    tokio::spawn(work.in_current_span()).await.unwrap_or_else(|error| {
+        let message = format!("reading it {}", if error.is_panic() { "panicked" } else { "was broken off" });
+        Err(HostError::other("panic", message, "Report it with the lines before it in the host's log."))
+    })
+}
+
+async fn one(host: &Arc<Host>, flows: &Arc<Flows>, id: &str) -> Result<usize, HostError> {
     let Some(delivery) = off_thread(|| host.store().delivery(id))? else { return Ok(0) };
-    let error = match host.process_delivery(&delivery, &|flow| flows.definition(flow)).await {
+    let reading = (Arc::clone(host), Arc::clone(flows), delivery.clone());
+    let read = unpanicked(async move {
+        let (host, flows, delivery) = reading;
+        host.process_delivery(&delivery, &|flow| flows.definition(flow)).await
+    });
+    let error = match read.await {
         Ok(processed) => {
             metrics().delivery_read("done");
             return Ok(processed.fresh);
@@ -112,4 +144,36 @@ async fn one(host: &Arc<Host>, flows: &Flows, id: &str) -> Result<usize, HostErr
     tracing::warn!(%error, again = again.is_some(), "a delivery could not be read");
     off_thread(|| host.store().delivery_failed(&delivery, &error.to_json(), again, host.clock().now_ms()))?;
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+    use crate::webhook::turns::tests::delivery;
+
+    #[tokio::test]
+    async fn a_reading_that_panics_gives_its_place_up_and_is_an_error_that_passes() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("db")).unwrap();
+        store.keep_delivery(&delivery("c", 1)).unwrap();
+        let turns: Arc<Mutex<Turns>> = Arc::default();
+        let next = || locked(&turns).next(&store, 1_000, Duration::ZERO).unwrap();
+        let (connection, id) = next().unwrap();
+        assert!(next().is_none(), "it is being read");
+        let slots = Arc::new(Semaphore::new(1));
+        let slot = Arc::clone(&slots).acquire_owned().await.unwrap();
+        let (stored, told) = (Arc::new(Notify::new()), Arc::clone(&turns));
+        let place = Place { turns: told, connection, id: id.clone(), stored, slot: Some(slot) };
+        let read: Result<(), HostError> = unpanicked(async move {
+            let _place = place;
+            panic!("on purpose");
+        })
+        .await;
+        assert_eq!(slots.available_permits(), 1);
+        assert_eq!(next().map(|(_, id)| id), Some(id), "it can be read again");
+        let error = read.unwrap_err();
+        assert_eq!(error.to_json()["code"], "host.panic");
+        assert!(wait_after(&error, 1).is_some() && wait_after(&error, RETRY.attempts).is_none());
+    }
 }

@@ -68,15 +68,20 @@ pub fn is_supported(proof: &Proof) -> bool {
             !jwt.algorithms.is_empty() && jwt.algorithms.iter().all(|name| hmac_algorithm(name).is_some())
         }
         Proof::Mac(mac) => is_sound(mac),
-        Proof::Signature(signature) => public_key(&signature.key).is_some(),
+        Proof::Signature(signature) => signs_body(&signature.signed) && public_key(&signature.key).is_some(),
         Proof::Token(_) | Proof::Authenticate | Proof::None => true,
     }
 }
 
 /// Whether all that counts is signed: the body, and the time where there is one.
 fn is_sound(mac: &Mac) -> bool {
-    mac.signed.iter().any(|part| matches!(part, SignedPart::RawBody))
+    signs_body(&mac.signed)
         && mac.timestamp.as_ref().is_none_or(|stamp| mac.signed.iter().any(|part| same(part, &stamp.part)))
+}
+
+/// A proof that leaves the body out would hold for any body.
+fn signs_body(signed: &[SignedPart]) -> bool {
+    signed.iter().any(|part| matches!(part, SignedPart::RawBody))
 }
 
 /// Where the secret of a proof is kept; none for proofs without one.
@@ -233,6 +238,9 @@ fn prove_token(token: &Token, incoming: &Incoming<'_>, secret: &[u8]) -> Result<
 }
 
 fn prove_signature(signature: &Signature, incoming: &Incoming<'_>) -> Result<Stripped, Refusal> {
+    if !signs_body(&signature.signed) {
+        return Err(Refusal::Unsupported);
+    }
     let value = only_header(incoming, &signature.header)?;
     let written = decode(value, signature.encoding)?;
     let message = signed_parts(&signature.signed, incoming)?.concat();

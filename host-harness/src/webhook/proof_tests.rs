@@ -2,7 +2,8 @@ use proptest::prelude::*;
 
 use super::proof::*;
 use crate::plugin::contract::event::{
-    Digest, Encoding, HeaderElement, Jwt, Mac, Proof, SecretRef, SignedPart, Timestamp, Token, TokenPlace,
+    Digest, Encoding, HeaderElement, Jwt, Mac, Proof, SecretRef, Signature, SignatureAlgorithm, SignedPart, Timestamp,
+    Token, TokenPlace,
 };
 
 /// A vector that GitHub publishes (docs: "Validating webhook deliveries") and other services quote.
@@ -278,25 +279,42 @@ fn a_shared_token_is_compared_whole() {
     assert_eq!(prove(&path, &incoming(&[], "", BODY), Some(b"u"), NOW), Err(Refusal::Mismatch));
 }
 
-/// RFC 8032, section 7.1, test 3; the key wrapped as RFC 8410 says.
-#[test]
-fn a_published_ed25519_signature_is_proved_and_another_body_is_not() {
+/// By the key of an example of RFC 8032, wrapped as RFC 8410 says.
+fn ed25519(key: &str, signed: Vec<SignedPart>) -> Proof {
     use base64::Engine as _;
     let standard = base64::engine::general_purpose::STANDARD;
-    let key = hex::decode("fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025").unwrap();
-    let spki = [hex::decode("302a300506032b6570032100").unwrap(), key].concat();
-    let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", standard.encode(spki));
-    let signature = "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a";
-    let proof = Proof::Signature(crate::plugin::contract::event::Signature {
-        algorithm: crate::plugin::contract::event::SignatureAlgorithm::Ed25519,
+    let spki = [hex::decode("302a300506032b6570032100").unwrap(), hex::decode(key).unwrap()].concat();
+    Proof::Signature(Signature {
+        algorithm: SignatureAlgorithm::Ed25519,
         header: "x-signature".into(),
         encoding: Encoding::Hex,
-        signed: vec![SignedPart::RawBody],
-        key: pem,
-    });
+        signed,
+        key: format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", standard.encode(spki)),
+    })
+}
+
+/// RFC 8032, section 7.1, test 3.
+#[test]
+fn a_published_ed25519_signature_is_proved_and_another_body_is_not() {
+    let key = "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025";
+    let signature = "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a";
+    let proof = ed25519(key, vec![SignedPart::RawBody]);
     assert!(is_supported(&proof));
     assert!(check(&proof, &[("x-signature", signature.as_bytes())], &[0xaf, 0x82]).is_ok());
     assert_eq!(check(&proof, &[("x-signature", signature.as_bytes())], &[0xaf, 0x83]), Err(Refusal::Mismatch));
+}
+
+/// RFC 8032, section 7.1, test 1: nothing is signed. The signature is genuine, and would be with any body.
+#[test]
+fn a_signature_that_leaves_the_body_out_proves_nothing() {
+    let key = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    let signature = "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b";
+    assert!(check(&ed25519(key, vec![SignedPart::RawBody]), &[("x-signature", signature.as_bytes())], b"").is_ok());
+    for signed in [vec![], vec![SignedPart::Literal(String::new())]] {
+        let proof = ed25519(key, signed);
+        assert!(!is_supported(&proof));
+        assert_eq!(check(&proof, &[("x-signature", signature.as_bytes())], BODY), Err(Refusal::Unsupported));
+    }
 }
 
 proptest! {

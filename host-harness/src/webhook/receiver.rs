@@ -14,18 +14,20 @@ use axum::http::{HeaderMap, Request, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use http_body_util::BodyExt as _;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, Semaphore};
 use tracing::Instrument as _;
 
 use super::callbacks::{Callback, Callbacks};
 use super::gathered::Gathered;
 use super::handshake;
-use super::intake::{Intake, Outcome};
+use super::intake::{Intake, Outcome, Watched};
 use super::listen::Seat;
 use super::proof::{self, Incoming, Refusal, Stripped};
+use super::refusals::Refusals;
 use super::room::{Room, RoomBounds};
+use super::unproved::{Share, Unproved};
 use crate::clock::new_id;
-use crate::host::{Host, HostError, hashed, off_thread};
+use crate::host::{Host, HostError, hashed};
 use crate::observe::{delivery_span, metrics};
 use crate::plugin::CallError;
 use crate::plugin::contract::event::{Delivery, Proof, Registration, Verdict};
@@ -84,17 +86,19 @@ pub(crate) struct Receiver {
     stored: Arc<Notify>,
     callbacks: Callbacks,
     intake: Intake,
+    refusals: Refusals,
     room: Room,
     slots: Semaphore,
     handshakes: Semaphore,
     bounds: Bounds,
-    memory: Arc<Semaphore>,
+    memory: Arc<Unproved>,
 }
 
-/// The routes. `stored` is told of every new delivery.
-pub(crate) fn routes(host: Arc<Host>, stored: Arc<Notify>, bounds: Bounds) -> Router {
+/// The routes, and what keeps the deliveries, to be watched over. `stored` is told of every new delivery.
+pub(crate) fn routes(host: Arc<Host>, stored: Arc<Notify>, bounds: Bounds) -> (Router, Watched) {
     let receiver = Receiver {
         intake: Intake::start(Arc::clone(&host), bounds.at_once),
+        refusals: Refusals::start(&host),
         host,
         stored,
         callbacks: Callbacks::default(),
@@ -102,13 +106,15 @@ pub(crate) fn routes(host: Arc<Host>, stored: Arc<Notify>, bounds: Bounds) -> Ro
         slots: Semaphore::new(bounds.at_once),
         handshakes: Semaphore::new(handshake::AT_ONCE),
         bounds,
-        memory: Arc::new(Semaphore::new(bounds.bodies_kib)),
+        memory: Unproved::new(bounds.bodies_kib << 10),
     };
-    Router::new()
+    let watched = receiver.intake.watched();
+    let routes = Router::new()
         .route("/hooks/{token}", post(at_token))
         .route("/hooks/{token}/{last}", post(below_token))
         .route("/healthz", get(async || "ok\n"))
-        .with_state(Arc::new(receiver))
+        .with_state(Arc::new(receiver));
+    (routes, watched)
 }
 
 async fn at_token(
@@ -134,6 +140,13 @@ fn nothing_here() -> Response {
 
 fn come_back() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "30")], "come back later\n").into_response()
+}
+
+/// The answer to a sender whose body had to make room for those of others.
+fn give_way() -> Response {
+    let mut response = come_back();
+    response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    response
 }
 
 fn internal(connection: &str, error: &HostError) -> Response {
@@ -167,15 +180,23 @@ impl Receiver {
         }
         let (mut parts, body) = request.into_parts();
         let seat = parts.extensions.remove::<Arc<Seat>>();
-        let (body, _memory) =
-            match tokio::time::timeout(self.bounds.slowest_body, self.read(&parts.headers, body)).await {
-                Ok(Ok(read)) => read,
-                Ok(Err(refused)) => return refused,
-                Err(_) => {
-                    let close = [(header::CONNECTION, "close")];
-                    return (StatusCode::REQUEST_TIMEOUT, close, "the body took too long\n").into_response();
-                }
-            };
+        let memory = self.memory.begin(&callback.connection.id);
+        let reading = tokio::time::timeout(self.bounds.slowest_body, self.read(&memory, &parts.headers, body));
+        let read = tokio::select! {
+            read = reading => read,
+            () = memory.has_to_go() => return give_way(),
+        };
+        let body = match read {
+            Ok(Ok(body)) => body,
+            Ok(Err(refused)) => return refused,
+            Err(_) => {
+                let close = [(header::CONNECTION, "close")];
+                return (StatusCode::REQUEST_TIMEOUT, close, "the body took too long\n").into_response();
+            }
+        };
+        if !memory.is_whole() {
+            return give_way();
+        }
         if let Some(seat) = seat {
             seat.request_is_whole();
         }
@@ -209,18 +230,13 @@ impl Receiver {
         come_back()
     }
 
-    async fn read(
-        &self,
-        headers: &HeaderMap,
-        mut body: Body,
-    ) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), Response> {
+    async fn read(&self, memory: &Share, headers: &HeaderMap, mut body: Body) -> Result<Vec<u8>, Response> {
         let announced =
             headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         if announced.is_some_and(|length| length > self.bounds.largest_body) {
             return Err(self.too_large(body, 0).await);
         }
         let mut gathered = Gathered::default();
-        let mut held: Option<OwnedSemaphorePermit> = None;
         while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else {
                 return Err((StatusCode::BAD_REQUEST, "the body broke off\n").into_response());
@@ -228,18 +244,16 @@ impl Receiver {
             let Ok(data) = frame.into_data() else { continue };
             if gathered.len() + data.len() > self.bounds.largest_body {
                 let had = gathered.len();
-                drop((gathered, held));
+                drop(gathered);
+                memory.give_back();
                 return Err(self.too_large(body, had).await);
             }
-            let kib = u32::try_from(data.len().div_ceil(1024)).unwrap_or(u32::MAX);
-            let permit = Arc::clone(&self.memory).try_acquire_many_owned(kib).map_err(|_| come_back())?;
-            match &mut held {
-                Some(held) => held.merge(permit),
-                none => *none = Some(permit),
+            if !memory.grow(data.len()) {
+                return Err(come_back());
             }
             gathered.push(&data);
         }
-        Ok((gathered.whole(), held))
+        Ok(gathered.whole())
     }
 
     /// Lets a body that is a little too large come to its end before it is refused: who still sends does not read the
@@ -289,8 +303,7 @@ impl Receiver {
             return Ok(Taken::Answered(self.introduce(callback, &incoming).await));
         }
         let reason = refusal.unwrap_or_else(|| "nothing is registered for this connection".to_owned());
-        tracing::warn!(connection = connection.name, reason, "a delivery was refused");
-        off_thread(|| host.store().count_refused(&connection.id, host.clock().now_ms(), &reason))?;
+        self.refusals.count(host, (&connection.id, &connection.name), reason);
         Ok(Taken::Answered((StatusCode::UNAUTHORIZED, "the delivery is not proved\n").into_response()))
     }
 

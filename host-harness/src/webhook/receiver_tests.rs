@@ -14,16 +14,16 @@ use super::room::RoomBounds;
 use crate::bench::{Bench, lit, open, post, status};
 use crate::host::Ensuring;
 
-/// A receiver for the one callback of `harbour`, which is registered; none where components are not built.
-async fn receiver(bounds: Bounds) -> Option<Bench> {
-    let bench = Bench::start().await?;
+/// A receiver for the one callback of `harbour`, which is registered.
+async fn receiver(bounds: Bounds) -> Bench {
+    let bench = Bench::start().await;
     bench.subscribe("harbour", "beacon-lit", json!({})).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let routes = routes(Arc::clone(&bench.host), Arc::new(Notify::new()), bounds);
+    let (routes, _) = routes(Arc::clone(&bench.host), Arc::new(Notify::new()), bounds);
     tokio::spawn(listen(listener, routes, std::future::pending()));
     bench.host.ensure("harbour", Ensuring::Apply(Some(&url))).await.unwrap();
-    Some(bench)
+    bench
 }
 
 /// Begins a delivery and does not go on.
@@ -37,7 +37,7 @@ async fn hang(bench: &Bench) -> tokio::net::TcpStream {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_that_comes_again_with_another_body_is_acknowledged_and_raises_an_alarm() {
-    let Some(bench) = receiver(Bounds::default()).await else { return };
+    let bench = receiver(Bounds::default()).await;
     assert_eq!(bench.deliver("d1", &lit(1)).await, 200);
     assert_eq!(bench.deliver("d1", &lit(1)).await, 200);
     let connection = bench.host.connection("harbour").unwrap();
@@ -53,9 +53,7 @@ async fn a_delivery_that_comes_again_with_another_body_is_acknowledged_and_raise
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_takes_too_long_is_given_up() {
-    let Some(bench) = receiver(Bounds { slowest_body: Duration::from_millis(100), ..Bounds::default() }).await else {
-        return;
-    };
+    let bench = receiver(Bounds { slowest_body: Duration::from_millis(100), ..Bounds::default() }).await;
     let mut slow = hang(&bench).await;
     assert_eq!(status(&mut slow).await, 408);
     assert_eq!(bench.deliver("d1", &lit(1)).await, 200, "and others are not held up");
@@ -63,14 +61,14 @@ async fn a_body_that_takes_too_long_is_given_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn under_load_a_sender_is_asked_to_come_back() {
-    let Some(bench) = receiver(Bounds { at_once: 0, ..Bounds::default() }).await else { return };
+    let bench = receiver(Bounds { at_once: 0, ..Bounds::default() }).await;
     assert_eq!(bench.deliver("d1", &lit(1)).await, 503);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn too_much_that_waits_holds_up_senders_until_some_of_it_was_read() {
     let room = RoomBounds { waiting: 2, ..RoomBounds::default() };
-    let Some(bench) = receiver(Bounds { room, ..Bounds::default() }).await else { return };
+    let bench = receiver(Bounds { room, ..Bounds::default() }).await;
     let store = bench.host.store();
     let (mut status, mut taken) = (200, 0);
     for number in 0..40 {
@@ -79,7 +77,7 @@ async fn too_much_that_waits_holds_up_senders_until_some_of_it_was_read() {
             break;
         }
         taken += 1;
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        bench.clock.advance(Duration::from_millis(100));
     }
     assert_eq!(status, 503);
     assert!(taken >= 2, "{taken} were taken in");
@@ -87,14 +85,14 @@ async fn too_much_that_waits_holds_up_senders_until_some_of_it_was_read() {
     for id in store.pending_deliveries(u64::MAX >> 1, 99, &|_| false).unwrap() {
         store.keep_events(crate::store::BroughtBy::Delivery(&id), &[]).unwrap();
     }
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    bench.clock.advance(Duration::from_millis(1100));
     assert_eq!(bench.deliver("d99", &lit(99)).await, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_holds_up_senders() {
     let room = RoomBounds { disk_reserve: u64::MAX / 2, ..RoomBounds::default() };
-    let Some(bench) = receiver(Bounds { room, ..Bounds::default() }).await else { return };
+    let bench = receiver(Bounds { room, ..Bounds::default() }).await;
     assert_eq!(bench.deliver("d1", &lit(1)).await, 503);
     let alarm = &bench.host.store().alarms(9).unwrap()[0];
     assert!(alarm.code == "host.intake-full" && alarm.message.contains("MiB left"), "{alarm:?}");
@@ -102,7 +100,7 @@ async fn a_full_disk_holds_up_senders() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_connection_gives_its_place_to_another() {
-    let Some(bench) = receiver(Bounds::default()).await else { return };
+    let bench = receiver(Bounds::default()).await;
     let mut hanging = Vec::new();
     for _ in 0..512 {
         hanging.push(hang(&bench).await);
@@ -115,7 +113,7 @@ async fn a_slow_connection_gives_its_place_to_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changes_for_a_callback_counts_at_once() {
-    let Some(bench) = receiver(Bounds::default()).await else { return };
+    let bench = receiver(Bounds::default()).await;
     assert_eq!(bench.deliver("d1", &lit(1)).await, 200);
     let id = bench.host.connection("harbour").unwrap().id;
     // As another process does it.
@@ -130,15 +128,35 @@ async fn what_changes_for_a_callback_counts_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn large_bodies_are_put_off_or_refused() {
     let bounds = Bounds { largest_body: 8 << 10, bodies_kib: 4, ..Bounds::default() };
-    let Some(bench) = receiver(bounds).await else { return };
+    let bench = receiver(bounds).await;
     let url = bench.world().hooks[0]["url"].as_str().unwrap().to_owned();
     assert_eq!(post(&url, "", &[b'x'; 6 << 10]).await, 503, "there is no memory for it now");
     assert_eq!(post(&url, "", &[b'x'; 9 << 10]).await, 413, "there never is");
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn slow_bodies_that_take_all_memory_make_room_for_the_deliveries_of_others() {
+    let bounds = Bounds { largest_body: 64 << 10, bodies_kib: 65, ..Bounds::default() };
+    let bench = receiver(bounds).await;
+    let url = bench.world().hooks[0]["url"].as_str().unwrap().to_owned();
+    let mut slow = Vec::new();
+    for length in [63 << 10, 2 << 10] {
+        let (mut stream, path) = open(&url).await;
+        let head = format!("POST {path} HTTP/1.1\r\nhost: h\r\ncontent-length: {}\r\n\r\n", length + 10);
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b'x'; length]).await.unwrap();
+        slow.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    for number in 0..3 {
+        assert_eq!(bench.deliver(&format!("d{number}"), &lit(number)).await, 200);
+    }
+    assert_eq!(status(&mut slow[0]).await, 503, "the slowest is asked to come back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_comes_while_the_callback_is_being_registered_is_answered_or_asked_to_come_back() {
-    let Some(bench) = receiver(Bounds::default()).await else { return };
+    let bench = receiver(Bounds::default()).await;
     let id = bench.host.connection("harbour").unwrap().id;
     let url = bench.world().hooks[0]["url"].as_str().unwrap().to_owned();
     let challenge = json!({"type": "challenge", "challenge": "c"}).to_string();

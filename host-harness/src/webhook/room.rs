@@ -1,7 +1,7 @@
 //! Whether there is room for more deliveries: on the disk, and behind those that wait to be read.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::host::{Host, off_thread};
 use crate::store::Alarm;
@@ -27,20 +27,19 @@ impl Default for RoomBounds {
 #[derive(Debug)]
 pub(super) struct Room {
     bounds: RoomBounds,
-    begun: Instant,
-    /// When it is looked next, in milliseconds since `begun`.
+    /// When it is looked next, in milliseconds of the clock that never goes back.
     next_look: AtomicU64,
     full: AtomicBool,
 }
 
 impl Room {
     pub(super) fn new(bounds: RoomBounds) -> Self {
-        Self { bounds, begun: Instant::now(), next_look: AtomicU64::new(0), full: AtomicBool::new(false) }
+        Self { bounds, next_look: AtomicU64::new(0), full: AtomicBool::new(false) }
     }
 
     /// Whether more can be taken in.
     pub(super) fn is_there(&self, host: &Host) -> bool {
-        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = u64::try_from(host.clock().monotonic().as_millis()).unwrap_or(u64::MAX);
         let next = self.next_look.load(Ordering::Relaxed);
         let after = now.saturating_add(LOOK.as_millis() as u64);
         // One of those who come looks, the others go by what was seen last.

@@ -114,7 +114,7 @@ impl Turns {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::store::StoredDelivery;
 
@@ -132,7 +132,7 @@ mod tests {
         (store, folder)
     }
 
-    fn delivery(connection: &str, number: usize) -> StoredDelivery {
+    pub(in crate::webhook) fn delivery(connection: &str, number: usize) -> StoredDelivery {
         StoredDelivery {
             id: format!("{connection}{number}"),
             connection: connection.into(),

@@ -6,35 +6,34 @@ use crate::host::{Request, Response, SendError};
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
     ErrorCode, Fields, FutureIncomingResponse, IncomingBody, IncomingResponse, Method, OutgoingBody, OutgoingRequest,
-    RequestOptions, Scheme, http_error_code,
+    Scheme, http_error_code,
 };
 use wasip2::io::poll::Pollable;
 use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 
 /// How much is read at once.
 const READ: u64 = 64 * 1024;
+/// How much room is made at once for a body because it was announced.
+const RESERVED: usize = 1024 * 1024;
 
 /// A request that was handed to the host.
 pub(super) struct Flight<'r> {
     upload: Option<Upload<'r>>,
+    /// Ready when `future` is; it has to be dropped before.
+    answered: Pollable,
     future: FutureIncomingResponse,
     head: Option<Result<IncomingResponse, SendError>>,
     limit: usize,
 }
 
-/// The part of a body that has not gone out yet. A stream has to be dropped before the body it belongs to.
+/// The part of a body that has not gone out yet. What is ready when the stream is has to be dropped before the stream,
+/// and that before the body it belongs to.
 struct Upload<'r> {
+    ready: Option<Pollable>,
     stream: OutputStream,
     body: OutgoingBody,
     rest: &'r [u8],
     flushing: bool,
-}
-
-enum Sent {
-    Whole,
-    /// The stream takes no more; why is told by the answer, which may well be a good one.
-    Closed,
-    NotYet,
 }
 
 impl<'r> Flight<'r> {
@@ -44,11 +43,6 @@ impl<'r> Flight<'r> {
             return Err(SendError::NoTime);
         }
         let outgoing = build(request)?;
-        let options = RequestOptions::new();
-        // A host that knows no timeouts may refuse these; the deadline is watched here as well.
-        let _ = options.set_connect_timeout(Some(left));
-        let _ = options.set_first_byte_timeout(Some(left));
-        let _ = options.set_between_bytes_timeout(Some(left));
         let body = outgoing.body().map_err(|()| invalid("body"))?;
         let mut upload = None;
         match &request.body {
@@ -57,11 +51,13 @@ impl<'r> Flight<'r> {
             }
             Some(bytes) => {
                 let stream = body.write().map_err(|()| invalid("body"))?;
-                upload = Some(Upload { stream, body, rest: bytes, flushing: false });
+                upload = Some(Upload { ready: None, stream, body, rest: bytes, flushing: false });
             }
         }
-        let future = outgoing_handler::handle(outgoing, Some(options)).map_err(|code| send_error(&code))?;
-        Ok(Self { upload, future, head: None, limit: request.limit })
+        // Without timeouts: the deadline is watched here, in hosts that know none too.
+        let future = outgoing_handler::handle(outgoing, None).map_err(|code| send_error(&code))?;
+        let upload = upload.and_then(Upload::advance);
+        Ok(Self { upload, answered: future.subscribe(), future, head: None, limit: request.limit })
     }
 
     /// Sends what can be sent and takes the answer's head where it is there, without waiting.
@@ -69,13 +65,7 @@ impl<'r> Flight<'r> {
         if self.head.is_some() {
             return;
         }
-        if let Some(upload) = &mut self.upload
-            && !matches!(upload.advance(), Sent::NotYet)
-            && let Some(Upload { stream, body, .. }) = self.upload.take()
-        {
-            drop(stream);
-            let _ = OutgoingBody::finish(body, None);
-        }
+        self.upload = self.upload.take().and_then(Upload::advance);
         if let Some(answer) = self.future.get() {
             self.head = Some(match answer {
                 Ok(Ok(response)) => Ok(response),
@@ -86,72 +76,79 @@ impl<'r> Flight<'r> {
     }
 
     /// What to wait for before [`Self::advance`] can do more; nothing once the answer's head is there.
-    pub(super) fn pollables(&self) -> Vec<Pollable> {
-        if self.head.is_some() {
-            return Vec::new();
-        }
-        let mut all = vec![self.future.subscribe()];
-        all.extend(self.upload.as_ref().map(|upload| upload.stream.subscribe()));
-        all
+    pub(super) fn pollables(&self) -> impl Iterator<Item = &Pollable> {
+        let upload = self.upload.as_ref().and_then(|upload| upload.ready.as_ref());
+        std::iter::once(&self.answered).chain(upload).filter(|_| self.head.is_none())
     }
 
     /// Reads the answer whole; without a head by now, its time is up.
-    pub(super) fn land(self, deadline: Deadline) -> Result<Response, SendError> {
+    pub(super) fn land(self, deadline: &mut Deadline) -> Result<Response, SendError> {
         let response = self.head.unwrap_or(Err(SendError::TimedOut))?;
         let status = response.status();
-        let headers = response
+        let headers: Vec<(String, String)> = response
             .headers()
             .entries()
             .into_iter()
             .map(|(name, value)| (name.to_ascii_lowercase(), String::from_utf8_lossy(&value).into_owned()))
             .collect();
-        let body = read(&response, status, self.limit, deadline)?;
+        let announced = headers.iter().find(|(name, _)| name == "content-length");
+        let announced = announced.and_then(|(_, length)| length.parse().ok()).unwrap_or(0);
+        let body = read(&response, status, self.limit, announced, deadline)?;
         Ok(Response { status, headers, body })
     }
 }
 
 impl Upload<'_> {
-    fn advance(&mut self) -> Sent {
-        loop {
-            let room = match self.stream.check_write() {
-                Ok(0) => return Sent::NotYet,
-                Ok(room) => usize::try_from(room).unwrap_or(usize::MAX),
-                Err(_) => return Sent::Closed,
-            };
-            if self.rest.is_empty() {
-                // A stream takes no new bytes while it flushes: once it does again, everything is out.
-                if self.flushing {
-                    return Sent::Whole;
-                }
-                if self.stream.flush().is_err() {
-                    return Sent::Closed;
-                }
-                self.flushing = true;
-                continue;
+    /// Sends what the stream takes now. Answers with what is left to do: nothing once everything is out, or when the
+    /// stream takes no more; why is told by the answer then, which may well be a good one.
+    fn advance(mut self) -> Option<Self> {
+        while let Ok(room) = self.stream.check_write() {
+            if room == 0 {
+                self.ready.get_or_insert_with(|| self.stream.subscribe());
+                return Some(self);
             }
-            let (now, later) = self.rest.split_at(room.min(self.rest.len()));
-            if self.stream.write(now).is_err() {
-                return Sent::Closed;
+            // A stream takes no new bytes while it flushes: once it does again, everything is out.
+            if self.flushing {
+                break;
+            }
+            let (now, later) = self.rest.split_at(usize::try_from(room).unwrap_or(usize::MAX).min(self.rest.len()));
+            if !now.is_empty() && self.stream.write(now).is_err() {
+                break;
             }
             self.rest = later;
+            if later.is_empty() {
+                if self.stream.flush().is_err() {
+                    break;
+                }
+                self.flushing = true;
+            }
         }
+        let Self { ready, stream, body, .. } = self;
+        drop((ready, stream));
+        let _ = OutgoingBody::finish(body, None);
+        None
     }
 }
 
+/// The headers of a request, in one call of the host.
+fn fields(request: &Request) -> Result<Fields, SendError> {
+    let given = request.headers.iter().filter(|(name, _)| request.body.is_none() || name != "content-length");
+    let given = given.map(|(name, value)| (name.clone(), value.clone().into_bytes()));
+    let length = request.body.as_ref().map(|body| ("content-length".to_owned(), body.len().to_string().into_bytes()));
+    let entries: Vec<_> = given.chain(length).collect();
+    Fields::from_list(&entries).map_err(|_| {
+        // Which one it was is asked for one by one, only where one is wrong.
+        let wrong = entries.iter().find(|entry| Fields::from_list(std::slice::from_ref(entry)).is_err());
+        wrong.map_or_else(|| invalid("headers"), |(name, _)| invalid(&format!("header {name}")))
+    })
+}
+
 fn build(request: &Request) -> Result<OutgoingRequest, SendError> {
-    let headers = Fields::new();
-    for (name, value) in &request.headers {
-        headers.append(name, value.as_bytes()).map_err(|_| invalid(&format!("header {name}")))?;
-    }
-    if let Some(body) = &request.body {
-        let length = body.len().to_string();
-        headers.set("content-length", &[length.into_bytes()]).map_err(|_| invalid("header content-length"))?;
-    }
     let (scheme, rest) = request.url.split_once("://").ok_or_else(|| invalid("url"))?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let scheme = if scheme == "https" { Scheme::Https } else { Scheme::Http };
 
-    let outgoing = OutgoingRequest::new(headers);
+    let outgoing = OutgoingRequest::new(fields(request)?);
     outgoing.set_method(&method(&request.method)).map_err(|()| invalid("method"))?;
     outgoing.set_scheme(Some(&scheme)).map_err(|()| invalid("scheme"))?;
     outgoing.set_authority(Some(authority)).map_err(|()| invalid("authority"))?;
@@ -172,15 +169,22 @@ fn method(name: &str) -> Method {
     }
 }
 
-fn read(response: &IncomingResponse, status: u16, limit: usize, deadline: Deadline) -> Result<Vec<u8>, SendError> {
+fn read(
+    response: &IncomingResponse,
+    status: u16,
+    limit: usize,
+    announced: usize,
+    deadline: &mut Deadline,
+) -> Result<Vec<u8>, SendError> {
     let body: IncomingBody = response.consume().map_err(|()| SendError::Truncated { status })?;
     let stream: InputStream = body.stream().map_err(|()| SendError::Truncated { status })?;
-    let ready = stream.subscribe();
-    let mut bytes = Vec::new();
+    let mut ready = None;
+    // What a server announces may be a lie, and more than a little is not taken on trust.
+    let mut bytes = Vec::with_capacity(announced.min(limit).min(RESERVED));
     loop {
         match stream.read(READ) {
             Ok(chunk) if chunk.is_empty() => {
-                if !deadline.wait(&[&ready]) {
+                if !deadline.wait(&[ready.get_or_insert_with(|| stream.subscribe())]) {
                     return Err(SendError::TimedOut);
                 }
             }

@@ -53,7 +53,7 @@ fn body() -> Value {
 /// Creates one issue through the host.
 async fn create(host: &Host, input: &Value, key: String) -> Result<()> {
     let ran = host.run_card(CONNECTION, "create-issue", input, key, |_| {}).await.map_err(failed)?;
-    ensure!(ran.output["key"] == "DEMO-1", "the card answered {}", ran.output);
+    ensure!(ran.value()["key"] == "DEMO-1", "the card answered {}", ran.output);
     Ok(())
 }
 

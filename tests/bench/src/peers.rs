@@ -87,8 +87,8 @@ fn ourselves(stage: &Stage, work: &Work) -> Result<Spent> {
         let (host, input) = (Arc::clone(&host), Arc::clone(&input));
         async move {
             let ran = host.run_card(CONNECTION, card, &input, format!("p-{number}"), |_| {}).await.map_err(failed)?;
-            let key = ran.output.pointer("/issues/0/key").unwrap_or(&ran.output["key"]);
-            ensure!(key == "DEMO-1", "`{card}` answered something else");
+            // An output is a text that was checked; whoever wants it as a tree makes one.
+            ensure!(ran.output.contains(r#""key":"DEMO-1""#), "`{card}` answered something else");
             Ok(())
         }
     };

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use wasmparser::{KnownCustom, Name, Parser, Payload};
+use wasmparser::{Chunk, KnownCustom, Name, Parser, Payload};
 use wit_component::ComponentEncoder;
 
 /// A component ready to be written.
@@ -32,9 +32,36 @@ struct NameMap {
 /// name map: a trap's stack then holds indexes, which the map turns into names.
 pub(super) fn from_module(module: &[u8]) -> Result<Finished> {
     let (slim, names) = split_names(module)?;
-    let bytes = ComponentEncoder::default().validate(true).module(&slim)?.encode()?;
+    let bytes = without_remarks(&ComponentEncoder::default().validate(true).module(&slim)?.encode()?)?;
     let interface = interface(&bytes)?;
     Ok(Finished { names: serde_json::to_vec(&names)?, interface, bytes })
+}
+
+/// The component without its own custom sections: names of its parts, and which tools wrote it.
+fn without_remarks(component: &[u8]) -> Result<Vec<u8>> {
+    let mut bare = Vec::with_capacity(component.len());
+    let (mut rest, mut offset) = (component, 0);
+    let mut parser = Parser::new(0);
+    while let Chunk::Parsed { consumed, payload } = parser.parse(rest, true)? {
+        let section = &rest[..consumed];
+        rest = &rest[consumed..];
+        offset += consumed;
+        match payload {
+            Payload::CustomSection(_) => {}
+            Payload::End(_) => break,
+            // What is nested is passed over whole.
+            Payload::ModuleSection { unchecked_range: range, .. }
+            | Payload::ComponentSection { unchecked_range: range, .. } => {
+                let nested = usize::try_from(range.end)? - offset;
+                bare.extend_from_slice(section);
+                bare.extend_from_slice(&rest[..nested]);
+                rest = &rest[nested..];
+                offset += nested;
+            }
+            _ => bare.extend_from_slice(section),
+        }
+    }
+    Ok(bare)
 }
 
 /// The module without its name section, and that section's function names.

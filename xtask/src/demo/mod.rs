@@ -62,14 +62,17 @@ pub(crate) fn run(workspace: &Workspace, arguments: &DemoArguments) -> Result<Ex
              Until then cargo reports below what it is at; the story itself takes half a minute.",
         );
     }
+    story.say(
+        "\nIn two stages: the connector, to WebAssembly; the host and the simulated Jira, to programs of this machine.",
+    );
     // A person may press Ctrl-C while cargo compiles: cargo then ends by itself.
     let prepared =
         story.step("Compile", "The connector becomes one WebAssembly file; the programs become native.", |step| {
-            let components = build::components(workspace)?;
+            eprintln!("stage 1 of 2: the connector, for wasm32-unknown-unknown");
+            let connector = build::connector(workspace)?;
+            eprintln!("stage 2 of 2: `harness` and `jira-simulator`, for this machine");
             native::build(workspace)?;
-            if let Some(connector) = components.first() {
-                step.proved(&format!("the connector is {} bytes: {}", connector.size, connector.path.display()));
-            }
+            step.proved(&format!("the connector is {} bytes: {}", connector.size, connector.path.display()));
             Ok(())
         });
 

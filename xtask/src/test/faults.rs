@@ -32,7 +32,11 @@ pub(super) fn run(workspace: &Workspace) -> Result<ExitCode> {
     table::print(["no.", "what is done", "expected", "figure", "verdict"], &rows);
     println!();
     let passed = findings.iter().filter(|finding| finding.passed).count();
-    let mut failed = findings.len() - passed;
+    let not_measurable = findings.iter().filter(|finding| finding.not_measurable).count();
+    let mut failed = findings.len() - passed - not_measurable;
+    if not_measurable > 0 {
+        println!("{not_measurable} not measurable on this machine now, and so not passed");
+    }
     if failed == 0 && outcome.is_err() {
         // A test failed after it wrote its finding, or one without a number did.
         println!("A fault test without a number in this table failed; its message is above.");
@@ -42,7 +46,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<ExitCode> {
 }
 
 /// Findings of an earlier run must not stand in for this one's.
-fn clear(folder: &Path) -> Result<()> {
+pub(super) fn clear(folder: &Path) -> Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot empty {}", folder.display()))
@@ -58,6 +62,7 @@ fn finding(folder: &Path, number: &str) -> Finding {
         expected: String::new(),
         figure: why.to_owned(),
         passed: false,
+        not_measurable: false,
     };
     match fs::read(folder.join(number).with_extension("json")) {
         Ok(text) => match serde_json::from_slice::<Finding>(&text) {
@@ -70,7 +75,11 @@ fn finding(folder: &Path, number: &str) -> Finding {
 }
 
 fn row(finding: &Finding) -> [String; 5] {
-    let verdict = if finding.passed { "passed" } else { "FAILED" };
+    let verdict = match (finding.passed, finding.not_measurable) {
+        (true, _) => "passed",
+        (_, true) => "not measurable",
+        _ => "FAILED",
+    };
     [finding.id.clone(), finding.test.clone(), finding.expected.clone(), finding.figure.clone(), verdict.to_owned()]
 }
 

@@ -47,6 +47,8 @@ fn all(workspace: &Workspace, long: bool) -> Result<ExitCode> {
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--release", "--workspace"]);
     if long {
+        // What these tests leave goes into docs/reliability.md: nothing of an earlier run among it.
+        faults::clear(&workspace.target().join("faults"))?;
         cargo.args(["--", "--include-ignored"]);
     }
     if run_visibly(&mut cargo, "the tests").is_err() {

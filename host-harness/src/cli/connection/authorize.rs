@@ -5,6 +5,7 @@ use url::Url;
 
 use crate::authorize::callback::{Callback, CallbackError};
 use crate::cli::ask::{Person, given_up};
+use crate::cli::input;
 use crate::cli::output::Output;
 use crate::cli::progress;
 use crate::host::{Authorizing, Host, HostError, Site, is_loopback};
@@ -112,12 +113,7 @@ fn pasted_query(
     for _ in 0..TRIES {
         let typed = match person {
             Some(person) => person.secret("The address that the browser ended at")?,
-            None => {
-                let mut line = String::new();
-                let read = off_thread(|| progress::aside(|| std::io::stdin().read_line(&mut line)));
-                read.map_err(|error| HostError::bad_input("stdin", error.to_string(), "Pipe the address in."))?;
-                Secret::new(line)
-            }
+            None => Secret::new(off_thread(|| progress::aside(input::line))?),
         };
         if let Some(query) = query_of(typed.expose(), &authorizing.callback) {
             return Ok(query);

@@ -137,6 +137,11 @@ struct Check {
 }
 
 impl Connections {
+    /// Whether it makes a connection.
+    pub(super) fn adds(&self) -> bool {
+        matches!(self.command, Command::Add(_))
+    }
+
     pub(super) async fn run(self, host: &Host, output: &Output) -> Done {
         match self.command {
             Command::Add(add) => add.run(host, output).await,
@@ -166,8 +171,13 @@ impl Connections {
 async fn remove(host: &Host, name: &str, leftovers: Leftovers, output: &Output) -> Done {
     let removed = host.remove_connection(name, leftovers).await?;
     let reason = removed.reason.as_ref().map(HostError::to_json);
-    let json = json!({ "removed": name, "left-over": removed.left_over, "reason": reason });
+    let json = json!({
+        "removed": name, "left-over": removed.left_over, "reason": reason, "deliveries-unread": removed.unread,
+    });
     output.result(&json, || format!("`{name}` is removed, with its subscriptions and secrets"));
+    if removed.unread > 0 {
+        output.note(&format!("deliveries of it that had not been read and are given up: {}", removed.unread));
+    }
     if !removed.left_over.is_empty() || removed.reason.is_some() {
         let left = if removed.left_over.is_empty() { "perhaps some".into() } else { removed.left_over.join(", ") };
         output.note(&format!("registrations that are left at the service, to be removed there: {left}"));

@@ -6,6 +6,7 @@ use super::health::health_text;
 use crate::cli::Done;
 use crate::cli::output::{Output, failure_text, table, time};
 use crate::host::{Host, HostError};
+use crate::observe::held_accounts;
 use crate::plugin::contract_json;
 use crate::store::{StoredConnection, StoredCredential};
 
@@ -22,7 +23,9 @@ pub(super) fn list(host: &Host, output: &Output) -> Done {
             .iter()
             .map(|one| {
                 let whose = text(&one["identity"]["label"]);
-                vec![text(&one["name"]), text(&one["connector"]), text(&one["method"]), text(&one["state"]), whose]
+                let held = if one["held"].is_string() { ", held" } else { "" };
+                let state = format!("{}{held}", text(&one["state"]));
+                vec![text(&one["name"]), text(&one["connector"]), text(&one["method"]), state, whose]
             })
             .collect();
         table(&["NAME", "CONNECTOR", "METHOD", "STATE", "ACCOUNT"], &rows)
@@ -57,6 +60,7 @@ pub(super) fn connection_json(host: &Host, one: &StoredConnection) -> Result<Val
         host.sharing(one)?.into_iter().map(|one| one.name).filter(|name| *name != one.name).collect();
     let client = credential.as_ref().and_then(|credential| credential.client.as_ref());
     let client = client.map(|id| host.store().oauth_client(id)).transpose()?.flatten();
+    let held = held_accounts(host)?.into_iter().find(|held| held.connection.as_ref() == Some(&one.name));
     let mut health = one.health.clone();
     if let Some(Value::Object(health)) = &mut health {
         // What alarms told of is the host's own note.
@@ -64,6 +68,7 @@ pub(super) fn connection_json(host: &Host, one: &StoredConnection) -> Result<Val
     }
     Ok(json!({
         "name": one.name,
+        "held": held.map(|held| held.message),
         "id": one.id,
         "connector": one.connector,
         "component": one.component,
@@ -105,6 +110,14 @@ fn connection_text(json: &Value) -> String {
         format!("  settings   {}", json["settings"]),
         format!("  made       {}", time(json["created-at-ms"].as_u64())),
     ];
+    if let Some(held) = json["held"].as_str() {
+        let name = text("name");
+        lines.push(format!("  HELD       {held}"));
+        lines.push(format!(
+            "             what to do: `harness connection replace-credential {name}`; or mend it at the service, then \
+             `harness connection check {name} --release`"
+        ));
+    }
     if let Some(client) = credential["oauth-client"].as_str() {
         lines.push(format!("  client     {client}"));
     }

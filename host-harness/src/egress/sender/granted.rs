@@ -22,7 +22,7 @@ use crate::egress::body::{self, Start};
 const MOST_KEPT: u64 = 1 << 20;
 
 impl Sender {
-    /// Sends a request with the tokens of a grant.
+    /// Sends a request with the tokens of a grant. Answers also with the tokens that the answer came for.
     pub(super) async fn with_grant(
         &self,
         access: &Access,
@@ -30,7 +30,7 @@ impl Sender {
         grant: &GrantUse,
         request: Request<WasiBody>,
         options: RequestOptions,
-    ) -> Result<Response<Incoming>, Refusal> {
+    ) -> Result<(Response<Incoming>, Arc<Current>), Refusal> {
         let (parts, body) = request.into_parts();
         if grant.signs_bodies() && is_form(&parts.headers) {
             let reason = "a form-encoded body would have to be signed too under OAuth 1.0a, which the host does not do";
@@ -56,7 +56,7 @@ impl Sender {
         start: Start,
         mut used: Arc<Current>,
         options: RequestOptions,
-    ) -> Result<Response<Incoming>, Refusal> {
+    ) -> Result<(Response<Incoming>, Arc<Current>), Refusal> {
         let mut start = Some(start);
         let mut first = true;
         loop {
@@ -83,7 +83,7 @@ impl Sender {
                 }
             }
             self.judge(&authority.rejections, admission, &response)?;
-            return Ok(response);
+            return Ok((response, used));
         }
     }
 

@@ -77,7 +77,7 @@ async fn send_with(access: &Access, used: &Arc<Current>, method: Method, url: &s
     let (parts, ()) = Request::builder().method(method).uri(url).body(()).unwrap().into_parts();
     let start = Start::Whole(body);
     let sent = sender.exchanged(access, &authority, grant, &parts, start, Arc::clone(used), options()).await;
-    (sent.map_or(0, |response| response.status().as_u16()), sender.recorder().take())
+    (sent.map_or(0, |(response, _)| response.status().as_u16()), sender.recorder().take())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
@@ -151,6 +151,26 @@ async fn a_service_that_gives_no_tokens_now_is_like_one_that_cannot_be_reached()
     assert_eq!((status, record.grant_dead, record.unsafe_requests_sent), (0, false, 0));
     let outcome = format!("{:?}", record.requests[0].outcome);
     assert!(outcome.starts_with("Unreached") && outcome.contains("status 503"), "{outcome}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_service_says_back_of_the_tokens_is_hidden() {
+    let bench = Bench::start().await;
+    let process = bench.authorized();
+    let access = bench.granted(&process, Bench::scheme(&json!({})));
+    for renewed in [false, true] {
+        if renewed {
+            bench.clock.advance(Duration::from_secs(3601));
+        }
+        bench.world().fixed = vec!["you sent {authorization}; fake-refresh-1, fake-refresh-2".into()].into();
+        let request = Request::builder().uri(format!("{}x", bench.url)).body(body::whole(Bytes::new())).unwrap();
+        let answer = sender(&access).send(request, options()).await.unwrap();
+        let said = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+        // What was before is no secret any more.
+        let hidden = if renewed { "fake-refresh-1, **************" } else { "**************, fake-refresh-2" };
+        assert_eq!(said, format!("you sent Bearer *************; {hidden}"));
+        assert_eq!(bench.world().calls.last().unwrap().2, format!("Bearer fake-access-{}", 1 + u8::from(renewed)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

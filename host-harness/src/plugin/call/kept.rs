@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
-use super::super::answer::{Acted, Answer};
+use super::super::answer::Answer;
 use super::super::contract::types::{self, Error};
 use super::super::contract::{action, event};
 use super::super::fault::{CallError, FaultKind, HostFault};
@@ -27,7 +27,8 @@ pub struct KeptInstance {
 }
 
 impl Plugin {
-    /// Makes an instance that is kept. After a fault of the host it is of no further use.
+    /// Makes an instance that is kept, for measurements only. After a fault of the host it is of no further use.
+    #[doc(hidden)]
     pub async fn keep_instance(&self, access: Option<Access>) -> Result<KeptInstance, CallError> {
         let deadline = Instant::now() + self.0.shared.limits.time;
         let mut store = self.caller("kept").store(Sender::new(access.clone(), None, deadline));
@@ -41,11 +42,8 @@ impl KeptInstance {
     /// The same as [`Plugin::invoke`] of a card's first call.
     pub async fn invoke(&mut self, call: &types::Call, card: &str, input: &str) -> Result<action::Invoked, CallError> {
         let input = input.to_owned();
-        let acted = self.run(async |store, connector| {
-            let invoked = connector.action(store)?.call_invoke(store, call, card, &input, None).await?;
-            Ok(invoked.map(|invoked| Acted { invoked, output: None }))
-        });
-        Ok(acted.await?.invoked)
+        self.run(async |store, connector| connector.action(store)?.call_invoke(store, call, card, &input, None).await)
+            .await
     }
 
     /// The same as [`Plugin::receive`] without a call.

@@ -6,7 +6,7 @@ use super::*;
 fn a_copy_is_that_of_one_moment_while_writers_go_on() {
     let (home, store) = store();
     let stop = std::sync::atomic::AtomicBool::new(false);
-    let copy = home.path().join("copy.db");
+    let to = home.path().join("copy.db");
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for number in 0.. {
@@ -24,14 +24,14 @@ fn a_copy_is_that_of_one_moment_while_writers_go_on() {
             }
         });
         std::thread::sleep(std::time::Duration::from_millis(50));
-        let copied = store.copy_to(&copy);
+        let copied = copy(&home.path().join("harness.db"), &to);
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         copied.unwrap();
     });
-    assert_eq!(inspect(&copy).unwrap().version, migrations::MIGRATIONS.len());
+    assert_eq!(inspect(&to).unwrap().version, migrations::MIGRATIONS.len());
     let count = |letter: &str| -> usize {
         let sql = format!("SELECT count(*) FROM meta WHERE key LIKE '{letter}%'");
-        Connection::open(&copy).unwrap().query_row(&sql, [], |row| row.get(0)).unwrap()
+        Connection::open(&to).unwrap().query_row(&sql, [], |row| row.get(0)).unwrap()
     };
     assert!(count("a") > 0);
     assert_eq!(count("a"), count("b"));

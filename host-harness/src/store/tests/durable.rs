@@ -143,47 +143,110 @@ fn the_journal_begins_anew_while_writers_go_on() {
     assert!(log < 120 << 20, "the journal grew to {log} bytes");
 }
 
-/// Every offset is in the long test I11.
-#[test]
-fn a_journal_cut_or_changed_anywhere_gives_a_prefix_and_never_a_panic() {
-    let (home, store) = store();
-    // Everything so far is in the database file; then some commits that are in the journal only.
-    store.parts.writer().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
-    for number in 0..6 {
-        store
-            .write(|db| {
-                db.execute("INSERT INTO meta VALUES (?1, 'v')", [format!("k{number}")]).map_err(StoreError::from)
-            })
-            .unwrap();
-    }
-    let taken = copy(home.path());
-    let log = std::fs::read(taken.path().join("harness.db-wal")).unwrap();
-    let path = taken.path().join("harness.db");
-    let database = std::fs::read(&path).unwrap();
-    let prefix_of = |log: &[u8]| {
-        for ending in ["-shm", "-wal"] {
-            let _ = std::fs::remove_file(format!("{}{ending}", path.display()));
-        }
-        std::fs::write(&path, &database).unwrap();
-        std::fs::write(taken.path().join("harness.db-wal"), log).unwrap();
-        let db = Connection::open(&path).unwrap();
-        // It is thrown away: no need to sync what closing moves out of the journal.
-        db.pragma_update(None, "synchronous", "OFF").unwrap();
-        let mut statement = db.prepare("SELECT key FROM meta WHERE key LIKE 'k%' ORDER BY key").unwrap();
-        let keys: Vec<String> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-        assert_eq!(keys, (0..keys.len()).map(|number| format!("k{number}")).collect::<Vec<_>>());
-        keys.len()
+/// Writes 1 MiB in one row.
+fn write_much(store: &Store, key: &str) {
+    let put = |db: &Transaction<'_>| {
+        db.execute("INSERT INTO meta (key, value) VALUES (?1, hex(zeroblob(1 << 19)))", [key]).map_err(StoreError::from)
     };
-    assert_eq!(prefix_of(&log), 6);
-    let mut last = 0;
-    for length in (0..log.len()).step_by(97).chain([log.len()]) {
-        let kept = prefix_of(&log[..length]);
-        assert!(kept >= last, "a longer journal holds no less");
-        last = kept;
+    store.note(put).unwrap();
+}
+
+/// Returns once no checkpoint runs.
+fn rest(store: &Store) {
+    while store.parts.checkpoints.is_running() {
+        std::thread::sleep(Duration::from_millis(1));
     }
-    for at in (0..log.len()).step_by(97) {
-        let mut changed = log.clone();
-        changed[at] ^= 1 << (at % 8);
-        prefix_of(&changed);
+}
+
+#[test]
+fn a_reader_that_stays_holds_up_no_writer_however_long_the_journal_grows() {
+    let (home, store) = store();
+    // The time that the same writes take with and without a reader, and the journal moved at the end of each.
+    let timed = |mark: &str| {
+        let begun = std::time::Instant::now();
+        for number in 0..80 {
+            write_much(&store, &format!("{mark}{number}"));
+        }
+        rest(&store);
+        checkpoint::run(&store.parts).unwrap();
+        write(&store, &format!("{mark}-last")).unwrap();
+        begun.elapsed()
+    };
+    let without = timed("a");
+    let reader = Connection::open(home.path().join("harness.db")).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    let seen =
+        |reader: &Connection| reader.query_row("SELECT count(*) FROM meta", [], |row| row.get::<_, usize>(0)).unwrap();
+    let before = seen(&reader);
+    let with = timed("b");
+    let pages: i64 = store.parts.writer().query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1)).unwrap();
+    assert!(pages > checkpoint::TOO_LONG, "{pages} pages are too few to show anything");
+    assert_eq!(seen(&reader), before, "it reads on as of one moment");
+    assert!(with < 4 * without, "{with:?} with a reader, {without:?} without");
+    // A reader of all that there is leaves nothing to copy: it is not waited for either.
+    reader.execute_batch("COMMIT; BEGIN").unwrap();
+    seen(&reader);
+    checkpoint::run(&store.parts).unwrap();
+    let begun = std::time::Instant::now();
+    checkpoint::run(&store.parts).unwrap();
+    assert!(begun.elapsed() < PATIENCE / 4, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn the_journal_is_moved_by_its_length_too_and_its_file_is_shortened() {
+    let (home, store) = store();
+    let log = || std::fs::metadata(home.path().join("harness.db-wal")).unwrap().len();
+    let mut longest = 0;
+    for number in 0..80 {
+        write_much(&store, &format!("k{number}"));
+        rest(&store);
+        longest = longest.max(log());
     }
+    // 80 rows, and so none of the checkpoints that are made for their number.
+    assert!(longest < checkpoint::KEPT_BYTES + (10 << 20), "the journal grew to {longest} bytes");
+    let reader = Connection::open(home.path().join("harness.db")).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM meta").unwrap();
+    for number in 0..40 {
+        write_much(&store, &format!("k-read-{number}"));
+    }
+    assert!(log() > checkpoint::KEPT_BYTES);
+    drop(reader);
+    rest(&store);
+    checkpoint::run(&store.parts).unwrap();
+    write(&store, "k-last").unwrap();
+    assert!(log() <= checkpoint::KEPT_BYTES, "{} bytes are kept", log());
+}
+
+/// Wherever a byte of it is lost, the journal is not taken for whole, and nothing is confirmed on top of it. Where the
+/// byte is one that SQLite looks at itself, it may be the first to refuse.
+#[test]
+fn a_journal_with_a_changed_byte_anywhere_is_not_mended() {
+    use std::os::unix::fs::FileExt as _;
+    let (home, store) = store();
+    write(&store, "k1").unwrap();
+    write(&store, "k2").unwrap();
+    let log = File::options().read(true).write(true).open(home.path().join("harness.db-wal")).unwrap();
+    let whole = std::fs::read(home.path().join("harness.db-wal")).unwrap();
+    let mut writer = store.parts.writer();
+    // Beyond the frames in use there may be old ones.
+    let pages: u64 = writer.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get(1)).unwrap();
+    let page: u64 = writer.query_row("PRAGMA page_size", [], |row| row.get(0)).unwrap();
+    let used = (32 + pages * (page + 24)) as usize;
+    assert!(used > 4096 && used <= whole.len(), "{used} of {}", whole.len());
+    let path = home.path().join("harness.db");
+    let mut mended = |journal: &Journal| {
+        journal.forget_mending();
+        journal.mend(&mut writer, &path)
+    };
+    mended(&store.parts.journal).unwrap();
+    let mut lost = 0;
+    for at in (0..used).step_by(97) {
+        log.write_all_at(&[whole[at] ^ 1 << (at % 8)], at as u64).unwrap();
+        let outcome = mended(&store.parts.journal);
+        lost += usize::from(matches!(outcome, Err(StoreError::JournalLost)));
+        let Err(StoreError::JournalLost | StoreError::Sqlite(_)) = outcome else { panic!("byte {at}: {outcome:?}") };
+        log.write_all_at(&whole[at..=at], at as u64).unwrap();
+    }
+    assert!(lost * 2 > used.div_ceil(97), "{lost} of {used} bytes");
+    mended(&store.parts.journal).unwrap();
 }

@@ -1,6 +1,7 @@
 //! The store as its users see it; what it does beneath stands in the files beside.
 
 mod copies;
+mod dead_letters;
 mod durable;
 mod retention;
 mod runs;

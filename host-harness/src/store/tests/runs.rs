@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::store::events::event_by_id;
-use crate::store::run_steps::{HEAD_OF_LANE, NEXT_DUE, NEXT_LANE, NEXT_OF_KEY};
+use crate::store::run_steps::{HEAD_OF_LANE, LOOKED_AT, NEXT_DUE, NEXT_LANE, NEXT_OF_KEY};
 
 /// An event with a run of a flow.
 fn start(flow: &str, id: &str, time: u64, key: Option<(&str, bool)>) -> NewEvent {
@@ -54,6 +54,17 @@ fn step(state: &str) -> StoredStep {
 
 fn state(store: &Store, id: &str) -> String {
     store.run(id).unwrap().unwrap().state
+}
+
+#[test]
+fn the_oldest_run_that_could_go_on_is_told_and_one_with_a_key_is_not() {
+    let (_home, store) = with_connection();
+    keep(&store, &[start("f", "keyed", 1, Some(("k", false)))]);
+    let due = store.run("keyed").unwrap().unwrap().due_at_ms;
+    assert_eq!(store.backlog(due + 1).unwrap().oldest_run_due_ms, None);
+    keep(&store, &[start("f", "free", 1, None)]);
+    assert_eq!(store.backlog(due - 1).unwrap().oldest_run_due_ms, None);
+    assert_eq!(store.backlog(due + 1).unwrap().oldest_run_due_ms, Some(due));
 }
 
 #[test]
@@ -119,6 +130,31 @@ fn what_waits_for_its_turn_goes_on_when_the_one_before_is_cancelled() {
 }
 
 #[test]
+fn however_many_wait_behind_one_of_their_key_the_others_of_the_lane_are_found() {
+    let (_home, store) = with_connection();
+    let many: Vec<_> =
+        (0..2 * u64::from(LOOKED_AT)).map(|id| start("busy", &format!("k{id:04}"), id, Some(("k", false)))).collect();
+    keep(&store, &many);
+    keep(&store, &[start("busy", "other", 5000, None)]);
+    assert_eq!(next(&store, 1000).as_deref(), Some("k0000"));
+    assert!(store.begin_step("k0000", &[], &step("running")).unwrap());
+    let free = |_: &str, key: Option<&str>| key != Some("k");
+    let found = || store.next_run(1000, &Lane::default(), &|_| true, &free).unwrap().map(|run| run.id);
+    assert_eq!(found().as_deref(), Some("other"));
+    assert_eq!(found().as_deref(), Some("other"), "at every look");
+    // And they have their turns, one after another.
+    store.settle_run("k0000", &Standing::ended("done", None, 20), &[]).unwrap();
+    assert_eq!(next(&store, 1000).as_deref(), Some("k0001"));
+    assert_eq!(store.turn("k0001").unwrap(), Turn::Now);
+    // Those whose own runs are in hand are no reason to move anything, nor to look for ever.
+    let mine: Vec<_> = (0..u64::from(LOOKED_AT)).map(|id| start("mine", &format!("m{id}"), id, None)).collect();
+    keep(&store, &mine);
+    let none = store.next_run(1000, &Lane::default(), &|lane| lane.flow == "mine", &|_, _| false).unwrap();
+    assert!(none.is_none());
+    assert_eq!(next(&store, 1000).as_deref(), Some("k0001"));
+}
+
+#[test]
 fn a_cancelled_run_begins_no_step_and_keeps_the_one_that_ended() {
     let (_home, store) = with_connection();
     keep(&store, &[start("a", "r1", 10, None)]);
@@ -146,6 +182,7 @@ fn a_dead_run_goes_on_is_done_anew_or_is_given_up() {
     assert!(store.run_again("r1", &again, 30).unwrap());
     assert!(!store.run_again("r1", &again, 30).unwrap(), "once");
     assert!(store.run_anew("r2", "r2b", None, "c", 30).unwrap());
+    assert!(!store.run_anew("r2", "r2c", None, "c", 30).unwrap(), "once, until the new one is over");
     assert_eq!(store.run("r2b").unwrap().unwrap().again_of.as_deref(), Some("r2"));
     assert_eq!(store.redone_as("r2").unwrap(), ["r2b"]);
     assert_eq!(store.cancel_run("r3", 40).unwrap(), Some(Cancelled::Now));
@@ -280,7 +317,7 @@ fn a_year_of_history_does_not_slow_the_runs_of_today() {
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) \
              INSERT INTO run SELECT 'old' || i, 'flow' || (i % 20), '{}', 'e' || i, 'x' || i, 'done', 0, NULL, i, i, i, \
              'c', NULL, 0, 0, NULL, NULL, NULL FROM n;
-             INSERT INTO step SELECT id, 0, 's', 'light', 'c', 'done', '{}', NULL, '{}', NULL, 1, 1, 1, 0 FROM run;",
+             INSERT INTO step SELECT id, 0, 's', 'light', 'c', 'done', '{}', NULL, '{}', NULL, 1, 1, 1, 0, NULL FROM run;",
         )?;
         Ok::<_, StoreError>(())
     })

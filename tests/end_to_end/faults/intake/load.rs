@@ -1,14 +1,17 @@
 //! W11, W12: how soon deliveries are acknowledged, and how many in a second.
 
+use std::io::{Seek, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokio::sync::oneshot;
 
 use super::sender::{Sender, WATCH, created, now_ms, starts};
 use super::wire::Wire;
-use crate::figure::figure;
+use crate::figure::{figure, not_measurable};
 use crate::stage::Stage;
 
 /// What a load came to.
@@ -74,56 +77,105 @@ fn w11_the_acknowledgement_does_not_wait_for_flows() {
     let floor = bare();
     let all_it_can = send(serving.url(), &requests(&sender, "w11-most", 1_000, 25_000), 64, None);
     let most = 1_000.0 / all_it_can.took.as_secs_f64();
-    // Other tests share the machine: the least disturbed of some rounds, and what a bare server does in the same one.
-    // A build without optimisation, or a machine that is busy otherwise, may not take 2,000/s at all: then the last
-    // round offers what it can take, and the figure says so.
+    // Other tests share the machine and its disk. A round counts in which the bare server, measured before and after,
+    // took no more than a third of what is allowed; of those the middle one. Where fewer than three count, nothing is
+    // said about ours.
     let mut rounds = Vec::new();
-    for round in 0..4 {
-        let rate = if round == 3 && most * 0.6 < 2_000.0 { ((most * 0.6) as u32).max(100) } else { 2_000 };
+    for round in 0..ROUNDS {
         let (slow, fast) = (format!("w11-slow-{round}"), format!("w11-fast-{round}"));
         let usual = requests(&sender, &slow, 400, 25_000);
-        let burst = requests(&sender, &fast, rate as usize, 25_000);
-        let floors = [send(&floor, &usual, 20, Some(200)), send(&floor, &burst, 64, Some(rate))].map(|load| load.p99());
-        let ours = [send(serving.url(), &usual, 20, Some(200)), send(serving.url(), &burst, 64, Some(rate))];
+        let burst = requests(&sender, &fast, 2_000, 25_000);
+        let bare =
+            || [send(&floor, &usual, 20, Some(200)), send(&floor, &burst, 64, Some(2_000))].map(|load| load.p99());
+        let before = bare();
+        let ours = [send(serving.url(), &usual, 20, Some(200)), send(serving.url(), &burst, 64, Some(2_000))];
+        let after = bare();
         let refused: usize = ours.iter().map(|load| load.refused).sum();
-        let ours = ours.map(|load| load.p99());
-        let bounds = [floors[0] * 3, floors[1] * 3].map(|floor| floor.min(Duration::from_secs(2)));
-        let bounds = [bounds[0].max(Duration::from_millis(50)), bounds[1].max(Duration::from_millis(250))];
-        let met = refused == 0 && ours[0] <= bounds[0] && ours[1] <= bounds[1];
-        rounds.push((met, ours, floors, refused, rate));
-        if met {
-            break;
-        }
+        let bare = [before[0].max(after[0]), before[1].max(after[1])];
+        rounds.push(Round { ours: ours.map(|load| load.p99()), bare, refused });
     }
-    let (met, ours, floors, refused, rate) = *rounds.last().expect("a round");
-    let fewer = if rate < 2_000 {
-        format!(", because with all senders waiting this build took no more than {most:.0}/s here")
-    } else {
-        String::new()
-    };
+    let (mut quiet, mut busy): (Vec<Round>, Vec<Round>) = rounds.into_iter().partition(Round::is_quiet);
+    let counts = quiet.len();
+    let measurable = counts >= 3;
+    let among = if measurable { &mut quiet } else { &mut busy };
+    among.sort_by_key(Round::share);
+    let round = among.swap_remove(among.len() / 2);
     let stalled = starts(&stage) > 0;
     stage.jira.clear_faults();
     stage.jira.forget_wire();
-    figure(
-        "W11",
-        "200/s for 2 s and 2,000/s for 1 s, 25 kB each, while every flow is stalled",
-        "p99 ≤ 50 ms at 200/s, ≤ 250 ms at 2,000/s, or ≤ 3 × a bare server that keeps nothing, on the same busy machine",
-        format!(
-            "p99 {} ms at 200/s (bare {}), {} ms at {rate}/s (bare {}){fewer}, in round {}; {refused} refused; stalled runs there: \
-             {stalled}",
-            ours[0].as_millis(),
-            floors[0].as_millis(),
-            ours[1].as_millis(),
-            floors[1].as_millis(),
-            rounds.len()
-        ),
-        stalled && met,
+    let test = "200/s for 2 s and 2,000/s for 1 s, 25 kB each, while every flow is stalled";
+    let expected =
+        "p99 ≤ 50 ms at 200/s, ≤ 250 ms at 2,000/s, where a bare server that syncs alike takes a third of it at most";
+    let figures = format!(
+        "p99 {} ms at 200/s (bare {}), {} ms at 2,000/s (bare {}), in the middle of {ROUNDS} rounds, {counts} of them quiet; {} refused; \
+         stalled runs there: {stalled}; at most {most:.0}/s",
+        round.ours[0].as_millis(),
+        round.bare[0].as_millis(),
+        round.ours[1].as_millis(),
+        round.bare[1].as_millis(),
+        round.refused,
     );
+    assert!(stalled, "no flow was stalled: {figures}");
+    if measurable {
+        figure("W11", test, expected, figures, round.is_met());
+    } else {
+        not_measurable("W11", test, expected, &format!("not measurable here, the machine is busy: {figures}"));
+    }
 }
 
-/// A server that reads each body and answers 200; its URL.
+/// How many rounds there are.
+const ROUNDS: usize = 5;
+/// What is allowed at 200/s and at 2,000/s.
+const ALLOWED: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
+
+/// The 99th percentiles of one round, at 200/s and at 2,000/s.
+struct Round {
+    ours: [Duration; 2],
+    /// Of the bare server, the worse of before and after.
+    bare: [Duration; 2],
+    refused: usize,
+}
+
+impl Round {
+    fn is_quiet(&self) -> bool {
+        self.bare[0] * 3 <= ALLOWED[0] && self.bare[1] * 3 <= ALLOWED[1]
+    }
+
+    /// What ours took, of what is allowed: the worse of both loads, in thousandths.
+    fn share(&self) -> u128 {
+        let of = |at: usize| self.ours[at].as_micros() * 1000 / ALLOWED[at].as_micros();
+        of(0).max(of(1))
+    }
+
+    fn is_met(&self) -> bool {
+        self.refused == 0 && self.ours[0] <= ALLOWED[0] && self.ours[1] <= ALLOWED[1]
+    }
+}
+
+/// A server that writes down each body, with one sync for all that wait, and answers 200; its URL.
 fn bare() -> String {
-    let routes = axum::Router::new().fallback(async |_body: axum::body::Bytes| "taken in\n");
+    let (take, waiting) = mpsc::channel::<(axum::body::Bytes, oneshot::Sender<()>)>();
+    thread::spawn(move || {
+        let mut file = tempfile::tempfile().expect("a file for the bare server");
+        while let Ok(first) = waiting.recv() {
+            let all: Vec<_> = std::iter::once(first).chain(waiting.try_iter()).collect();
+            file.rewind().expect("the file can be written over");
+            for (body, _) in &all {
+                file.write_all(body).expect("the disk takes a body");
+            }
+            file.sync_data().expect("the disk takes what was written");
+            // Whoever waits for it may have gone.
+            for (_, taken) in all {
+                let _ = taken.send(());
+            }
+        }
+    });
+    let routes = axum::Router::new().fallback(async move |body: axum::body::Bytes| {
+        let (taken, told) = oneshot::channel();
+        take.send((body, taken)).expect("the writer lives");
+        told.await.expect("the writer lives");
+        "taken in\n"
+    });
     let listener = crate::runtime::wait_for(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("it has an address"));
     crate::runtime::runtime().spawn(async { axum::serve(listener, routes).await });
