@@ -36,6 +36,8 @@ struct Granted {
     asked: Vec<String>,
     harbours: Vec<Value>,
     refusing: bool,
+    /// How long access tokens last, in seconds, where it is not an hour.
+    lasts: Option<u64>,
 }
 
 struct Code {
@@ -69,6 +71,11 @@ impl SignIn {
     /// From now on the person says no.
     pub(crate) fn refuses(&self, refusing: bool) {
         self.look().refusing = refusing;
+    }
+
+    /// From now on access tokens last for so many seconds.
+    pub(crate) fn lasts(&self, seconds: u64) {
+        self.look().lasts = Some(seconds);
     }
 
     /// Ends all that was granted.
@@ -151,8 +158,9 @@ async fn token(State(sign_in): State<SignIn>, body: String) -> Response {
     let (access, refresh) = (granted.draw("access"), granted.draw("refresh"));
     granted.access.insert(access.clone());
     granted.refresh.insert(refresh.clone());
+    let lasts = granted.lasts.unwrap_or(3600);
     let tokens = json!({
-        "access_token": access, "refresh_token": refresh, "token_type": "Bearer", "expires_in": 3600,
+        "access_token": access, "refresh_token": refresh, "token_type": "Bearer", "expires_in": lasts,
         "scope": granted.asked.last(),
     });
     ([("content-type", "application/json")], tokens.to_string()).into_response()

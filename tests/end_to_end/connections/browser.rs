@@ -1,6 +1,7 @@
 //! Authorizing in a browser: the test goes where the printed address leads.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -10,6 +11,12 @@ use crate::built;
 use crate::harness::{Outcome, free_address};
 use crate::http;
 use crate::simulator::{eventually, text};
+
+const NOTE: &str = "name: note
+on: { event: beacon-lit, connection: harbour, filter: { colours: [red] } }
+steps:
+  - { id: note, action: light-beacon, connection: harbour, input: { name: noted, colour: green } }
+";
 
 impl Stage {
     /// A stage with the OAuth client `app` and two harbours to choose from.
@@ -145,6 +152,32 @@ fn authorizing_anew_heals_all_that_share_a_grant_that_ended() {
     assert!(reports.iter().all(|one| one["health"]["proven"] == true), "{again:#}");
     let settled = stage.host.run(&["connection", "show", "harbour"]).expect(0);
     assert_eq!(settled["settings"]["site-id"], "north", "the site that was chosen stays: {settled:#}");
+}
+
+#[test]
+fn runs_wait_for_an_authorization_that_is_over_until_somebody_renews_it() {
+    let stage = Stage::with_client();
+    stage.beacon.sign_in().lasts(2);
+    let (added, _) = stage.sign_in("harbour", &["--site", "north"]);
+    added.expect(0);
+    stage.host.file("flows/note.yaml", NOTE);
+    let _serving = stage.host.serve(&["--flows", "flows"]);
+    eventually("the webhook", || Some(()).filter(|()| stage.beacon.hooks().len() == 1));
+    stage.beacon.sign_in().revoke();
+    // The time of its last tokens passes.
+    std::thread::sleep(Duration::from_millis(2500));
+    stage.beacon.light_one();
+    let run = |state: &str| {
+        let runs = stage.host.run(&["runs", "list"]).list();
+        assert!(runs.iter().all(|run| run["state"] != "failed"), "{runs:#?}");
+        runs.into_iter().find(|run| run["state"] == state)
+    };
+    let waits = eventually("the run to wait", || run("waiting"));
+    assert_eq!(waits["failure"]["code"], "host.grant-dead", "{waits:#}");
+    assert_eq!(stage.shown("harbour")["state"], "to be reauthorized");
+    stage.with_browser(&["connection", "reauthorize", "harbour"]).0.expect(0);
+    eventually("the run to go on", || run("done"));
+    assert!(stage.beacon.beacons().iter().any(|beacon| beacon["name"] == "noted"));
 }
 
 #[test]
