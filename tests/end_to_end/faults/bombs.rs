@@ -311,7 +311,7 @@ fn s9_only_what_the_host_compiled_is_loaded_and_bombs_go_off_elsewhere() {
 }
 
 #[test]
-#[ignore = "long: minutes of compiling"]
+#[ignore = "long: minutes of compiling (cargo xtask test --long)"]
 fn larger_bombs_are_stopped_too() {
     let host = Harness::new();
     for (name, bytes) in bombs(50) {
