@@ -27,6 +27,13 @@ use crate::store::StoredSubscription;
 use crate::test_clock::TestClock;
 use crate::vault::Secret;
 
+/// A flow of one step, which lights a beacon.
+pub(crate) const LIGHT: &str = "name: answer
+on: { event: beacon-lit, connection: harbour }
+steps:
+  - { id: light, action: light-beacon, connection: harbour, input: { name: \"to ${{ event.beacon }}\", colour: red } }
+";
+
 /// What the service saw and what it shall do.
 #[derive(Default)]
 pub(crate) struct World {
@@ -114,6 +121,13 @@ impl Bench {
     /// The folder of flows.
     pub(crate) fn flows(&self) -> PathBuf {
         self.folder.path().join("flows")
+    }
+
+    /// A way into the database past the host: it does what a full or broken disk would.
+    pub(crate) fn disk(&self) -> rusqlite::Connection {
+        let disk = rusqlite::Connection::open(self.host.home().database()).unwrap();
+        disk.busy_timeout(Duration::from_secs(10)).unwrap();
+        disk
     }
 
     /// Serves until the answer is told to stop.

@@ -38,3 +38,8 @@ fn write(number: &str, test: &str, expected: &str, figure: &str, outcome: Outcom
     fs::write(folder.join(number).with_extension("json"), finding.to_string()).expect("the finding can be written");
     println!("{number} {test}: expected {expected}; {figure}");
 }
+
+/// What was not as expected, after a figure; nothing where all was.
+pub(crate) fn exceptions(of: &[impl std::fmt::Display]) -> String {
+    of.iter().map(|one| format!("; {one}")).collect()
+}

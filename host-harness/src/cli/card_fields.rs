@@ -8,7 +8,7 @@ const DEPTH: usize = 5;
 /// One field of a card.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Field {
-    /// Where it stands: `issues[].key`.
+    /// Where it stands: `items[].key`.
     pub(super) path: String,
     /// What it holds, in words: `list of text`.
     pub(super) kind: String,

@@ -1,6 +1,6 @@
 //! What becomes of a run that cannot be kept.
 
-use crate::bench::{Bench, lit, until};
+use crate::bench::{Bench, LIGHT, lit, until};
 use crate::clock::{Clock as _, LONGEST_WAIT};
 
 use super::*;
@@ -38,18 +38,12 @@ async fn a_connector_that_wants_to_wait_for_ever_waits_a_month_and_holds_up_nobo
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_the_store_refuses_again_and_again_ends_and_gives_its_place_back() {
     let bench = Bench::start().await;
-    let light = "name: answer
-on: { event: beacon-lit, connection: harbour }
-steps:
-  - { id: light, action: light-beacon, connection: harbour, input: { name: lamp, colour: red } }
-";
-    bench.flow("answer.yaml", light);
+    bench.flow("answer.yaml", LIGHT);
     let running = bench.serve().await;
-    let other = rusqlite::Connection::open(bench.host.home().database()).unwrap();
-    other.busy_timeout(Duration::from_secs(10)).unwrap();
+    let disk = bench.disk();
     let refuse =
         "CREATE TRIGGER refuse BEFORE INSERT ON step WHEN new.state = 'done' BEGIN SELECT RAISE(ABORT, 'no'); END";
-    other.execute_batch(refuse).unwrap();
+    disk.execute_batch(refuse).unwrap();
     bench.deliver("d1", &lit(1)).await;
     until("the run to end", || {
         bench.clock.advance(Duration::from_secs(30));

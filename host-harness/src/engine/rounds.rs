@@ -182,6 +182,21 @@ mod tests {
         assert_eq!(plan.take_due(9), None);
     }
 
+    /// Does this work, so many at once, for 20 s of a clock that the test turns.
+    async fn for_20_s(work: &Arc<impl Work>, at_once: usize) {
+        let clock = TestClock::shared();
+        let (_stopping, stopped) = watch::channel(false);
+        let pace = Pace { at_once, look: Duration::from_secs(5) };
+        let going = tokio::spawn(go(clock.clone(), pace, Arc::clone(work), stopped));
+        for _ in 0..21 {
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+            }
+            clock.advance(Duration::from_secs(1));
+        }
+        going.abort();
+    }
+
     /// One that never ends, and others that note when they were done.
     struct Mixed {
         done: Mutex<VecDeque<String>>,
@@ -203,21 +218,11 @@ mod tests {
 
     #[tokio::test]
     async fn each_comes_again_in_its_own_rhythm_whatever_the_others_do() {
-        let clock = TestClock::shared();
         let work = Arc::new(Mixed { done: Mutex::default() });
-        let (_stopping, stopped) = watch::channel(false);
-        let pace = Pace { at_once: 2, look: Duration::from_secs(5) };
-        let going = tokio::spawn(go(clock.clone(), pace, Arc::clone(&work), stopped));
-        for _ in 0..21 {
-            for _ in 0..20 {
-                tokio::task::yield_now().await;
-            }
-            clock.advance(Duration::from_secs(1));
-        }
+        for_20_s(&work, 2).await;
         let done = work.done.lock().unwrap().clone();
         let count = |name: &str| done.iter().filter(|id| *id == name).count();
         assert_eq!((count("quick"), count("slow"), count("stuck")), (21, 3, 0), "{done:?}");
-        going.abort();
     }
 
     /// One that panics, and one that takes very long; both note when they are begun.
@@ -240,20 +245,10 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_panics_comes_again_and_the_others_are_not_begun_twice() {
-        let clock = TestClock::shared();
         let work = Arc::new(Panicking::default());
-        let (_stopping, stopped) = watch::channel(false);
-        let pace = Pace { at_once: 4, look: Duration::from_secs(5) };
-        let going = tokio::spawn(go(clock.clone(), pace, Arc::clone(&work), stopped));
-        for _ in 0..21 {
-            for _ in 0..20 {
-                tokio::task::yield_now().await;
-            }
-            clock.advance(Duration::from_secs(1));
-        }
+        for_20_s(&work, 4).await;
         let begun = work.begun.lock().unwrap().clone();
         let count = |name: &str| begun.iter().filter(|id| *id == name).count();
         assert_eq!((count("breaks"), count("long")), (5, 1), "{begun:?}");
-        going.abort();
     }
 }

@@ -4,18 +4,12 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::bench::{Bench, lit, post, until};
+use crate::bench::{Bench, LIGHT, lit, post, until};
 use crate::clock::Clock as _;
 use crate::engine::{Ready, Serving, serve};
 use crate::host::{Ensuring, NewSubscription};
 use crate::plugin::contract::event::Proof;
 use crate::store::{BroughtBy, Keeping, NewEvent, NewRun, StoredDelivery, StoredEvent, StoredStep};
-
-const LIGHT: &str = "name: answer
-on: { event: beacon-lit, connection: harbour }
-steps:
-  - { id: light, action: light-beacon, connection: harbour, input: { name: \"to ${{ event.beacon }}\", colour: red } }
-";
 
 const SURVEY: &str = "name: count
 on: { event: beacon-lit, connection: harbour }
@@ -390,8 +384,7 @@ async fn a_run_whose_store_fails_goes_on_when_it_works_again_without_a_restart()
     let bench = Bench::start().await;
     bench.flow("answer.yaml", LIGHT);
     let running = bench.serve().await;
-    let disk = rusqlite::Connection::open(bench.host.home().database()).unwrap();
-    disk.busy_timeout(Duration::from_secs(10)).unwrap();
+    let disk = bench.disk();
     // Steps cannot be kept once they are done.
     let full =
         "CREATE TRIGGER full BEFORE INSERT ON step WHEN new.state = 'done' BEGIN SELECT RAISE(ABORT, 'full'); END";
@@ -428,8 +421,7 @@ async fn a_step_that_is_done_stays_done_where_the_store_cannot_be_read_before_th
     let bench = Bench::start().await;
     bench.flow("twice.yaml", TWICE);
     let running = bench.serve().await;
-    let disk = rusqlite::Connection::open(bench.host.home().database()).unwrap();
-    disk.busy_timeout(Duration::from_secs(10)).unwrap();
+    let disk = bench.disk();
     bench.world().slow = Some(Duration::from_millis(1500));
     bench.deliver("d1", &lit(1)).await;
     until("the first step to begin", || bench.world().keys.len() == 1).await;
@@ -451,8 +443,7 @@ async fn a_step_that_is_done_stays_done_where_the_host_ends_before_the_next_coul
     let bench = Bench::start().await;
     bench.flow("twice.yaml", TWICE);
     let running = bench.serve().await;
-    let disk = rusqlite::Connection::open(bench.host.home().database()).unwrap();
-    disk.busy_timeout(Duration::from_secs(10)).unwrap();
+    let disk = bench.disk();
     let full = "CREATE TRIGGER full BEFORE INSERT ON step WHEN new.position = 1 AND new.state = 'running' \
                 BEGIN SELECT RAISE(ABORT, 'full'); END";
     disk.execute_batch(full).unwrap();

@@ -255,7 +255,7 @@ fn w9_a_host_that_is_killed_again_and_again_loses_and_doubles_nothing() {
 }
 
 #[test]
-#[ignore = "long: a thousand kills take half an hour"]
+#[ignore = "long: a thousand kills take half an hour (cargo xtask test --long)"]
 fn w9_the_same_a_thousand_times() {
     crash(&Plan::from_environment("W9-long", 100_000, 1_000));
 }

@@ -63,7 +63,7 @@ fn i11_a_journal_that_is_cut_off_or_changed_gives_its_beginning() {
 }
 
 #[test]
-#[ignore = "long: every byte takes minutes"]
+#[ignore = "long: every byte takes minutes (cargo xtask test --long)"]
 fn i11_the_same_at_every_byte() {
     journal("I11-long", 1);
 }

@@ -85,7 +85,7 @@ fn s1_a_guest_that_spins_is_stopped_and_its_neighbours_feel_nothing() {
         "S1",
         "a guest spins beside others",
         "stopped in ≤ 2 × deadline; neighbours' p99 ≤ +10 %",
-        format!("stopped at {share:.2} × deadline; neighbours' p99 {:+.0} % ({alone:?} alone)", slower * 100.0),
+        format!("stopped at {share:.2} × deadline; neighbours' p99 {:+.0} % ({alone:.0?} alone)", slower * 100.0),
         timed_out && share <= 2.0 && slower <= 0.10,
     );
 }

@@ -172,7 +172,7 @@ fn campaign(seed: u64, enough: impl Fn(&Tally) -> bool) -> (Tally, Vec<String>) 
 }
 
 #[test]
-#[ignore = "long: S8_SECONDS, 180 where it is not set"]
+#[ignore = "long: S8_SECONDS, 180 where it is not set (cargo xtask test --long)"]
 fn s8_random_components_never_bring_the_host_down() {
     let (seconds, seed) = (number("S8_SECONDS", 180), number("FUZZ_SEED", 1));
     println!("S8_SECONDS={seconds} FUZZ_SEED={seed}");

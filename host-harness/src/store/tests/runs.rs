@@ -308,7 +308,7 @@ fn throughput(store: &Store, count: u64, mark: &str) -> f64 {
 }
 
 #[test]
-#[ignore = "long: fills a store with a million runs"]
+#[ignore = "long: fills a store with a million runs (cargo xtask test --long)"]
 fn a_year_of_history_does_not_slow_the_runs_of_today() {
     let (_home, empty) = with_connection();
     let (_other, full) = with_connection();

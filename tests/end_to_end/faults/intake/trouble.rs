@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use super::sender::{Sender, WATCH, all_read, created, now_ms, watching};
-use crate::figure::figure;
+use crate::figure::{exceptions, figure};
 use crate::stage::Stage;
 
 /// A disk that fails on command. None where there is no C compiler to make it with.
@@ -177,9 +177,10 @@ fn w15_whatever_fails_inside_the_sender_is_asked_to_come_back() {
         "faults inside the host while genuine deliveries come",
         "only 2xx or a status that is repeated; 100 %",
         format!(
-            "{} of {} answered 503 and taken afterwards; forged: {forged} {wrong:?}",
+            "{} of {} answered 503 and taken afterwards; forged: {forged}{}",
             faults.len() - wrong.len(),
-            faults.len()
+            faults.len(),
+            exceptions(&wrong)
         ),
         wrong.is_empty() && forged == 401,
     );
