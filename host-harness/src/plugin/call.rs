@@ -217,10 +217,10 @@ impl Plugin {
         request: &event::EnsureRequest,
         signing_secret: Option<SigningSecret>,
     ) -> Result<event::Ensured, CallError> {
-        let pointer = self.0.manifest.deliveries.secret_pointer.clone();
-        let substitution = signing_secret.zip(pointer).map(|(secret, pointer)| Substitution {
+        let pointers = &self.0.manifest.deliveries.secret_pointer;
+        let substitution = signing_secret.filter(|_| !pointers.is_empty()).map(|secret| Substitution {
             secret,
-            pointer,
+            pointers: pointers.clone(),
             done: AtomicBool::new(false),
         });
         let run = async |store: &mut Store<Guest>, connector: &Connector<'_>| {
