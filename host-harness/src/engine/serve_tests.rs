@@ -84,6 +84,9 @@ async fn a_flow_that_was_set_aside_runs_once_its_connections_are_there() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(aside().len(), 1, "told once, however often it was looked at");
     assert!(aside()[0].message.contains("It is looked at again"), "{:?}", aside());
+    running.stop().await;
+    let running = bench.serve().await;
+    assert_eq!(aside().len(), 1, "nor at each start");
 
     bench.connect("second", "guest_beacon", "api-key", "key").await;
     until("the flow to run", || {
@@ -95,6 +98,17 @@ async fn a_flow_that_was_set_aside_runs_once_its_connections_are_there() {
     bench.reach(&["done"]).await;
     assert_eq!(bench.world().lit, 1);
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_that_can_run_at_the_next_start_has_no_alarm_any_more() {
+    let bench = Bench::start().await;
+    bench.flow("answer.yaml", &LIGHT.replace("light-beacon, connection: harbour", "light-beacon, connection: second"));
+    bench.serve().await.stop().await;
+    assert_eq!(bench.host.store().alarms(9).unwrap().len(), 1);
+    bench.connect("second", "guest_beacon", "api-key", "key").await;
+    bench.serve().await.stop().await;
+    assert!(bench.host.store().alarms(9).unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

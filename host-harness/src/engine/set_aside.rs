@@ -32,7 +32,11 @@ pub(super) async fn set_aside(
     let (mut sound, mut aside) = (Vec::with_capacity(flows.len()), Vec::new());
     for (path, one) in flows {
         match check(host, &path, &one).await {
-            Ok(()) => sound.push((path, one)),
+            Ok(()) => {
+                // It may have been set aside before the last stop.
+                take_back(host, &one.flow.name)?;
+                sound.push((path, one));
+            }
             Err(error) if strict => return Err(error),
             Err(error) => {
                 let trouble = trouble(&one, &error);
