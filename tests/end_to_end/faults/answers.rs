@@ -175,7 +175,7 @@ fn other_issuer(tried: &mut Tried) -> usize {
     let (command, back) = begin();
     http::browse(&format!("{back}&iss=https://other.example.test/"));
     tried.ended("another issuer", &command.finish());
-    let issued = beacon.sign_in().drawn();
+    let issued = beacon.sign_in().given();
     let (command, back) = begin();
     http::browse(&format!("{back}&iss={}", beacon.url()));
     command.finish().expect(0);
