@@ -22,7 +22,7 @@ use crate::stage::Stage;
 /// Longer than any access token lasts.
 pub(super) const PASSES: Duration = Duration::from_secs(2 * 3600 + 1);
 /// What the app may ask for.
-const SCOPES: [&str; 4] = ["read:jira-user", "read:jira-work", "write:jira-work", "manage:jira-configuration"];
+pub(super) const SCOPES: [&str; 4] = ["read:jira-user", "read:jira-work", "write:jira-work", "manage:jira-configuration"];
 
 /// The issue that is read.
 pub(super) const ISSUE: &str = "DEMO-1";
@@ -101,6 +101,17 @@ impl Granted {
         arguments.extend(["--callback", &self.callback, "--set", &id, "--secret", &secret]);
         arguments.extend(wanted.iter().flat_map(|scope| ["--scope", scope]));
         self.stage.host.run(&arguments).expect(0);
+    }
+
+    /// Makes an application link of OAuth 1.0a, and registers its key at the service.
+    pub(super) fn register_link(&self) {
+        let connector = built::connector();
+        let connector = connector.to_string_lossy();
+        let arguments = ["oauth-client", "add", "app", "--connector", &connector, "--method", self.method];
+        let more = ["--callback", &self.callback, "--set", "consumer-key=flows"];
+        let made = self.stage.host.run(&[&arguments[..], &more].concat()).expect(0);
+        let key = made.get("client").unwrap_or(&made)["public-key"].clone();
+        self.stage.jira.control("POST", "/links", &json!({"consumer_key": "flows", "public_key": key}));
     }
 
     /// Adds a connection and authorizes it in a browser.

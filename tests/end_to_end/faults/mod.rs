@@ -18,6 +18,7 @@ mod intake;
 mod journal;
 mod network;
 mod order;
+mod places;
 mod renewal_crash;
 mod renewal_races;
 mod sandbox;
