@@ -28,7 +28,8 @@ fn parameter(url: &str, name: &str) -> String {
 /// An address with other parameters than it has.
 fn with(url: &str, change: impl Fn(&str, String) -> Option<String>) -> String {
     let url = Url::parse(url).expect("an address");
-    let pairs = url.query_pairs().filter_map(|(name, value)| Some((name.to_string(), change(&name, value.into_owned())?)));
+    let pairs =
+        url.query_pairs().filter_map(|(name, value)| Some((name.to_string(), change(&name, value.into_owned())?)));
     let mut changed = url.clone();
     changed.query_pairs_mut().clear().extend_pairs(pairs);
     changed.into()
@@ -115,8 +116,12 @@ fn unfit(granted: &Granted, tried: &mut Tried) {
         let state = parameter(&opened, "state");
         // An attacker's own authorization for the same app, of which only the code is used.
         let opens = match answer {
-            Some("code_challenge") => with(&opened, |name, value| Some(if name == "code_challenge" { "A".repeat(43) } else { value })),
-            Some(_) => with(&opened, |name, value| Some(if name == "redirect_uri" { elsewhere.clone() } else { value })),
+            Some("code_challenge") => {
+                with(&opened, |name, value| Some(if name == "code_challenge" { "A".repeat(43) } else { value }))
+            }
+            Some(_) => {
+                with(&opened, |name, value| Some(if name == "redirect_uri" { elsewhere.clone() } else { value }))
+            }
             None => opened.clone(),
         };
         let code = parameter(&http::leads_to(&opens), "code");
@@ -137,7 +142,9 @@ fn unfit(granted: &Granted, tried: &mut Tried) {
     }
     // A place that is not registered: the service itself gives no code.
     let (command, opened) = granted.begin();
-    let opens = with(&opened, |name, value| Some(if name == "redirect_uri" { "http://127.0.0.1:1/".to_owned() } else { value }));
+    let opens = with(&opened, |name, value| {
+        Some(if name == "redirect_uri" { "http://127.0.0.1:1/".to_owned() } else { value })
+    });
     let page = http::browse(&opens);
     tried.refused("a place that is not registered", page.status == 403, page);
     command.kill();
@@ -152,7 +159,11 @@ fn late(granted: &Granted, tried: &mut Tried) {
     clock.leap(Duration::from_secs(11 * 60));
     let query = Url::parse(&back).expect("an address").query().unwrap_or_default().to_owned();
     let told = wait_for(host.finish_authorizing(authorizing, &query)).map_err(|error| error.to_string());
-    tried.refused("the right answer after eleven minutes", told.as_ref().is_err_and(|error| error.contains("ten minutes")), told);
+    tried.refused(
+        "the right answer after eleven minutes",
+        told.as_ref().is_err_and(|error| error.contains("ten minutes")),
+        told,
+    );
 }
 
 /// An answer that another service gave, as it says itself (RFC 9207). Jira's do not say who they are.
@@ -189,7 +200,8 @@ fn a11_what_a_browser_brings_back_counts_only_for_the_attempt_that_waits_for_it(
     let client = granted.stage.jira.control("GET", "/apps", &Value::Null)[0]["client_id"].clone();
     granted.stage.jira.control("PATCH", &format!("/apps/{}", text(&client)), &registered);
     let connector = built::connector();
-    let add = ["connection", "add", "demo", "--connector", &connector.to_string_lossy(), "--method", "oauth", "--no-check"];
+    let add =
+        ["connection", "add", "demo", "--connector", &connector.to_string_lossy(), "--method", "oauth", "--no-check"];
     granted.stage.host.run(&add);
     let mut tried = Tried::default();
     strangers(&granted, &mut tried);

@@ -22,7 +22,8 @@ use crate::stage::Stage;
 /// Longer than any access token lasts.
 pub(super) const PASSES: Duration = Duration::from_secs(2 * 3600 + 1);
 /// What the app may ask for.
-pub(super) const SCOPES: [&str; 4] = ["read:jira-user", "read:jira-work", "write:jira-work", "manage:jira-configuration"];
+pub(super) const SCOPES: [&str; 4] =
+    ["read:jira-user", "read:jira-work", "write:jira-work", "manage:jira-configuration"];
 
 /// The issue that is read.
 pub(super) const ISSUE: &str = "DEMO-1";
@@ -207,8 +208,6 @@ pub(super) fn reader(home: &Path) -> Connection {
 /// How the only grant of a store stands.
 pub(super) fn row(db: &Connection) -> Row {
     let sql = "SELECT version, generation, dead FROM credential";
-    let read = |row: &rusqlite::Row<'_>| {
-        Ok(Row { version: row.get(0)?, generation: row.get(1)?, dead: row.get(2)? })
-    };
+    let read = |row: &rusqlite::Row<'_>| Ok(Row { version: row.get(0)?, generation: row.get(1)?, dead: row.get(2)? });
     db.query_row(sql, [], read).expect("there is a grant")
 }

@@ -21,6 +21,7 @@ mod order;
 mod places;
 mod renewal_crash;
 mod renewal_races;
+mod renewal_refusals;
 mod sandbox;
 mod sandbox_floods;
 mod tee;

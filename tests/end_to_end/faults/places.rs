@@ -126,7 +126,9 @@ fn a12_the_site_that_was_chosen_by_its_id_or_address_is_the_only_one_worked_with
     let added = choosing.share("by-id", &["--site", &third]);
     choosing.chooses("by its id, with the same grant", added, "by-id", "third");
     // What the person may no longer reach is not offered: one site is chosen, and named; and none is none.
-    let member = |choosing: &Choosing, sites: Value| choosing.jira().control("PATCH", "/accounts/admin", &json!({"sites": sites}));
+    let member = |choosing: &Choosing, sites: Value| {
+        choosing.jira().control("PATCH", "/accounts/admin", &json!({"sites": sites}))
+    };
     member(&choosing, json!(["third"]));
     let only = choosing.share("only", &[]);
     assert!(only.stdout.contains("third.atlassian.net"), "{only:#?}");
@@ -214,7 +216,8 @@ fn add(granted: &Granted, method: &str, fields: &[(&str, &str)], secret: (&str, 
     let connector = connector.to_string_lossy();
     let secret = format!("{}=@{}", secret.0, host.file("secret", secret.1).display());
     let sets: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let mut arguments = vec!["connection", "add", "demo", "--connector", &connector, "--method", method, "--allow-private"];
+    let mut arguments =
+        vec!["connection", "add", "demo", "--connector", &connector, "--method", method, "--allow-private"];
     arguments.extend(["--secret", &secret]);
     arguments.extend(sets.iter().flat_map(|set| ["--set", set]));
     host.run(&arguments).expect(0);
@@ -230,7 +233,9 @@ fn ways() -> Vec<Way> {
         text(&sites[0]["cloud_id"])
     };
     let gateway = |granted: &Granted| format!("/ex/jira/{}/rest/", id(granted));
-    let token = |granted: &Granted, new: Value| text(&granted.stage.jira.control("POST", "/accounts/admin/tokens", &new)["token"]);
+    let token = |granted: &Granted, new: Value| {
+        text(&granted.stage.jira.control("POST", "/accounts/admin/tokens", &new)["token"])
+    };
     let mut ways = Vec::new();
     let path = "/rest/api/2/myself";
 
@@ -260,9 +265,11 @@ fn ways() -> Vec<Way> {
     ways.push(Way { what: "service account", granted, door: "gateway", base, path });
 
     let granted = cloud("customer-service");
-    let scopes = ["read:jira-user", "read:customer:jira-service-management", "read:organization:jira-service-management"];
+    let of = |what: &str| format!("read:{what}:jira-service-management");
+    let scopes = ["customer", "customer.detail", "organization", "organization.detail"].map(of);
+    let scopes: Vec<&str> = scopes.iter().map(String::as_str).chain(["read:jira-user"]).collect();
     granted.register(&scopes, &[]);
-    granted.authorize("demo", &[]);
+    granted.authorize("demo", &[]).expect(0);
     let base = format!("/jsm/csm/cloudid/{}/api/v1/", id(&granted));
     ways.push(Way { what: "Customer Service Management", granted, door: "csm", base, path: "organization/1" });
 

@@ -30,14 +30,8 @@ enum Point {
     AfterWrite,
 }
 
-const POINTS: [Point; 6] = [
-    Point::BeforeSend,
-    Point::AfterSendLost,
-    Point::AfterSend,
-    Point::AfterAnswer,
-    Point::MidWrite,
-    Point::AfterWrite,
-];
+const POINTS: [Point; 6] =
+    [Point::BeforeSend, Point::AfterSendLost, Point::AfterSend, Point::AfterAnswer, Point::MidWrite, Point::AfterWrite];
 
 /// How often a host is killed in the midst of writing, and how often at each of the other points; both for each leeway.
 struct Plan {
@@ -255,7 +249,13 @@ fn crash(plan: &Plan) {
         &format!("SIGKILL at 6 points of a renewal, {} kills in the midst of writing for each leeway", plan.writes),
         "leeway 600 s: 100 % recover; leeway 0: all but those whose answer was given and not yet written, which end in \
          one clear reconnect; no older token over a newer one",
-        format!("leeway 600 s: {}; leeway 0: {}; wrong: {}{}", said(&with), said(&without), wrong.len(), exceptions(&wrong)),
+        format!(
+            "leeway 600 s: {}; leeway 0: {}; wrong: {}{}",
+            said(&with),
+            said(&without),
+            wrong.len(),
+            exceptions(&wrong)
+        ),
         wrong.is_empty()
             && with.recovered == with.kills
             && without.recovered + without.over == without.kills

@@ -148,7 +148,11 @@ fn a6_five_hundred_callers_in_four_processes_ask_once() {
             callers - wrong.len(),
             exceptions(&wrong[..wrong.len().min(2)])
         ),
-        asked == json!({"refresh_token": {"ok": 1}}) && at_once == 1 && wrong.is_empty() && well >= callers && refused == 0,
+        asked == json!({"refresh_token": {"ok": 1}})
+            && at_once == 1
+            && wrong.is_empty()
+            && well >= callers
+            && refused == 0,
     );
     assert_eq!((granted.row().version, granted.alarms()), (2, 0));
 }
@@ -251,8 +255,10 @@ fn a10_calls_whose_token_a_renewal_ends_are_sent_once_more() {
     let read_in_both = |times: usize| {
         let (hosts, counted) = (hosts.clone(), Arc::<AtomicUsize>::default());
         crate::runtime::runtime().spawn(async move {
-            let (one, other) =
-                tokio::join!(read_at_once(&hosts[0], times / 2, &counted), read_at_once(&hosts[1], times / 2, &counted));
+            let (one, other) = tokio::join!(
+                read_at_once(&hosts[0], times / 2, &counted),
+                read_at_once(&hosts[1], times / 2, &counted)
+            );
             [one, other].concat()
         })
     };
@@ -285,14 +291,23 @@ fn a10_calls_whose_token_a_renewal_ends_are_sent_once_more() {
         figures.push((count(401), count(200), reads.len(), after.0 - before.0, after.1 - before.1, failures));
     }
     let said = |(dead, well, all, renewed, refused, failures): &(usize, usize, usize, u64, u64, usize)| {
-        format!("{dead} met a dead token, {well} of {all} then answered, {renewed} renewals, {refused} refused, {failures} failures")
+        format!(
+            "{dead} met a dead token, {well} of {all} then answered, {renewed} renewals, {refused} refused, {failures} failures"
+        )
     };
     let check = granted.stage.host.run(&["connection", "check", "demo"]).json();
     figure(
         "A10",
-        &format!("Data Center: a renewal ends the access token under {IN_FLIGHT} calls in flight of two hosts, by one of them or by a third"),
+        &format!(
+            "Data Center: a renewal ends the access token under {IN_FLIGHT} calls in flight of two hosts, by one of them or by a third"
+        ),
         "each sent once more with the new token; extra renewals = 0; failures = 0",
-        format!("by a third: {}; by one of them: {}{}", said(&figures[0]), said(&figures[1]), exceptions(&wrong[..wrong.len().min(2)])),
+        format!(
+            "by a third: {}; by one of them: {}{}",
+            said(&figures[0]),
+            said(&figures[1]),
+            exceptions(&wrong[..wrong.len().min(2)])
+        ),
         wrong.is_empty()
             && figures.iter().all(|figure| *figure == (IN_FLIGHT, IN_FLIGHT, 2 * IN_FLIGHT, 1, 0, 0))
             && check["proven"] == true,
