@@ -24,6 +24,7 @@ mod renewal_races;
 mod renewal_refusals;
 mod sandbox;
 mod sandbox_floods;
+mod strangers;
 mod tee;
 mod trace;
 mod webhooks;

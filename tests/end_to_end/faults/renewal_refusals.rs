@@ -47,11 +47,13 @@ fn a5_a_missing_scope_is_named_and_renews_nothing() {
         };
         for _ in 0..4 {
             let input = json!({"project": "DEMO", "issue-type": "Task", "summary": "Not to be"});
-            judge("create-issue", input, false);
-            judge("add-comment", json!({"issue": "DEMO-1", "body": "Not to be"}), false);
-            judge("update-issue", json!({"issue": "DEMO-1", "fields": {"labels": ["no"]}}), false);
-            // The breaker is as it was: what may be done is done at once.
-            judge("get-issue", json!({"issue": "DEMO-1"}), true);
+            let comment = json!({"issue": "DEMO-1", "body": "Not to be"});
+            let update = json!({"issue": "DEMO-1", "fields": {"labels": ["no"]}});
+            for (card, input) in [("create-issue", input), ("add-comment", comment), ("update-issue", update)] {
+                judge(card, input, false);
+                // The breaker is as it was: what may be done is done at once.
+                judge("get-issue", json!({"issue": "DEMO-1"}), true);
+            }
         }
         let calls = stage.jira.control("GET", "/token-endpoint", &Value::Null)["calls"].clone();
         renewals += calls.as_object().map_or(0, serde_json::Map::len);
@@ -62,7 +64,7 @@ fn a5_a_missing_scope_is_named_and_renews_nothing() {
     }
     figure(
         "A5",
-        "cards that write, again and again, with a grant and with a token whose scopes are for reading",
+        "cards that write, again and again and each before one that reads, with a grant and a token whose scopes are for reading",
         "the missing scope is named; refresh calls = 0; the breaker is untouched",
         format!(
             "{} of {asked} as they should be, {renewals} token calls{}",
@@ -86,9 +88,7 @@ enum Fate {
 
 /// Answers to a renewal: a fault of the simulator's token endpoint, and what it says of the grant.
 fn answers() -> Vec<(&'static str, Value, Fate)> {
-    let refused = |status: u16, error: &str, more: &str| {
-        json!({"status": status, "body": {"error": error, "error_description": more}})
-    };
+    let refused = |status: u16, error: &str, more: &str| json!({"status": status, "body": {"error": error, "error_description": more}});
     let plain = |status: u16, body: Value| json!({"status": status, "body": body});
     let unknown = "Unknown or invalid refresh token.";
     vec![
@@ -99,10 +99,18 @@ fn answers() -> Vec<(&'static str, Value, Fate)> {
         ("429", json!({"status": 429, "headers": {"Retry-After": "1"}}), Fate::Passes),
         ("403 of a firewall", plain(403, json!("<html>Forbidden</html>")), Fate::Passes),
         ("404", plain(404, json!({})), Fate::Passes),
-        ("302 to a login page", json!({"status": 302, "headers": {"Location": "http://127.0.0.1:1/login"}}), Fate::Passes),
+        (
+            "302 to a login page",
+            json!({"status": 302, "headers": {"Location": "http://127.0.0.1:1/login"}}),
+            Fate::Passes,
+        ),
         ("200 with a page", plain(200, json!("<html>Maintenance</html>")), Fate::Passes),
         ("200 with nothing", plain(200, json!({})), Fate::Passes),
-        ("200 with a token that no header can hold", plain(200, json!({"access_token": "a b\r\n", "token_type": "Bearer"})), Fate::Passes),
+        (
+            "200 with a token that no header can hold",
+            plain(200, json!({"access_token": "a b\r\n", "token_type": "Bearer"})),
+            Fate::Passes,
+        ),
         ("no answer, nothing done", json!({"cut": "before-commit"}), Fate::Passes),
         ("no answer, all done, with a leeway", json!({"cut": "after-commit"}), Fate::Passes),
         ("half an answer, with a leeway", json!({"cut": "mid-body"}), Fate::Passes),
