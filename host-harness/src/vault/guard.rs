@@ -402,16 +402,16 @@ impl Admission {
     /// The service refused the credential, with this reason. Until the answer is settled or dropped, nothing is sent
     /// for the account.
     pub fn refused(self, reason: &str) -> Result<Refused, StoreError> {
-        self.is_refused(reason, 1)
+        self.refused_as(reason, 1)
     }
 
     /// The same where the service says that the account is locked: it is held at once, whatever the connector makes of
     /// it.
     pub fn locked(self, reason: &str) -> Result<Refused, StoreError> {
-        self.is_refused(reason, MOST_FAILURES)
+        self.refused_as(reason, MOST_FAILURES)
     }
 
-    fn is_refused(mut self, reason: &str, counts: u32) -> Result<Refused, StoreError> {
+    fn refused_as(mut self, reason: &str, counts: u32) -> Result<Refused, StoreError> {
         let shared = Arc::clone(&self.guard.0);
         let late = {
             let mut accounts = shared.lock();
