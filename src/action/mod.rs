@@ -16,7 +16,7 @@ use crate::contract::{Call, Choice, ChoiceQuery, Continuation, Error, Failure, F
 use crate::form::{self, Misfit, Read};
 use crate::host::Host;
 use crate::jira::client::Client;
-use crate::jira::scope::Needs;
+use crate::jira::scope::{self, Needs};
 use crate::json;
 use schemars::JsonSchema;
 use serde_json::{Value, json};
@@ -123,11 +123,25 @@ pub fn invoke(
 ) -> Result<Invoked, Error> {
     let card = find(card).ok_or_else(|| unknown_card(card))?;
     let mut client = Client::open(host, call)?;
-    let step = match (card.run)(&mut client, input, state)? {
+    let ran = (card.run)(&mut client, input, state).map_err(|error| with_scopes(error, call, card.scopes));
+    let step = match ran? {
         Progress::Done(output) => Step::Done(output),
         Progress::More(more) => Step::More(more),
     };
     Ok(Invoked { step, aside: client.into_aside() })
+}
+
+/// Names the scopes that are missing, where Jira only says that some are.
+fn with_scopes(mut error: Error, call: &Call, needs: Needs) -> Error {
+    if let Error::Permanent(failure) | Error::PermanentUncertain(failure) = &mut error
+        && failure.class == FailureClass::Scope
+        && let Some(missing) = scope::missing(needs, call.granted_scopes.as_deref().unwrap_or_default())
+    {
+        failure.message = format!("The credential was accepted but lacks what this needs: {missing}.");
+        failure.remedy =
+            format!("Make a token with {missing} as well, or authorize again with it: the app has to have it, too.");
+    }
+    error
 }
 
 const fn card<A: Action>() -> Card {

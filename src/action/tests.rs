@@ -200,3 +200,26 @@ fn a_base_that_is_neither_the_site_nor_the_gateway_is_never_asked() {
         assert_eq!(error.failure().code, "jira.settings-invalid");
     }
 }
+
+#[test]
+fn the_scopes_that_are_missing_are_named() {
+    let refusal = || json_answer(401, &json!({ "code": 401, "message": "Unauthorized; scope does not match" }));
+    let reads = Some(vec!["read:jira-work".to_owned()]);
+    for (granted, card, named) in [
+        (reads.clone(), "add-comment", "lacks what this needs: write:jira-work."),
+        // Nobody knows what a token is limited to.
+        (None, "add-comment", "lacks what this needs: write:jira-work."),
+        // Whatever it is that is called.
+        (reads, "call-api", "lacks a scope"),
+    ] {
+        let mut call = call();
+        call.granted_scopes = granted;
+        let input = match card {
+            "call-api" => json!({ "path": "myself" }),
+            _ => json!({ "issue": "DEMO-1", "body": "Seen." }),
+        };
+        let error = invoke(&mut Script::new([refusal()]), &call, card, input, None).expect_err("refused");
+        assert_eq!(error.failure().code, "jira.scope-missing");
+        assert!(error.failure().message.contains(named), "{card}: {}", error.failure().message);
+    }
+}

@@ -28,7 +28,17 @@ fn manifest() -> Value {
         "Customers, organizations, products and entitlements of Customer Service Management, by raw calls of its API.",
         &[
             scope("read:customer:jira-service-management", "Read customers.", Choice::Usual),
+            scope(
+                "read:customer.detail:jira-service-management",
+                "Read customers' details, without which none is shown.",
+                Choice::Usual,
+            ),
             scope("read:organization:jira-service-management", "Read organizations.", Choice::Usual),
+            scope(
+                "read:organization.detail:jira-service-management",
+                "Read organizations' details, without which none is shown.",
+                Choice::Usual,
+            ),
             scope("write:customer:jira-service-management", "Create and change customers.", Choice::Wish),
             scope("write:organization:jira-service-management", "Create and change organizations.", Choice::Wish),
         ],

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 fn rejections() -> Value {
     json!([
         { "header": "X-Seraph-LoginReason", "contains": "AUTHENTICATED_FAILED" },
-        { "header": "X-Seraph-LoginReason", "contains": "AUTHENTICATION_DENIED" },
-        { "header": "X-Authentication-Denied-Reason", "contains": "CAPTCHA" }
+        { "header": "X-Seraph-LoginReason", "contains": "AUTHENTICATION_DENIED", "locks": true },
+        { "header": "X-Authentication-Denied-Reason", "contains": "CAPTCHA", "locks": true }
     ])
 }
 

@@ -83,6 +83,18 @@ pub(crate) fn suffices(needs: Needs, granted: &[String]) -> bool {
     needs.is_empty() || needs.iter().any(|list| list.iter().all(has))
 }
 
+/// What a card lacks, by the first list that speaks of the same deployment as what was granted.
+pub(crate) fn missing(needs: Needs, granted: &[String]) -> Option<String> {
+    if needs.is_empty() || suffices(needs, granted) {
+        return None;
+    }
+    let plain = |scopes: &[&str]| scopes.iter().all(|scope| !scope.contains(':'));
+    let center = granted.iter().any(|scope| CENTER.contains(&scope.as_str()));
+    let list = needs.iter().find(|list| plain(list) == center).or_else(|| needs.first())?;
+    let lacks: Vec<&str> = list.iter().copied().filter(|scope| !granted.iter().any(|known| known == scope)).collect();
+    Some(lacks.join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{ANY, CREATE, READ, UPDATE, WEBHOOKS, suffices};

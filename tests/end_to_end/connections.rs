@@ -1,7 +1,7 @@
 //! Connections as people make and change them: shared credentials, other secrets, names and addresses, OAuth clients,
 //! the browser, and what is asked for in a terminal. With the neutral connector: none of it is Jira's.
 
-mod browser;
+pub(crate) mod browser;
 #[cfg(target_os = "linux")]
 mod terminal;
 

@@ -244,6 +244,13 @@ impl Started {
         self.child.id()
     }
 
+    /// Kills it (SIGKILL): at once, and without a chance to tidy up.
+    pub(crate) fn kill(mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Waits for its end.
     pub(crate) fn finish(self) -> Outcome {
         let arguments: Vec<_> = self.arguments.iter().map(String::as_str).collect();

@@ -10,6 +10,8 @@ use ureq::Agent;
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// Those that are plain text.
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
 }
 
@@ -47,8 +49,14 @@ pub(crate) fn try_send(
     let request = request.body(body).map_err(ureq::Error::from)?;
     let mut response = agent().run(request)?;
     let status = response.status().as_u16();
+    let headers = plain(response.headers());
     let body = response.body_mut().with_config().limit(1 << 30).read_to_vec()?;
-    Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
+    Ok(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+}
+
+fn plain(headers: &ureq::http::HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &ureq::http::HeaderValue| value.to_str().ok().map(str::to_owned);
+    headers.iter().filter_map(|(name, value)| Some((name.as_str().to_owned(), text(value)?))).collect()
 }
 
 /// Opens an address and goes where it leads, as a browser does; the last page.
@@ -57,8 +65,8 @@ pub(crate) fn browse(url: &str) -> Answer {
     for _ in 0..5 {
         let mut response = agent().get(&next).call().unwrap_or_else(|error| panic!("GET {next}: {error}"));
         let Some(location) = response.headers().get("location").and_then(|value| value.to_str().ok()) else {
-            let body = response.body_mut().read_to_string().unwrap_or_default();
-            return Answer { status: response.status().as_u16(), body };
+            let (status, headers) = (response.status().as_u16(), plain(response.headers()));
+            return Answer { status, headers, body: response.body_mut().read_to_string().unwrap_or_default() };
         };
         next = location.to_owned();
     }

@@ -94,7 +94,9 @@ impl Jira {
     /// Empties the log, judged first: what is forgotten counts as well.
     #[track_caller]
     pub(crate) fn forget_wire(&self) {
-        openapi::assert_answers_as_documented(self);
+        if self.documented {
+            openapi::assert_answers_as_documented(self);
+        }
         self.control("DELETE", "/wire", &Value::Null);
     }
 

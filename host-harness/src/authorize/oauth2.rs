@@ -239,6 +239,8 @@ fn refused(answer: &Direct, client_is_the_account: bool) -> TokenError {
     match code {
         Some("invalid_grant" | "unauthorized_client") if judged => TokenError::Dead(said),
         Some("invalid_client") if judged && client_is_the_account => TokenError::Dead(said),
+        // No code of a token endpoint, and what some say of a wrong client secret.
+        Some("access_denied") if status == StatusCode::UNAUTHORIZED => TokenError::Client(said),
         Some("invalid_client" | "invalid_request" | "invalid_scope" | "unsupported_grant_type") if judged => {
             TokenError::Client(said)
         }

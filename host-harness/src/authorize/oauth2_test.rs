@@ -36,6 +36,7 @@ fn a9_what_passes_is_told_from_what_is_over() {
         (403, "{}".into(), "transient"),
         (403, r#"{"error":["invalid_grant"]}"#.into(), "transient"),
         (400, r#"{"error":"access_denied"}"#.into(), "transient"),
+        (401, r#"{"error":"access_denied"}"#.into(), "client"),
     ];
     for status in [400, 401, 403] {
         for code in ["invalid_grant", "unauthorized_client"] {

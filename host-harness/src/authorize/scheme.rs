@@ -193,6 +193,17 @@ pub struct Rejection {
     pub header: String,
     /// What the header's value contains, in any case.
     pub contains: String,
+    /// Whether the account is locked then: nothing is worth a second try.
+    #[serde(default)]
+    pub locks: bool,
+}
+
+/// What an answer says about the credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) reason: String,
+    /// Whether the account is locked, so that not even one more try is worth it.
+    pub(crate) locks: bool,
 }
 
 impl Rejection {
@@ -207,10 +218,14 @@ impl Rejection {
     }
 }
 
-/// What an answer says about the credential: a reason where it was refused.
-pub(crate) fn refusal(rejections: &[Rejection], status: StatusCode, headers: &HeaderMap) -> Option<String> {
-    if let Some(rejection) = rejections.iter().find(|rejection| rejection.matches(status, headers)) {
-        return Some(format!("status {}, {}: {}", status.as_u16(), rejection.header, rejection.contains));
+/// What an answer says about the credential, where it was refused.
+pub(crate) fn refusal(rejections: &[Rejection], status: StatusCode, headers: &HeaderMap) -> Option<Refusal> {
+    let mut matching = rejections.iter().filter(|rejection| rejection.matches(status, headers));
+    // The worst that it says counts.
+    if let Some(first) = matching.next() {
+        let worst = if first.locks { first } else { matching.find(|one| one.locks).unwrap_or(first) };
+        let reason = format!("status {}, {}: {}", status.as_u16(), worst.header, worst.contains);
+        return Some(Refusal { reason, locks: worst.locks });
     }
-    (status == StatusCode::UNAUTHORIZED).then(|| "status 401".to_owned())
+    (status == StatusCode::UNAUTHORIZED).then(|| Refusal { reason: "status 401".to_owned(), locks: false })
 }

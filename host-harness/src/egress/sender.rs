@@ -334,10 +334,11 @@ impl Sender {
         admission: Admission,
         response: &Response<B>,
     ) -> Result<(), Refusal> {
-        if let Some(reason) = refusal(rejections, response.status(), response.headers()) {
+        if let Some(refusal) = refusal(rejections, response.status(), response.headers()) {
             self.0.recorder.mark(|record| record.refusals += 1);
             // Not known, it could be tried until the service locks the account.
-            let refused = admission.refused(&reason).map_err(|error| {
+            let told = if refusal.locks { Admission::locked } else { Admission::refused };
+            let refused = told(admission, &refusal.reason).map_err(|error| {
                 Refusal::Lost(error.to_string(), HttpError::InternalError(Some("the host's store failed".into())))
             })?;
             self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).push(refused);

@@ -15,6 +15,8 @@
 //! freely. They are no more than were on their way; two of them, and the credential is held without a
 //! further try.
 //!
+//! Where the service says that the account is locked, that is enough: it is held at the first such answer.
+//!
 //! A refusal that the connector puts down to a missing scope or permission is taken back, but only
 //! twice between two successes: it is the connector's word alone. A dead credential is thus tried
 //! four times at most, whatever the connector says. Only a success of a request that left after all
@@ -71,7 +73,7 @@ pub enum GuardStatus {
 pub enum NotAdmitted {
     /// The account is held.
     #[error(
-        "the service refused the account's credential {MOST_FAILURES} times ({reason}); nothing more is sent, so that the account is not locked"
+        "the service refused the account's credential ({reason}); nothing more is sent, so that the account is not locked"
     )]
     Held {
         /// What the last refusal said.
@@ -285,7 +287,7 @@ impl LockoutGuard {
     /// Counts a refusal that only the connector could see.
     pub(crate) fn confirm(&self, account: &str, credential: &str, reason: &str) -> Result<(), StoreError> {
         self.0.end_freedom(account, credential);
-        off_thread(|| rows::refused(&self.0.store, account, credential, reason)).map(drop)
+        off_thread(|| rows::refused(&self.0.store, account, credential, reason, 1)).map(drop)
     }
 }
 
@@ -399,7 +401,17 @@ impl Admission {
 
     /// The service refused the credential, with this reason. Until the answer is settled or dropped, nothing is sent
     /// for the account.
-    pub fn refused(mut self, reason: &str) -> Result<Refused, StoreError> {
+    pub fn refused(self, reason: &str) -> Result<Refused, StoreError> {
+        self.refused_as(reason, 1)
+    }
+
+    /// The same where the service says that the account is locked: it is held at once, whatever the connector makes of
+    /// it.
+    pub fn locked(self, reason: &str) -> Result<Refused, StoreError> {
+        self.refused_as(reason, MOST_FAILURES)
+    }
+
+    fn refused_as(mut self, reason: &str, counts: u32) -> Result<Refused, StoreError> {
         let shared = Arc::clone(&self.guard.0);
         let late = {
             let mut accounts = shared.lock();
@@ -413,12 +425,13 @@ impl Admission {
             account: self.account.clone(),
             credential: self.credential.clone(),
             reason: reason.to_owned(),
-            late,
+            counts,
+            late: late && counts == 1,
             leased: std::mem::take(&mut self.leased),
             settled: false,
         };
-        if !late {
-            off_thread(|| rows::refused(&shared.store, &self.account, &self.credential, reason))?;
+        if !refused.late {
+            off_thread(|| rows::refused(&shared.store, &self.account, &self.credential, reason, counts))?;
         }
         Ok(refused)
     }
@@ -443,6 +456,8 @@ pub struct Refused {
     account: String,
     credential: String,
     reason: String,
+    /// As how many refusals it counts.
+    counts: u32,
     /// Whether its request was on its way already when another was refused: such a one is counted only
     /// once it is known that it was about the credential.
     late: bool,
@@ -460,9 +475,9 @@ impl Refused {
     fn settle_now(&mut self, taken_back: bool) -> Result<(), StoreError> {
         self.settled = true;
         let (shared, account, credential) = (&self.guard.0, &self.account, &self.credential);
-        let told = off_thread(|| match (taken_back, self.late) {
+        let told = off_thread(|| match (taken_back && self.counts == 1, self.late) {
             (true, false) => rows::undo(&shared.store, account, credential, 1),
-            (false, true) => rows::refused(&shared.store, account, credential, &self.reason).map(drop),
+            (false, true) => rows::refused(&shared.store, account, credential, &self.reason, 1).map(drop),
             _ => Ok(()),
         });
         if let Some(local) = shared.lock().get_mut(account) {

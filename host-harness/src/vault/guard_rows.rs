@@ -98,13 +98,19 @@ pub(super) fn still_well(store: &Store, account: &str, credential: &str, now: Ep
     })
 }
 
-/// Notes a refusal; answers with how many there are now.
-pub(super) fn refused(store: &Store, account: &str, credential: &str, reason: &str) -> Result<u32, StoreError> {
+/// Notes a refusal, which counts as so many; answers with how many there are now.
+pub(super) fn refused(
+    store: &Store,
+    account: &str,
+    credential: &str,
+    reason: &str,
+    counts: u32,
+) -> Result<u32, StoreError> {
     store.write(|transaction| {
         transaction.execute(
-            "INSERT INTO guard (account, credential, failures, reason) VALUES (?1, ?2, 1, ?3)
-             ON CONFLICT (account, credential) DO UPDATE SET failures = failures + 1, reason = excluded.reason",
-            (account, credential, reason),
+            "INSERT INTO guard (account, credential, failures, reason) VALUES (?1, ?2, ?4, ?3)
+             ON CONFLICT (account, credential) DO UPDATE SET failures = failures + ?4, reason = excluded.reason",
+            (account, credential, reason, counts),
         )?;
         Ok(failures(transaction, credential)?.0)
     })

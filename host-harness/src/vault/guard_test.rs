@@ -287,6 +287,22 @@ async fn a_refusal_about_a_scope_is_taken_back() {
 }
 
 #[tokio::test]
+async fn a2_an_account_that_is_locked_is_held_at_once_whatever_the_connector_says() {
+    for taken_back in [false, true] {
+        let (folder, store) = store();
+        let guard = LockoutGuard::new(store, SystemClock::shared());
+        let admission = guard.admit("account", "credential", PATIENCE, PATIENCE).await.unwrap();
+        admission.locked("status 403").unwrap().settle(taken_back).unwrap();
+        for process in [guard.clone(), process(&folder)] {
+            let held = process.admit("account", "credential", PATIENCE, PATIENCE).await;
+            assert!(matches!(held, Err(NotAdmitted::Held { .. })), "{held:?}");
+        }
+        guard.release("account", "credential").unwrap();
+        guard.admit("account", "credential", PATIENCE, PATIENCE).await.unwrap().accepted().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a1_a_connector_that_calls_every_refusal_a_matter_of_scope_gets_four_and_no_more() {
     let (folder, store) = store();
     let mut guard = LockoutGuard::new(store, SystemClock::shared());

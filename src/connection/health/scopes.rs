@@ -4,7 +4,7 @@ use super::report::Report;
 use crate::action;
 use crate::contract::{Call, Responsible};
 use crate::event;
-use crate::jira::scope::{self, Needs};
+use crate::jira::scope;
 
 /// Whether the credential may list webhooks: unknown scopes may.
 pub(super) fn may_see_webhooks(call: &Call) -> bool {
@@ -24,7 +24,7 @@ pub(super) fn say(call: &Call, report: &mut Report) {
     let events = event::CARDS.iter().map(|card| (card.id, event::SCOPES));
     let lacking: Vec<String> = actions
         .chain(events)
-        .filter_map(|(card, needs)| Some(format!("{card} ({})", missing(needs, granted)?)))
+        .filter_map(|(card, needs)| Some(format!("{card} ({})", scope::missing(needs, granted)?)))
         .collect();
     told(granted, &lacking, report);
 }
@@ -49,16 +49,4 @@ fn told(granted: &[String], lacking: &[String], report: &mut Report) {
     let message = format!("These cards lack scopes: {}. Granted: {granted}.", lacking.join(", "));
     let remedy = "Authorize again with these scopes, if you want the cards: the app has to have them too.";
     report.warning("scopes-missing", message, remedy, Responsible::User);
-}
-
-/// What a card lacks, by the first list that speaks of the same deployment as what was granted.
-fn missing(needs: Needs, granted: &[String]) -> Option<String> {
-    if needs.is_empty() || scope::suffices(needs, granted) {
-        return None;
-    }
-    let plain = |scopes: &[&str]| scopes.iter().all(|scope| !scope.contains(':'));
-    let center = granted.iter().any(|scope| scope::CENTER.contains(&scope.as_str()));
-    let list = needs.iter().find(|list| plain(list) == center).or_else(|| needs.first())?;
-    let lacks: Vec<&str> = list.iter().copied().filter(|scope| !granted.iter().any(|known| known == scope)).collect();
-    Some(lacks.join(", "))
 }

@@ -97,6 +97,11 @@ impl SignIn {
         self.look().asked.last().cloned().unwrap_or_default()
     }
 
+    /// How many access tokens were given.
+    pub(crate) fn given(&self) -> usize {
+        self.look().access.len()
+    }
+
     /// The pages of those who are not signed in.
     pub(super) fn pages(&self) -> Router {
         Router::new()

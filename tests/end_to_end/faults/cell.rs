@@ -21,25 +21,32 @@ use tempfile::TempDir;
 use crate::built;
 use crate::runtime::wait_for;
 
-/// A clock whose measured time a test moves on; the rest is the system's.
+/// A clock that a test moves on; the rest is the system's.
 pub(crate) struct LeapClock {
     system: SharedClock,
     leapt_ms: AtomicU64,
+    /// How far the date alone is ahead.
+    ahead_ms: AtomicU64,
 }
 
 impl LeapClock {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { system: SystemClock::shared(), leapt_ms: AtomicU64::new(0) })
+        Arc::new(Self { system: SystemClock::shared(), leapt_ms: AtomicU64::new(0), ahead_ms: AtomicU64::new(0) })
     }
 
     pub(crate) fn leap(&self, by: Duration) {
         self.leapt_ms.fetch_add(by.as_millis() as u64, Ordering::Relaxed);
     }
+
+    /// Moves the date on, and no measured time.
+    pub(crate) fn set_ahead(&self, by: Duration) {
+        self.ahead_ms.fetch_add(by.as_millis() as u64, Ordering::Relaxed);
+    }
 }
 
 impl Clock for LeapClock {
     fn now_ms(&self) -> EpochMs {
-        self.system.now_ms() + self.leapt_ms.load(Ordering::Relaxed)
+        self.system.now_ms() + self.leapt_ms.load(Ordering::Relaxed) + self.ahead_ms.load(Ordering::Relaxed)
     }
 
     fn monotonic(&self) -> Duration {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::harness::Outcome;
 use crate::http;
-use crate::service::{Reply, Service};
+use crate::service::{Reply, Request, Service};
 use crate::simulator::text;
 use crate::stage::Stage;
 
@@ -29,11 +29,7 @@ impl Tee {
             if let Some(secret) = request.json()["secret"].as_str() {
                 *kept.lock().expect("nothing panicked here") = Some(secret.to_owned());
             }
-            let passes = |name: &str| !FRAMING.contains(&name.to_lowercase().as_str());
-            let headers: Vec<_> = request.headers.iter().filter(|(name, _)| passes(name)).cloned().collect();
-            let answer = http::send(&request.method, &format!("{jira}{}", request.target), &headers, &request.body);
-            let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-            Reply { status: answer.status, headers, body: answer.body.into_bytes() }
+            forward(&jira, request)
         });
         Self { service, secret }
     }
@@ -57,4 +53,15 @@ impl Tee {
             .map(|request| text(&Value::from(String::from_utf8_lossy(&request.body))))
             .collect()
     }
+}
+
+/// Passes a request on, and the answer back.
+pub(super) fn forward(to: &str, request: &Request) -> Reply {
+    let passing = |headers: &[(String, String)]| {
+        let passes = |name: &str| !FRAMING.contains(&name.to_lowercase().as_str());
+        headers.iter().filter(|(name, _)| passes(name)).cloned().collect::<Vec<_>>()
+    };
+    let url = format!("{to}{}", request.target);
+    let answer = http::send(&request.method, &url, &passing(&request.headers), &request.body);
+    Reply { status: answer.status, headers: passing(&answer.headers), body: answer.body.into_bytes() }
 }
