@@ -23,17 +23,13 @@ const FORM: u8 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// There are secrets but no key.
-    #[error(
-        "the vault's key file {path} is missing, and the store holds secrets that need it: put the file back, or name it with --key-file; without it the connections have to be made anew in another --home"
-    )]
+    #[error("the vault's key file {path} is missing, and the store holds secrets that need it")]
     KeyMissing {
         /// Where the key was looked for.
         path: PathBuf,
     },
     /// The key does not open the secrets.
-    #[error(
-        "the key in {path} is not the one the store's secrets were sealed with: put the right file back, or name it with --key-file"
-    )]
+    #[error("the key in {path} is not the one the store's secrets were sealed with")]
     KeyWrong {
         /// Where the key was read.
         path: PathBuf,
@@ -55,9 +51,7 @@ pub enum VaultError {
         cause: io::Error,
     },
     /// A secret does not open: it was changed, or moved from another place.
-    #[error(
-        "the stored secret `{name}` was changed or moved and does not open any more: set it again for this connection"
-    )]
+    #[error("the stored secret `{name}` was changed or moved and does not open any more")]
     Damaged {
         /// The secret's name.
         name: String,

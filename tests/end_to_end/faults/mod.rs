@@ -1,9 +1,11 @@
 //! The numbered fault and security tests, one file per group. Each records its figure for the table
 //! of `cargo xtask test --faults`.
 
+mod at_rest;
 mod authentication;
 mod bombs;
 mod canary;
+mod canary_grants;
 pub(crate) mod cell;
 mod crash;
 mod determinism;
@@ -13,11 +15,14 @@ mod guest_secrets;
 mod guest_values;
 mod intake;
 mod journal;
+mod lookup;
 mod network;
 mod order;
+mod response_bombs;
 mod sandbox;
 mod sandbox_floods;
 mod tee;
+mod tls;
 mod trace;
 mod webhooks;
 
