@@ -58,7 +58,7 @@ impl Harbour<'_> {
 }
 
 /// The address that a command told to open.
-fn address(told: &Path) -> String {
+pub(super) fn address(told: &Path) -> String {
     eventually("the address to open", || {
         let told = std::fs::read_to_string(told).unwrap_or_default();
         let (_, rest) = told.split_once("open this address")?;
