@@ -47,7 +47,7 @@ pub(crate) fn try_send(
     let request = request.body(body).map_err(ureq::Error::from)?;
     let mut response = agent().run(request)?;
     let status = response.status().as_u16();
-    let body = response.body_mut().with_config().limit(64 << 20).read_to_vec()?;
+    let body = response.body_mut().with_config().limit(1 << 30).read_to_vec()?;
     Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
 }
 

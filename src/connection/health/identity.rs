@@ -109,7 +109,8 @@ fn ask(client: &mut Client<'_>) -> Result<Account, Error> {
 
 fn stranger() -> Error {
     let message = "Jira answered without saying who we are: the credential was not accepted.";
-    crate::contract::Failure::new(FailureClass::Credential, "credential-refused", message, "").permanent()
+    let remedy = "Check the credential, or make a new one and enter it.";
+    crate::contract::Failure::new(FailureClass::Credential, "credential-refused", message, remedy).permanent()
 }
 
 /// Whether what should have been an account is something else: a page, as a stranger gets it.
