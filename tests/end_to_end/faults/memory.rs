@@ -15,8 +15,8 @@ use crate::main_job::webhooks;
 use crate::simulator::eventually;
 use crate::stage::Stage;
 
-/// After this long without a call the host keeps no session.
-const AT_REST: Duration = Duration::from_secs(12);
+/// After this long without a call the host keeps no session: every five seconds those of ten seconds are dropped.
+const AT_REST: Duration = Duration::from_secs(17);
 
 /// How many runs there are, each with one call at least.
 const RUNS: usize = 20;
