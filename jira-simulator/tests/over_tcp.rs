@@ -222,6 +222,23 @@ fn a_data_center_speaks_v2_with_user_names_and_has_its_webhooks_by_version() {
     assert_eq!(get("/rest/api/3/myself").0, 404);
     assert_eq!(get("/rest/webhooks/1.0/webhook").0, 404);
     assert_eq!(get("/rest/jira-webhook/1.0/webhooks").0, 200);
+    let post = |body: &Value| {
+        let answer = jira.send("POST", &jira.url("/rest/jira-webhook/1.0/webhooks"), &token, Some(body));
+        let answer = answer.expect("an answer");
+        (answer.status().as_u16(), serde_json::from_str::<Value>(answer.body()).unwrap_or(Value::Null))
+    };
+    let mut hook = json!({
+        "name": "n", "url": "http://127.0.0.1:1/", "events": ["jira:issue_created"], "active": false,
+        "configuration": {"SECRET": "fake-secret", "EXCLUDE_BODY": "true"},
+    });
+    let (status, made) = post(&hook);
+    assert_eq!(
+        (status, &made["active"], &made["configuration"]),
+        (201, &json!(false), &json!({"EXCLUDE_BODY": "true"}))
+    );
+    assert!(made["id"].is_u64() && !made.to_string().contains("fake-secret"), "{made}");
+    hook["configuration"]["EXCLUDE_BODY"] = json!(true);
+    assert_eq!(post(&hook).0, 400, "its members are texts");
     assert_eq!(get("/rest/api/2/search?jql=project%3DDEMO").1["total"], 0);
 }
 

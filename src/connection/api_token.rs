@@ -28,6 +28,8 @@ fn manifest() -> Value {
     let email = "The e-mail address of the account that the token belongs to.";
     let token =
         "Made at id.atlassian.com under Security, API tokens, with scopes or without. It expires after at most a year.";
+    let of = "an API token";
+    let mistakes = [entry::address(of), entry::header(), entry::jwt(of)];
     let mut expires =
         entry::plain("Expires", "The day on which the token expires: you are warned ahead.", "2027-11-22");
     expires["default"] = Value::Null;
@@ -38,7 +40,7 @@ fn manifest() -> Value {
         &[
             entry::cloud_site(),
             ("email", entry::plain("E-mail", email, "administrator@example.test")),
-            ("token", entry::secret("API token", token)),
+            ("token", entry::secret_but("API token", token, &mistakes)),
             ("expires", expires),
         ],
         &json!({ "type": "basic", "username": { "field": "email" }, "password": { "secret": "token" } }),
@@ -82,7 +84,11 @@ fn email(typed: &str) -> Result<String, Error> {
     if whole && plain && email.len() <= 254 {
         return Ok(email.to_owned());
     }
-    let message = "The e-mail address is not one.";
+    let message = if email.starts_with("ATATT") {
+        "There is an API token where the e-mail address belongs."
+    } else {
+        "The e-mail address is not one."
+    };
     let remedy = "Give the address that the Atlassian account has, such as name@example.com.";
     Err(Failure::input("email-invalid", "/email", "E-mail", message, remedy).permanent())
 }

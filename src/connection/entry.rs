@@ -57,6 +57,51 @@ pub(super) fn secret(title: &str, description: &str) -> Value {
     json!({ "type": "string", "minLength": 1, "writeOnly": true, "title": title, "description": description })
 }
 
+/// A secret field, with texts of other kinds that people paste into it.
+pub(super) fn secret_but(title: &str, description: &str, mistakes: &[Value]) -> Value {
+    let mut field = secret(title, description);
+    field["x-mistakes"] = json!(mistakes);
+    field
+}
+
+/// An API token of an Atlassian account, where none belongs. Source: Atlassian, Bamboo API,
+/// `BitbucketCloudApiTokenUtils`: such a token is known by beginning with `ATAT`. Older ones have no such sign.
+pub(super) fn api_token(remedy: &str) -> Value {
+    json!({
+        "pattern": "^ATATT",
+        "message": "This looks like an API token of an Atlassian account.",
+        "remedy": remedy
+    })
+}
+
+/// An e-mail address, where a secret belongs. Nothing is said of a secret that merely holds an `@`.
+pub(super) fn address(of: &str) -> Value {
+    json!({
+        "pattern": "^[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)*\\.[A-Za-z]{2,}$",
+        "message": format!("This looks like an e-mail address, not like {of}."),
+        "remedy": format!("If it is one, give {of} here instead.")
+    })
+}
+
+/// A header's value: no token of Atlassian's holds a blank.
+pub(super) fn header() -> Value {
+    json!({
+        "pattern": "^(Authorization: *)?([Bb]asic|[Bb]earer) ",
+        "message": "This is what stands in a header, with Basic or Bearer before the token.",
+        "remedy": "Give the token alone, as the page showed it where it was made.",
+        "refused": true
+    })
+}
+
+/// A short-lived access token. Source: RFC 7519, section 3: three parts of base64url, the first of which is an object.
+pub(super) fn jwt(of: &str) -> Value {
+    json!({
+        "pattern": "^eyJ[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]*$",
+        "message": "This looks like an access token of a signed-in app (a JWT), which lasts for an hour or so.",
+        "remedy": format!("If it is one, give {of} here instead.")
+    })
+}
+
 /// The field for the address of a site of Jira Cloud.
 pub(super) fn cloud_site() -> (&'static str, Value) {
     let description = "The address of your Jira, in any form: demo, demo.atlassian.net, or any of its pages.";
@@ -71,7 +116,10 @@ pub(super) fn own_site() -> (&'static str, Value) {
 
 /// The app form of an OAuth 2.0 client.
 pub(super) fn app(id: &str, secret_of: &str) -> Value {
-    form(&[("client-id", plain("Client id", id, "aBcDeFgHiJk")), ("client-secret", secret("Secret", secret_of))])
+    let of = "the secret of the OAuth client";
+    let mistakes = [api_token("An OAuth client has a secret of its own."), address(of), header(), jwt(of)];
+    let secret = secret_but("Secret", secret_of, &mistakes);
+    form(&[("client-id", plain("Client id", id, "aBcDeFgHiJk")), ("client-secret", secret)])
 }
 
 /// A scope that a person may choose.

@@ -24,6 +24,8 @@ pub(super) const METHOD: Method = Method {
 
 #[cfg(not(target_arch = "wasm32"))]
 fn manifest() -> Value {
+    let about = "The account's password. Three wrong ones can lock the account.";
+    let cloud = "Those are for Jira Cloud; here the account's password is due.";
     entry::of(
         &METHOD,
         "User name and password",
@@ -31,7 +33,7 @@ fn manifest() -> Value {
         &[
             entry::own_site(),
             ("username", entry::plain("User name", "The name that the account logs in with.", "administrator")),
-            ("password", entry::secret("Password", "The account's password. Three wrong ones can lock the account.")),
+            ("password", entry::secret_but("Password", about, &[entry::api_token(cloud)])),
         ],
         &json!({ "type": "basic", "username": { "field": "username" }, "password": { "secret": "password" } }),
     )

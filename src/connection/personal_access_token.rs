@@ -24,11 +24,14 @@ pub(super) const METHOD: Method = Method {
 #[cfg(not(target_arch = "wasm32"))]
 fn manifest() -> Value {
     let token = "Made in Jira under your profile, Personal Access Tokens. It may expire.";
+    let of = "a personal access token";
+    let cloud = "Those are for Jira Cloud; Data Center takes a token that was made in your own Jira.";
+    let mistakes = [entry::api_token(cloud), entry::address(of), entry::header(), entry::jwt(of)];
     entry::of(
         &METHOD,
         "Personal access token",
         "Jira Data Center 8.14 or later, as one account, with a token of that account.",
-        &[entry::own_site(), ("token", entry::secret("Token", token))],
+        &[entry::own_site(), ("token", entry::secret_but("Token", token, &mistakes))],
         &json!({ "type": "bearer", "token": { "secret": "token" } }),
     )
 }

@@ -26,6 +26,9 @@ pub(super) const METHOD: Method = Method {
 fn manifest() -> Value {
     let id = "Shown when the OAuth 2.0 credential of the service account was made.";
     let secret = "Shown once, when the credential was made at admin.atlassian.com under Directory, Service accounts.";
+    let of = "the client secret";
+    let token = "A token of a service account goes with the method `api-token` and the account's e-mail address.";
+    let mistakes = [entry::api_token(token), entry::address(of), entry::header(), entry::jwt(of)];
     entry::of(
         &METHOD,
         "Service account",
@@ -33,7 +36,7 @@ fn manifest() -> Value {
         &[
             entry::cloud_site(),
             ("client-id", entry::plain("Client id", id, "aBcDeFgHiJk")),
-            ("client-secret", entry::secret("Client secret", secret)),
+            ("client-secret", entry::secret_but("Client secret", secret, &mistakes)),
         ],
         &json!({
             "type": "oauth2",

@@ -4,18 +4,48 @@
 //! Source: Atlassian, "Webhooks" for Jira Cloud, section "Registering a webhook using the REST API". The limit of 100
 //! active ones per site since 2024-01-02 is quoted by integration vendors; no page of Atlassian's says whether
 //! disabled ones count. They are taken not to.
+//!
+//! The newer path of Data Center takes another body: `active` for `enabled`, and a `configuration` of texts in which the
+//! secret and the rest stand; a `secret` beside it is ignored, and deliveries come unsigned. Sources: jira.js 6, schemas
+//! of Data Center's webhooks, and other clients of that path.
 
 use crate::contract::event::ForeignRegistration;
 use crate::contract::{Error, Failure, FailureClass, Responsible};
 use crate::jira::answer::Answer;
 use crate::jira::client::{Ask, Client};
 use crate::sorted;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Where they are listed and made.
 pub(super) fn path(client: &Client<'_>) -> &'static str {
-    let moved = !client.deployment.is_cloud() && client.deployment.since(10, 0);
-    if moved { "rest/jira-webhook/1.0/webhooks" } else { "rest/webhooks/1.0/webhook" }
+    if moved(client) { "rest/jira-webhook/1.0/webhooks" } else { "rest/webhooks/1.0/webhook" }
+}
+
+fn moved(client: &Client<'_>) -> bool {
+    !client.deployment.is_cloud() && client.deployment.since(10, 0)
+}
+
+/// The body that makes one, or makes one anew: it reports everything, signed.
+pub(super) fn body(client: &Client<'_>, name: &str, url: &str, events: &[String], secret: &str) -> Value {
+    if moved(client) {
+        return json!({
+            "name": name,
+            "url": url,
+            "events": events,
+            "active": true,
+            "scopeType": "global",
+            "configuration": { "SECRET": secret, "EXCLUDE_BODY": "false" }
+        });
+    }
+    json!({
+        "name": name,
+        "url": url,
+        "events": events,
+        "filters": {},
+        "excludeBody": false,
+        "enabled": true,
+        "secret": secret
+    })
 }
 
 /// How many may be active on a site.
@@ -52,18 +82,24 @@ impl Hook {
         };
         let events = value.get("events").and_then(Value::as_array).into_iter().flatten();
         let filters = value.get("filters").and_then(Value::as_object);
+        let set = |name: &str| {
+            let text = value.get("configuration").and_then(|set| set.get(name)).and_then(Value::as_str);
+            text.map(str::trim).filter(|text| !text.is_empty())
+        };
+        let flag = |name: &str| value.get(name).and_then(Value::as_bool);
         (!id.is_empty()).then(|| Self {
             id,
             name: text("name"),
             url: text("url"),
             events: sorted::names(events.filter_map(Value::as_str).map(str::to_owned)),
-            enabled: value.get("enabled").and_then(Value::as_bool).unwrap_or(true),
-            exclude_body: value.get("excludeBody").and_then(Value::as_bool).unwrap_or(false),
-            filtered: filters.is_some_and(|filters| {
-                filters.values().any(|jql| jql.as_str().is_some_and(|jql| !jql.trim().is_empty()))
-            }),
-            signed: value.get("isSigned").and_then(Value::as_bool),
-            updated_at_ms: value.get("lastUpdated").and_then(Value::as_u64),
+            enabled: flag("enabled").or_else(|| flag("active")).unwrap_or(true),
+            exclude_body: flag("excludeBody").unwrap_or(false) || set("EXCLUDE_BODY") == Some("true"),
+            filtered: set("FILTERS").is_some_and(|filters| filters != "{}")
+                || filters.is_some_and(|filters| {
+                    filters.values().any(|jql| jql.as_str().is_some_and(|jql| !jql.trim().is_empty()))
+                }),
+            signed: flag("isSigned"),
+            updated_at_ms: ["lastUpdated", "updatedDate"].iter().find_map(|name| value.get(name)?.as_u64()),
         })
     }
 

@@ -183,15 +183,8 @@ impl<'h> Plan<'h> {
         if self.events.is_empty() {
             return Ok(None);
         }
-        let body = json!({
-            "name": name(&request.owner),
-            "url": request.callback,
-            "events": self.events,
-            "filters": {},
-            "excludeBody": false,
-            "enabled": true,
-            "secret": request.signing_secret
-        });
+        let name = name(&request.owner);
+        let body = admin_webhook::body(client, &name, &request.callback, &self.events, &request.signing_secret);
         let Some(keep) = &self.keep else {
             let answer = client.send(&Ask::new("POST", admin_webhook::path(client), "webhook").body(body))?;
             let hook = Hook::read(&answer.value()).ok_or_else(|| unnamed(answer.status))?;

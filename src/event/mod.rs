@@ -127,7 +127,7 @@ pub(crate) fn deliveries() -> Value {
         "id-header": "x-atlassian-webhook-identifier",
         "attempt-header": "x-atlassian-webhook-retry",
         "handshake": false,
-        "secret-pointer": "/secret",
+        "secret-pointer": ["/secret", "/configuration/SECRET"],
         "app-wide": false,
         "retries": { "attempts": 5, "window-s": 4500 }
     })

@@ -221,6 +221,45 @@ fn the_first_subscription_registers_one_webhook_for_all() {
 }
 
 #[test]
+fn data_center_10_has_the_secret_in_the_configuration_and_says_active() {
+    let mut center = call();
+    center.connection.settings = json!({
+        "site": "https://jira.example.test/", "deployment": "data-center", "version": "10.3.0"
+    });
+    let made = |changes: Value| {
+        let mut hook = json!({
+            "id": 7, "name": "Workflow connector [host1/demo]", "url": CALLBACK, "events": ["jira:issue_created"],
+            "configuration": { "EXCLUDE_BODY": "false" }, "active": true, "scopeType": "global", "updatedDate": 1
+        });
+        for (name, value) in changes.as_object().expect("object") {
+            hook[name] = value.clone();
+        }
+        hook
+    };
+    let mut host = Script::new([list(vec![]), json_answer(201, &made(json!({})))]);
+    let ensured = ensure(&mut host, &center, &request(&["issue-created"], &[], false)).expect("ensured");
+    assert_eq!(host.lines()[1], "POST https://jira.example.test/rest/jira-webhook/1.0/webhooks");
+    let body = host.body(1);
+    assert_eq!(body["configuration"], json!({ "SECRET": "{{placeholder}}", "EXCLUDE_BODY": "false" }));
+    assert_eq!((&body["active"], body.get("secret")), (&json!(true), None), "beside it, it would be ignored");
+    assert_eq!(ensured.registrations[0].id, "7");
+
+    let mut host = Script::new([list(vec![made(json!({}))])]);
+    let kept = ensure(&mut host, &center, &request(&["issue-created"], &["7"], false)).expect("ensured");
+    assert_eq!(kept.changes[0].change, Change::Kept);
+    for changed in [
+        json!({ "active": false }),
+        json!({ "configuration": { "EXCLUDE_BODY": "true" } }),
+        json!({ "configuration": { "FILTERS": "project = X" } }),
+    ] {
+        let mut host = Script::new([list(vec![made(changed.clone())]), json_answer(200, &made(json!({})))]);
+        let ensured = ensure(&mut host, &center, &request(&["issue-created"], &["7"], false)).expect("ensured");
+        assert_eq!(ensured.changes[0].change, Change::Updated, "{changed}");
+        assert_eq!(host.lines()[1], "PUT https://jira.example.test/rest/jira-webhook/1.0/webhooks/7");
+    }
+}
+
+#[test]
 fn what_is_as_it_should_be_is_left_alone() {
     let mut host = Script::new([list(vec![hook(2, json!({}))])]);
     let ensured = ensure(&mut host, &call(), &request(&["issue-created"], &["2"], false)).expect("ensured");

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::built;
 use crate::harness::{Harness, Outcome};
-use crate::simulator::Jira;
+use crate::main_job::deliver;
+use crate::simulator::{Jira, eventually, text};
 use crate::stage::Stage;
 
 /// A Data Center of a release, below a context path.
@@ -73,6 +74,38 @@ fn a_data_center_is_worked_with_by_its_personal_access_token() {
         run("update-issue", json!({"issue": key, "fields": {"labels": ["seen"], "assignee": "me"}})).expect(0);
         let found = run("search-issues", json!({"jql": "labels = seen", "all": true, "max-results": 1})).expect(0);
         assert_eq!(found["issues"].as_array().map(Vec::len), Some(1), "{found:#}");
+    }
+}
+
+#[test]
+fn a_data_center_of_each_path_of_webhooks_signs_what_it_delivers() {
+    for version in ["9.12.0", "10.3.0"] {
+        let (jira, host) = (center(version), Harness::new());
+        let made =
+            jira.control("POST", "/accounts/admin/tokens", &json!({"kind": "personal", "label": "flows", "days": 90}));
+        let token = made["token"].as_str().expect("a token");
+        add(&host, "personal-access-token", &[("site", jira.url())], ("token", token)).expect(0);
+        host.file(
+            "flows/label.yaml",
+            "name: label\non: { event: issue-created, connection: demo }\nsteps:\n  - id: label\n    \
+             action: update-issue\n    connection: demo\n    \
+             input: { issue: \"${{ event.issue.key }}\", fields: { labels: [seen] } }\n",
+        );
+        let _serving = host.serve(&["--flows", "flows"]);
+        let quota = host.run(&["quota", "--connection", "demo"]).json();
+        assert!(quota.to_string().contains("\"ours\":1"), "{version}: {quota:#}");
+        let input = json!({"project": "DEMO", "issue-type": "Task", "summary": "By a webhook"}).to_string();
+        let key =
+            host.run(&["run", "create-issue", "--connection", "demo", "--input", &input]).expect(0)["key"].clone();
+        eventually("the run", || host.run(&["runs", "list"]).list().into_iter().find(|run| run["state"] == "done"));
+        let delivery = jira.deliveries().into_iter().find(|one| one["state"] == "delivered").expect("a delivery");
+        let mut sent = jira.captured(&text(&delivery["identifier"]));
+        assert!(sent.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("x-hub-signature")), "{version}");
+        sent.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("x-hub-signature"));
+        assert_eq!(deliver(&delivery, &sent), 401, "{version}: unsigned, it is not taken");
+        let read = json!({"issue": key}).to_string();
+        let read = host.run(&["run", "get-issue", "--connection", "demo", "--input", &read]).expect(0);
+        assert_eq!(read["fields"]["labels"], json!(["seen"]), "{version}");
     }
 }
 
@@ -147,6 +180,57 @@ fn a_token_with_scopes_is_found_out_at_the_gateway_with_two_logins() {
     assert!(paths.iter().filter(|path| path.contains("myself")).count() == 1, "{paths:?}");
     let read = stage.run("get-issue", &json!({"issue": key})).expect(0);
     assert_eq!(read["url"], format!("https://demo.atlassian.net/browse/{key}"), "links for people name the site");
+}
+
+#[test]
+fn the_scopes_of_a_service_account_are_held_against_what_each_card_needs() {
+    let (jira, mut host) = (Jira::start(), Harness::new());
+    let stand_in: Vec<String> = ["demo.atlassian.net", "api.atlassian.com", "auth.atlassian.com"]
+        .iter()
+        .map(|name| format!("https://{name}={}", jira.url()))
+        .collect();
+    host.set("HARNESS_CONNECT_TO", &stand_in.join(","));
+    jira.control("POST", "/accounts", &json!({"name": "robot", "service": true}));
+    let scopes = json!(["read:jira-user", "read:jira-work"]);
+    let app = json!({"name": "r", "kind": "service-account", "owner": "robot", "scopes": scopes});
+    let app = jira.control("POST", "/apps", &app);
+    let fields = [("site", "demo"), ("client-id", app["client_id"].as_str().expect("an id"))];
+    let secret = ("client-secret", app["client_secret"].as_str().expect("a secret"));
+    let added = add(&host, "service-account", &fields, secret);
+    // Of the very first check, too.
+    let first = added.json();
+    for report in [&first["health"], &report(&host)] {
+        let found = finding(report, "scopes-missing").unwrap_or_else(|| panic!("{report:#}"));
+        let message = text(&found["message"]);
+        assert!(message.contains("create-issue (write:jira-work)"), "{message}");
+        assert!(message.contains("Granted: read:jira-user, read:jira-work."), "{message}");
+        assert!(!message.contains("get-issue"), "{message}");
+    }
+}
+
+#[test]
+fn what_is_pasted_into_the_wrong_field_is_said_before_anything_is_sent() {
+    let (jira, host) = (Jira::start(), Harness::new());
+    let with = |email: &str, token: &str| {
+        let added = add(&host, "api-token", &[("site", jira.url()), ("email", email)], ("token", token));
+        let said = format!("{}{}", added.stdout, added.stderr);
+        host.run(&["connection", "remove", "demo"]);
+        (added.code, said)
+    };
+    let (code, said) = with("admin@example.test", "Bearer fake-token-canary");
+    assert!(code == 2 && said.contains("host.secret-mistaken") && !said.contains("canary"), "{said}");
+    let (code, said) = with("ATATT3-fake-canary", "fake-token");
+    assert!(code == 2 && said.contains("There is an API token where the e-mail") && !said.contains("canary"), "{said}");
+    assert_eq!(logins(&jira), 0, "nothing was sent");
+    let (_, said) = with("admin@example.test", "canary@example.test");
+    assert!(said.contains("looks like an e-mail address") && !said.contains("canary"), "{said}");
+    let (_, said) = with("admin@example.test", "eyJmYWtlIjoxfQ.eyJmYWtlIjoxfQ.canary");
+    assert!(said.contains("a JWT") && !said.contains("canary"), "{said}");
+
+    let (center, host) = (center("9.12.0"), Harness::new());
+    let added = add(&host, "personal-access-token", &[("site", center.url())], ("token", "ATATT3-fake-canary"));
+    let said = format!("{}{}", added.stdout, added.stderr);
+    assert!(said.contains("API token of an Atlassian account") && !said.contains("canary"), "{said}");
 }
 
 #[test]

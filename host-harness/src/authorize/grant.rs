@@ -30,8 +30,20 @@ pub(crate) enum GrantError {
     #[error("the connection has to be authorized again: {0}")]
     Dead(String),
     /// It may pass by itself.
-    #[error("the access token could not be renewed now: {0}")]
-    Later(String),
+    #[error("the access token could not be renewed now: {reason}")]
+    Later {
+        /// What happened.
+        reason: String,
+        /// After how long it is tried again; zero: whenever somebody asks.
+        again: Duration,
+    },
+}
+
+impl GrantError {
+    /// It may pass, and is tried again whenever somebody asks.
+    pub(super) fn later(reason: impl Into<String>) -> Self {
+        Self::Later { reason: reason.into(), again: Duration::ZERO }
+    }
 }
 
 /// The grants of a process.
@@ -156,7 +168,7 @@ impl Flight {
 }
 
 pub(super) fn crashed() -> GrantError {
-    GrantError::Later("the host could not go on with it".into())
+    GrantError::later("the host could not go on with it")
 }
 
 impl Grant {

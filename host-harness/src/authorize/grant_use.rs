@@ -90,7 +90,7 @@ impl GrantUse {
                 Ok(current) if !current.is_over(self.grant.keeper.clock.now_ms()) => return Ok(current),
                 // Tokens that were over as they came: asking again would not help.
                 Ok(current) if current.until_ms.is_some_and(|until| until <= current.renewed_at_ms) => {
-                    return Err(GrantError::Later("the service's tokens last no time at all".into()));
+                    return Err(GrantError::later("the service's tokens last no time at all"));
                 }
                 Ok(_) => {}
                 Err(error @ GrantError::Dead(_)) => return Err(error),

@@ -139,13 +139,13 @@ async fn a9_what_passes_leaves_the_tokens_as_they_are_and_the_service_alone_for_
     bench.world().answers =
         vec![(500, r#"{"error":"invalid_grant"}"#.into()), (200, "<html>".into()), (429, String::new())].into();
     for pause in [1, 2, 4] {
-        assert!(matches!(current(&grant, &process).await, Err(GrantError::Later(_))));
+        assert!(matches!(current(&grant, &process).await, Err(GrantError::Later { .. })));
         let asked = bench.asked();
         bench.clock.advance(Duration::from_millis(pause * 1000 - 1));
         // Not even after nobody used it for so long that it was dropped from memory.
         drop(grant);
         grant = bench.grant(&process, scheme());
-        assert!(matches!(current(&grant, &process).await, Err(GrantError::Later(_))));
+        assert!(matches!(current(&grant, &process).await, Err(GrantError::Later { .. })));
         assert_eq!(bench.asked(), asked, "nobody asks during the pause");
         assert_eq!(refresh_token(&process), "fake-refresh-1");
         bench.clock.advance(Duration::from_millis(1));

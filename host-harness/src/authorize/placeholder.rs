@@ -5,17 +5,16 @@ use serde_json::Value as Json;
 
 use crate::vault::Secret;
 
-/// Puts the secret in the place of the placeholder, where `body` is JSON and the string at `pointer`
-/// (RFC 6901) is exactly the placeholder. None leaves the body as it is.
-pub(crate) fn substitute(body: &[u8], pointer: &str, placeholder: &str, secret: &Secret) -> Option<Vec<u8>> {
+/// Puts the secret in the place of the placeholder, where `body` is JSON and the string at one of the `pointers`
+/// (RFC 6901) is exactly the placeholder; the first of them counts. None leaves the body as it is.
+pub(crate) fn substitute(body: &[u8], pointers: &[String], placeholder: &str, secret: &Secret) -> Option<Vec<u8>> {
     if placeholder.is_empty() {
         return None;
     }
     let mut json: Json = serde_json::from_slice(body).ok()?;
+    let holds = |pointer: &&String| json.pointer(pointer).and_then(Json::as_str) == Some(placeholder);
+    let pointer = pointers.iter().find(holds)?;
     let place = json.pointer_mut(pointer)?;
-    if place.as_str() != Some(placeholder) {
-        return None;
-    }
     *place = Json::String(secret.expose().to_owned());
     serde_json::to_vec(&json).ok()
 }
@@ -37,13 +36,23 @@ mod tests {
 
     fn put(body: &str) -> Option<String> {
         let secret = Secret::new("obviously-fake-secret");
-        substitute(body.as_bytes(), "/secret", "%placeholder%", &secret).map(|body| String::from_utf8(body).unwrap())
+        let pointers = ["/secret".to_owned(), "/set/SECRET".to_owned()];
+        substitute(body.as_bytes(), &pointers, "%placeholder%", &secret).map(|body| String::from_utf8(body).unwrap())
     }
 
     #[test]
     fn the_string_at_the_pointer_becomes_the_secret() {
         let sent = put(r#"{"name":"hook","secret":"%placeholder%"}"#).unwrap();
         assert_eq!(sent, r#"{"name":"hook","secret":"obviously-fake-secret"}"#);
+    }
+
+    #[test]
+    fn where_it_may_stand_at_several_places_only_one_of_them_becomes_the_secret() {
+        let sent = put(r#"{"set":{"SECRET":"%placeholder%"}}"#).unwrap();
+        assert_eq!(sent, r#"{"set":{"SECRET":"obviously-fake-secret"}}"#);
+        let both = put(r#"{"secret":"%placeholder%","set":{"SECRET":"%placeholder%"}}"#).unwrap();
+        assert!(is_stray(both.as_bytes(), "%placeholder%"), "what is left over keeps it from being sent");
+        assert_eq!(put(r#"{"SECRET":"%placeholder%"}"#), None);
     }
 
     #[test]

@@ -101,7 +101,13 @@ impl Keeper {
     pub(super) fn trouble(&self, id: &str, of: (u64, u64)) -> Option<Unrenewed> {
         let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = troubles.get(id).filter(|failed| failed.of == of)?;
-        let pause = (self.clock.monotonic() < failed.until).then(|| failed.error.clone());
+        let now = self.clock.monotonic();
+        let pause = (now < failed.until).then(|| match &failed.error {
+            GrantError::Later { reason, .. } => {
+                GrantError::Later { reason: reason.clone(), again: failed.until.saturating_sub(now) }
+            }
+            dead @ GrantError::Dead(_) => dead.clone(),
+        });
         Some(Unrenewed { times: failed.times, pause })
     }
 
@@ -135,7 +141,7 @@ impl Keeper {
     async fn lock(&self, id: &str) -> Result<File, GrantError> {
         let path = self.home.renewing_lock(id);
         let trouble = |error: std::io::Error| {
-            GrantError::Later(format!("{}: {error}; check the rights of the home folder", path.display()))
+            GrantError::later(format!("{}: {error}; check the rights of the home folder", path.display()))
         };
         let file = off_thread(|| File::options().create(true).append(true).open(&path)).map_err(trouble)?;
         let deadline = tokio::time::Instant::now() + LOCK_PATIENCE;
@@ -146,7 +152,7 @@ impl Keeper {
                     tokio::time::sleep(LOCK_LOOK).await;
                 }
                 Err(TryLockError::WouldBlock) => {
-                    return Err(GrantError::Later("another process has been renewing it for too long".into()));
+                    return Err(GrantError::later("another process has been renewing it for too long"));
                 }
                 Err(TryLockError::Error(error)) => return Err(trouble(error)),
             }
@@ -181,7 +187,7 @@ pub(super) async fn go(grant: &Arc<Grant>, context: &Context, access: &Access, s
 }
 
 fn look(grant: &Grant) -> Outcome {
-    grant.look().map_err(|error| GrantError::Later(error.to_string()))
+    grant.look().map_err(|error| GrantError::later(error.to_string()))
 }
 
 /// New tokens, on disk. The service may have forgotten the old ones by now, so it is tried for a while.
@@ -228,7 +234,7 @@ fn bury(grant: &Grant, used: &Current, reason: &str) -> Outcome {
         keeper.store.bury_grant(&grant.id, used.version, reason, &alarm)
     });
     if let Err(error) = buried {
-        return Err(GrantError::Later(error.to_string()));
+        return Err(GrantError::later(error.to_string()));
     }
     let current = look(grant)?;
     match grant.dead() {
@@ -241,7 +247,6 @@ fn bury(grant: &Grant, used: &Current, reason: &str) -> Outcome {
 /// Leaves the service alone for a while; the old tokens stay.
 fn pause(grant: &Grant, error: &AuthorizeError) -> GrantError {
     let keeper = &grant.keeper;
-    let told = GrantError::Later(error.to_string());
     // The service does not answer well now, or the host cannot read its own store; else somebody has to do something.
     let passes = matches!(
         error,
@@ -255,6 +260,7 @@ fn pause(grant: &Grant, error: &AuthorizeError) -> GrantError {
         _ if passes => grown,
         _ => CLIENT_PAUSE,
     };
+    let told = GrantError::Later { reason: error.to_string(), again: pause };
     let until = keeper.clock.monotonic() + pause;
     keeper.note_trouble(&grant.id, Failed { of, times: times.saturating_add(1), until, error: told.clone() });
     tracing::warn!(%error, credential = grant.id, pause_s = pause.as_secs(), "tokens could not be renewed");

@@ -57,6 +57,9 @@ pub struct CallRecord {
     pub grant_dead: bool,
     /// Whether a request did not leave because others of the account were not answered in time.
     pub account_busy: bool,
+    /// Why tokens could not be renewed for now, and in how many milliseconds that is tried again, where a request was
+    /// held back because of it.
+    pub not_renewed: Option<(String, u64)>,
     /// How many answers refused the credential.
     pub refusals: u32,
     /// Whether a request left with the credential.
@@ -101,6 +104,9 @@ impl Recorder {
         record.account_held |= other.account_held;
         record.grant_dead |= other.grant_dead;
         record.account_busy |= other.account_busy;
+        if record.not_renewed.is_none() {
+            record.not_renewed.clone_from(&other.not_renewed);
+        }
         record.credential_sent |= other.credential_sent;
         record.refusals += other.refusals;
         record.fuel = record.fuel.map_or(other.fuel, |used| Some(used + other.fuel.unwrap_or(0)));

@@ -56,7 +56,7 @@ const FORBIDDEN_NAMES: [&str; 6] =
 /// The placeholder of a call that registers, and where it may stand.
 pub(crate) struct Substitution {
     pub(crate) secret: SigningSecret,
-    pub(crate) pointer: String,
+    pub(crate) pointers: Vec<String>,
     pub(crate) done: AtomicBool,
 }
 
@@ -257,7 +257,7 @@ impl Sender {
         let mut whole = whole.unwrap_or(Err(HttpError::ConnectionWriteTimeout)).map_err(too_large)?;
         let secret = &substitution.secret;
         if credentialed
-            && let Some(changed) = substitute(&whole, &substitution.pointer, &secret.placeholder, &secret.secret)
+            && let Some(changed) = substitute(&whole, &substitution.pointers, &secret.placeholder, &secret.secret)
             && !is_stray(&changed, &secret.placeholder)
             // Only the first of several requests that are under way at once.
             && !substitution.done.swap(true, Ordering::SeqCst)

@@ -2,6 +2,7 @@
 
 mod advance;
 mod check;
+mod coming_back;
 pub mod expression;
 pub mod flow;
 #[cfg(test)]
@@ -21,6 +22,7 @@ mod serve;
 mod serve_tests;
 mod set_aside;
 mod shape;
+mod subscribing;
 mod take_up;
 mod tasks;
 #[cfg(test)]
@@ -28,7 +30,7 @@ mod telling_tests;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use flow::CompiledFlow;
 
@@ -37,9 +39,12 @@ pub use rehearse::{Rehearsed, RehearsedStep, rehearse};
 pub(crate) use run::run_flows;
 pub use serve::{Ended, PATIENCE, Ready, Serving, serve};
 
-/// The flows that a host runs.
+/// The flows that a host runs. One that was set aside may join them later.
 #[derive(Debug, Default)]
-pub struct Flows {
+pub struct Flows(RwLock<Served>);
+
+#[derive(Debug, Default)]
+struct Served {
     flows: Vec<(PathBuf, Arc<CompiledFlow>)>,
     starts: HashMap<String, FlowStart>,
 }
@@ -56,22 +61,29 @@ pub(crate) struct FlowStart {
 impl Flows {
     /// Takes flows into service.
     pub fn new(flows: Vec<(PathBuf, CompiledFlow)>) -> Self {
-        let flows: Vec<_> = flows.into_iter().map(|(path, one)| (path, Arc::new(one))).collect();
-        let start = |one: &Arc<CompiledFlow>| {
-            let definition = serde_json::to_string(&one.flow).ok()?;
-            Some((one.flow.name.clone(), FlowStart { definition, compiled: Arc::clone(one) }))
-        };
-        let starts = flows.iter().filter_map(|(_, one)| start(one)).collect();
-        Self { flows, starts }
+        let this = Self::default();
+        flows.into_iter().for_each(|(path, one)| this.take(path, Arc::new(one)));
+        this
+    }
+
+    /// Takes one more into service, in the place of one of its name.
+    pub(crate) fn take(&self, path: PathBuf, one: Arc<CompiledFlow>) {
+        let name = &one.flow.name;
+        let mut served = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Ok(definition) = serde_json::to_string(&one.flow) {
+            served.starts.insert(name.clone(), FlowStart { definition, compiled: Arc::clone(&one) });
+        }
+        served.flows.retain(|(_, known)| known.flow.name != *name);
+        served.flows.push((path, one));
     }
 
     /// How an event starts the flow of a name.
     pub(crate) fn definition(&self, name: &str) -> Option<FlowStart> {
-        self.starts.get(name).cloned()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).starts.get(name).cloned()
     }
 
     /// All flows, with their files.
-    pub fn all(&self) -> &[(PathBuf, Arc<CompiledFlow>)] {
-        &self.flows
+    pub fn all(&self) -> Vec<(PathBuf, Arc<CompiledFlow>)> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).flows.clone()
     }
 }

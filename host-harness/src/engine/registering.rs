@@ -61,7 +61,8 @@ impl Registering {
         Ok(subscribed.chain(store.registered_connections()?).collect())
     }
 
-    async fn see_to(&self, id: &str) -> Result<Duration, HostError> {
+    /// Sees to one connection now; after how long it is to be seen to again.
+    pub(super) async fn see_to(&self, id: &str) -> Result<Duration, HostError> {
         let Some(connection) = off_thread(|| self.host.store().connection_by_id(id))? else { return Ok(DRIFT) };
         let name = &connection.name;
         match self.host.needs_registration(&connection).await {

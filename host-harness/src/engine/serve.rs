@@ -1,7 +1,6 @@
 //! `harness serve`: the receiver, the reading of deliveries, the runs, the polls, the upkeep of registrations, and how
 //! all of it begins and ends.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,15 +11,17 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 
+use super::coming_back::{self, ComingBack};
 use super::looking_after::{self, LookingAfter};
 use super::polling::{self, Polling};
 use super::registering::{self, Registering};
 use super::renewing::{self, Renewing};
 use super::retention::forget_old;
 use super::set_aside::set_aside;
+use super::subscribing::{names, subscribe_all};
 use super::tasks::Tasks;
 use super::{Flows, flow, rounds, run_flows};
-use crate::host::{Host, HostError, NewSubscription, off_thread, public_base};
+use crate::host::{Host, HostError, off_thread, public_base};
 use crate::observe::{self, Service, Trouble, metrics};
 use crate::webhook;
 
@@ -116,7 +117,7 @@ pub async fn serve(
         }
     };
     let service = Arc::new(Service::new(Arc::clone(&host)));
-    service.sets_aside(aside.iter().map(|(_, trouble)| trouble.clone()).collect());
+    service.sets_aside(aside.iter().map(|one| one.trouble.clone()).collect());
     let admin = match serving.admin {
         Some(address) => Some(bind(address, "admin").await?),
         None => None,
@@ -147,7 +148,7 @@ pub async fn serve(
     tasks.spawn("keeping authorizations alive", renewals);
 
     let work = async {
-        tasks.beside(subscribe_flows(&host, &flows, &aside)).await??;
+        tasks.beside(subscribe_all(&host, &flows, &names(&aside))).await??;
         let polling = Arc::new(Polling::new(Arc::clone(&host), Arc::clone(&flows), started));
         let polls = rounds::go(Arc::clone(host.clock()), polling::PACE, polling, stopped.clone());
         tasks.spawn("polling", polls);
@@ -157,6 +158,10 @@ pub async fn serve(
         let registering = Registering::new(Arc::clone(&host), Arc::clone(&service), public_url.clone());
         let registering = Arc::new(registering);
         let seen = Arc::clone(&registering);
+        let coming_back =
+            ComingBack::new(Arc::clone(&host), Arc::clone(&service), Arc::clone(&flows), Arc::clone(&seen), aside);
+        let looks = rounds::go(Arc::clone(host.clock()), coming_back::PACE, Arc::new(coming_back), stopped.clone());
+        tasks.spawn("looking at flows that were set aside", looks);
         let upkeep = rounds::go(Arc::clone(host.clock()), registering::PACE, registering, stopped.clone());
         tasks.spawn("seeing to registrations", upkeep);
         tasks.beside(seen.all_seen()).await?;
@@ -215,26 +220,4 @@ fn ended(host: &Host, clean: bool) -> Ended {
         );
     }
     ended
-}
-
-async fn subscribe_flows(host: &Arc<Host>, flows: &Flows, aside: &[(String, Trouble)]) -> Result<(), HostError> {
-    let served = flows.all().iter().map(|(_, one)| one.flow.name.as_str());
-    // One that was set aside keeps what it subscribed to: it is to come back.
-    let wanted: BTreeSet<&str> = served.chain(aside.iter().map(|(name, _)| name.as_str())).collect();
-    for gone in off_thread(|| host.store().subscriptions(None))? {
-        if gone.flow.as_deref().is_some_and(|flow| !wanted.contains(flow)) {
-            off_thread(|| host.store().delete_subscription(&gone.id))?;
-        }
-    }
-    for (_, one) in flows.all() {
-        let trigger = &one.flow.on;
-        let new = NewSubscription {
-            connection: &trigger.connection,
-            card: &trigger.event,
-            filter: trigger.filter.clone(),
-            flow: Some(&one.flow.name),
-        };
-        host.keep_subscription(new).await?;
-    }
-    Ok(())
 }

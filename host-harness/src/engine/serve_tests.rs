@@ -72,6 +72,56 @@ async fn a_flow_that_cannot_run_is_set_aside_and_the_others_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flow_that_was_set_aside_runs_once_its_connections_are_there() {
+    let bench = Bench::start().await;
+    bench.flow("answer.yaml", &LIGHT.replace("light-beacon, connection: harbour", "light-beacon, connection: second"));
+    let aside = || {
+        let alarms = bench.host.store().alarms(9).unwrap();
+        alarms.into_iter().filter(|one| one.code == "host.flow-set-aside").collect::<Vec<_>>()
+    };
+    let running = bench.serve().await;
+    bench.clock.advance(Duration::from_secs(200));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(aside().len(), 1, "told once, however often it was looked at");
+    assert!(aside()[0].message.contains("It is looked at again"), "{:?}", aside());
+
+    bench.connect("second", "guest_beacon", "api-key", "key").await;
+    until("the flow to run", || {
+        bench.clock.advance(Duration::from_secs(6));
+        aside().is_empty() && !bench.world().hooks.is_empty()
+    })
+    .await;
+    assert_eq!(bench.deliver("d1", &lit(1)).await, 200);
+    bench.reach(&["done"]).await;
+    assert_eq!(bench.world().lit, 1);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_whose_connector_can_be_read_again_runs_soon_after() {
+    let bench = Bench::start().await;
+    let disk = bench.disk();
+    // As another process would change it.
+    let component: String = disk.query_row("SELECT component FROM connection", [], |row| row.get(0)).unwrap();
+    bench.flow("answer.yaml", LIGHT);
+    let alarms = || bench.host.store().alarms(9).unwrap();
+    disk.execute("UPDATE connection SET component = '/nowhere.wasm'", []).unwrap();
+    // What this process has read before is good for a moment.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let running = bench.serve().await;
+    assert!(alarms().iter().any(|one| one.code == "host.flow-set-aside"), "{:?}", alarms());
+    disk.execute("UPDATE connection SET component = ?1", [&component]).unwrap();
+    until("the flow to run", || {
+        bench.clock.advance(Duration::from_secs(6));
+        alarms().is_empty() && !bench.world().hooks.is_empty()
+    })
+    .await;
+    assert_eq!(bench.deliver("d1", &lit(1)).await, 200);
+    bench.reach(&["done"]).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_was_put_off_waits_as_long_as_it_was_asked_to_and_keeps_its_key() {
     let bench = Bench::start().await;
     bench.flow("answer.yaml", LIGHT);

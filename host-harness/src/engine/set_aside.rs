@@ -1,4 +1,5 @@
-//! Which flows can run at all, before anything does. One that cannot is set aside, so that the others are served.
+//! Which flows can run at all, before anything does. One that cannot is set aside, so that the others are served, and
+//! is looked at again.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,13 +13,22 @@ use crate::store::Alarm;
 /// The code under which a flow is set aside.
 const CODE: &str = "host.flow-set-aside";
 
-/// The flows that can run, and the names of those that cannot, with what is wrong. Where it is to be `strict`, the
-/// first that cannot run is the error.
+/// A flow that cannot run now.
+pub(super) struct Aside {
+    /// Its file.
+    pub(super) path: PathBuf,
+    /// The flow.
+    pub(super) flow: Arc<CompiledFlow>,
+    /// What is wrong.
+    pub(super) trouble: Trouble,
+}
+
+/// The flows that can run, and those that cannot. Where it is to be `strict`, the first that cannot run is the error.
 pub(super) async fn set_aside(
     host: &Arc<Host>,
     flows: Vec<(PathBuf, CompiledFlow)>,
     strict: bool,
-) -> Result<(Vec<(PathBuf, CompiledFlow)>, Vec<(String, Trouble)>), HostError> {
+) -> Result<(Vec<(PathBuf, CompiledFlow)>, Vec<Aside>), HostError> {
     let (mut sound, mut aside) = (Vec::with_capacity(flows.len()), Vec::new());
     for (path, one) in flows {
         match check(host, &path, &one).await {
@@ -27,25 +37,36 @@ pub(super) async fn set_aside(
             Err(error) => {
                 let trouble = trouble(&one, &error);
                 tell(host, &trouble)?;
-                aside.push((one.flow.name, trouble));
+                aside.push(Aside { path, flow: Arc::new(one), trouble });
             }
         }
     }
     Ok((sound, aside))
 }
 
-fn trouble(one: &CompiledFlow, error: &HostError) -> Trouble {
+pub(super) fn trouble(one: &CompiledFlow, error: &HostError) -> Trouble {
     let (name, json) = (&one.flow.name, error.to_json());
     let text = |member: &str| json[member].as_str().unwrap_or_default().to_owned();
     Trouble {
         connection: Some(one.flow.on.connection.clone()),
         code: CODE.into(),
-        message: format!("the flow `{name}` was set aside, and its events start nothing: {}", text("message")),
-        remedy: format!("{} Then start `harness serve` again.", text("remedy")),
+        message: format!("{}, and its events start nothing: {}", beginning(name), text("message")),
+        remedy: format!("{} It is looked at again by itself.", text("remedy")),
     }
 }
 
-fn tell(host: &Host, trouble: &Trouble) -> Result<(), HostError> {
+/// How what is said of a flow that was set aside begins.
+fn beginning(name: &str) -> String {
+    format!("the flow `{name}` was set aside")
+}
+
+/// A flow runs: nothing that was said of its being set aside holds any more.
+pub(super) fn take_back(host: &Host, name: &str) -> Result<usize, HostError> {
+    Ok(off_thread(|| host.store().clear_alarms_of(CODE, &format!("{},", beginning(name))))?)
+}
+
+/// Tells of a flow that was set aside, where that was not told before.
+pub(super) fn tell(host: &Host, trouble: &Trouble) -> Result<(), HostError> {
     tracing::error!(remedy = trouble.remedy, "{}", trouble.message);
     let alarm = Alarm {
         at_ms: host.clock().now_ms(),
@@ -53,11 +74,11 @@ fn tell(host: &Host, trouble: &Trouble) -> Result<(), HostError> {
         code: CODE.into(),
         message: format!("{} {}", trouble.message, trouble.remedy),
     };
-    Ok(off_thread(|| host.store().raise(&alarm))?)
+    Ok(off_thread(|| host.store().raise_once(&alarm))?)
 }
 
 /// Checks what only the connectors know: cards, connections, filters.
-async fn check(host: &Arc<Host>, path: &Path, one: &CompiledFlow) -> Result<(), HostError> {
+pub(super) async fn check(host: &Arc<Host>, path: &Path, one: &CompiledFlow) -> Result<(), HostError> {
     let at = |place: String, error: HostError| match error {
         HostError::BadInput(mut problem) => {
             problem.message = format!("{}, {place}: {}", path.display(), problem.message);

@@ -139,9 +139,17 @@ impl Host {
 
     /// Asks the connector how the connection is; keeps nothing of the answer but notices.
     pub(super) async fn health_of(&self, session: &Session) -> Result<(Checked, String), HostError> {
-        let call = self.call(session, None)?;
+        let mut call = self.call(session, None)?;
         let health = session.plugin.check(&session.access, &call).await;
-        let health = self.settle(session, health, |health| &health.aside)?;
+        let mut health = self.settle(session, health, |health| &health.aside)?;
+        let stored = off_thread(|| self.store.credential(&session.connection.credential))?;
+        let granted = stored.and_then(|stored| stored.scopes);
+        if granted.is_some() && granted != call.granted_scopes {
+            // Tokens came for this very check, the first of a service account's perhaps: only they say what is granted.
+            call.granted_scopes = granted;
+            let again = session.plugin.check(&session.access, &call).await;
+            health = self.settle(session, again, |health| &health.aside)?;
+        }
         let checked = Checked::of(&health, session.connection.identity.as_ref());
         let settings = match serde_json::from_str::<Value>(&health.settings) {
             Ok(Value::Object(_)) if !checked.moved => health.settings,

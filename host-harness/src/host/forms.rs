@@ -74,7 +74,8 @@ impl Form<'_> {
                 format!("Its secrets: {}. Other fields are given with --set {key}=….", names.join(", ")),
             ));
         }
-        let (secrets, notes) = tidied(secrets)?;
+        let (secrets, mut notes) = tidied(secrets)?;
+        notes.extend(mistakes(self.schema, &secrets)?);
         let mut form = known;
         for (key, value) in input::form(self.schema, &fields)? {
             form.insert(key, value);
@@ -124,6 +125,29 @@ fn tidied(secrets: Secrets) -> Result<(Secrets, Vec<String>), HostError> {
         tidy.push((key, Secret::new(text)));
     }
     Ok((tidy, notes))
+}
+
+/// What the connector says of texts that are pasted into the wrong field, where it is so: `x-mistakes` of the fields.
+/// What can never be valid is refused.
+fn mistakes(schema: &Value, secrets: &Secrets) -> Result<Vec<String>, HostError> {
+    let mut notes = Vec::new();
+    for (key, secret) in secrets {
+        let known = schema.pointer(&format!("/properties/{key}/x-mistakes")).and_then(Value::as_array);
+        let fits = |mistake: &&Value| {
+            let pattern = json!({ "pattern": mistake["pattern"] });
+            let text = Filled::alone(secret);
+            jsonschema::draft202012::new(&pattern).is_ok_and(|pattern| pattern.is_valid(text.value()))
+        };
+        let Some(mistake) = known.into_iter().flatten().filter(|one| one["pattern"].is_string()).find(fits) else {
+            continue;
+        };
+        let says = |member: &str| mistake[member].as_str().unwrap_or_default();
+        if mistake["refused"] == true {
+            return Err(HostError::bad_input("secret-mistaken", says("message"), says("remedy")));
+        }
+        notes.push(format!("{} {}", says("message"), says("remedy")).trim().to_owned());
+    }
+    Ok(notes)
 }
 
 /// White space, and what looks like nothing at all.
@@ -236,6 +260,21 @@ mod tests {
         for typed in ["a\"b", "\"ab", "ab'", "'", "\"\""] {
             assert_eq!(tidied(secret(typed)).unwrap().0[0].1.expose(), typed);
         }
+    }
+
+    #[test]
+    fn a_text_of_another_kind_is_told_in_the_connectors_words_and_refused_only_where_it_says_so() {
+        let schema = json!({ "properties": { "token": { "x-mistakes": [
+            { "pattern": "^Bearer ", "message": "With a word before it.", "remedy": "Leave it out.", "refused": true },
+            { "pattern": "^KEY-", "message": "It looks like a key.", "remedy": "Use a token." },
+            { "pattern": "(", "message": "A pattern that is none.", "remedy": "" },
+        ] } } });
+        let looked = |text: &str| mistakes(&schema, &secret(text));
+        assert_eq!(looked("KEY-canary").unwrap(), ["It looks like a key. Use a token."]);
+        assert!(looked("canary").unwrap().is_empty());
+        let refused = looked("Bearer canary").unwrap_err().to_json();
+        assert_eq!((&refused["code"], &refused["remedy"]), (&json!("host.secret-mistaken"), &json!("Leave it out.")));
+        assert!(!refused.to_string().contains("canary"), "{refused}");
     }
 
     #[test]

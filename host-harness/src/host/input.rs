@@ -100,6 +100,11 @@ impl Filled {
         Ok(filled)
     }
 
+    /// One secret alone, as a text.
+    pub(super) fn alone(secret: &Secret) -> Self {
+        Self(Value::String(secret.expose().to_owned()), vec![])
+    }
+
     /// The form.
     pub(super) fn value(&self) -> &Value {
         &self.0
@@ -108,6 +113,9 @@ impl Filled {
 
 impl Drop for Filled {
     fn drop(&mut self) {
+        if let Value::String(secret) = &mut self.0 {
+            secret.zeroize();
+        }
         for key in &self.1 {
             if let Some(Value::String(secret)) = self.0.get_mut(key) {
                 secret.zeroize();

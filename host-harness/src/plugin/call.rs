@@ -217,10 +217,10 @@ impl Plugin {
         request: &event::EnsureRequest,
         signing_secret: Option<SigningSecret>,
     ) -> Result<event::Ensured, CallError> {
-        let pointer = self.0.manifest.deliveries.secret_pointer.clone();
-        let substitution = signing_secret.zip(pointer).map(|(secret, pointer)| Substitution {
+        let pointers = &self.0.manifest.deliveries.secret_pointer;
+        let substitution = signing_secret.filter(|_| !pointers.is_empty()).map(|secret| Substitution {
             secret,
-            pointer,
+            pointers: pointers.clone(),
             done: AtomicBool::new(false),
         });
         let run = async |store: &mut Store<Guest>, connector: &Connector<'_>| {
@@ -424,6 +424,14 @@ fn shut(record: &CallRecord) -> Option<HostFault> {
     Some(HostFault::new(kind, record.denial().unwrap_or_default()))
 }
 
+/// Why a request did not leave that will later, where that is so: the connector saw a server that it could not reach.
+fn put_off(record: &CallRecord) -> Option<HostFault> {
+    match &record.not_renewed {
+        Some((reason, after_ms)) => Some(HostFault::not_renewed(reason, *after_ms)),
+        None => record.account_busy.then(HostFault::account_busy),
+    }
+}
+
 /// Whether a connector reports so that a server was not there.
 fn is_unavailable(error: &Error) -> bool {
     match error {
@@ -443,8 +451,8 @@ fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord, writes: 
             if let Some(fault) = shut(record).filter(|_| value.failed_class().is_some()) {
                 return Err(fault.into());
             }
-            if record.account_busy && value.failed_class() == Some(FailureClass::Unavailable) {
-                return Err(HostFault::account_busy().into());
+            if let Some(fault) = put_off(record).filter(|_| value.failed_class() == Some(FailureClass::Unavailable)) {
+                return Err(fault.into());
             }
             if let Some(reason) = record.denial() {
                 value.explain_denial(reason);
@@ -459,7 +467,9 @@ fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord, writes: 
             }
             (Some(fault), ..) => Err(fault.into()),
             // The connector saw a server that it could not reach.
-            (None, _, error) if record.account_busy && is_unavailable(&error) => Err(HostFault::account_busy().into()),
+            (None, _, error) if is_unavailable(&error) && put_off(record).is_some() => {
+                Err(put_off(record).map_or_else(|| error.into(), Into::into))
+            }
             (None, Some(reason), error) if may_come_of_denial(&error) => {
                 let detail = format!("the host refused to send a request of the connector: {reason}");
                 Err(HostFault::new(FaultKind::EgressDenied, detail).into())

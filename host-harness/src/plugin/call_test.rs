@@ -551,6 +551,12 @@ fn a_request_that_waited_in_vain_for_its_turn_is_told_as_such_and_not_as_a_serve
     let sent = CallRecord { unsafe_requests_sent: 1, ..busy };
     assert!(matches!(told(sent), Err(CallError::Connector(_))), "unless something may have happened");
     assert!(matches!(told(CallRecord::default()), Err(CallError::Connector(_))));
+
+    let waiting = CallRecord { not_renewed: Some(("status 503".into(), 3500)), ..CallRecord::default() };
+    let Error::Transient(later) = told(waiting).unwrap_err().to_error() else { panic!("it passes") };
+    assert_eq!((later.failure.code.as_str(), later.retry_after_ms), ("host.not-renewed-now", 3500));
+    let message = &later.failure.message;
+    assert!(message.contains("could not be renewed just now") && message.contains("again in 4 s"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,6 +30,8 @@ pub enum FaultKind {
     GrantDead,
     /// Other requests of the account were not answered in time, so this one was not sent.
     AccountBusy,
+    /// The tokens of the grant could not be renewed for now; nothing was sent with the old ones.
+    NotRenewed,
     /// The host refused to send what the connector wanted to send.
     EgressDenied,
     /// The host itself failed.
@@ -46,6 +48,9 @@ pub struct HostFault {
     pub detail: String,
     /// Whether a request that may change something had left the host by then.
     pub unsafe_request_sent: bool,
+    /// After how many milliseconds to try again, where that is known.
+    #[serde(skip)]
+    pub retry_after_ms: u64,
 }
 
 /// Why a call has no result.
@@ -70,6 +75,7 @@ impl FaultKind {
             Self::AccountHeld => "host.account-held",
             Self::GrantDead => "host.grant-dead",
             Self::AccountBusy => "host.account-busy",
+            Self::NotRenewed => "host.not-renewed-now",
             Self::EgressDenied => "host.egress-denied",
             Self::Internal => "host.internal",
         }
@@ -79,7 +85,9 @@ impl FaultKind {
         match self {
             Self::AccountHeld | Self::GrantDead => FailureClass::Credential,
             Self::EgressDenied => FailureClass::Permission,
-            Self::AccountBusy | Self::TimedOut | Self::Quarantined | Self::Internal => FailureClass::Unavailable,
+            Self::AccountBusy | Self::NotRenewed | Self::TimedOut | Self::Quarantined | Self::Internal => {
+                FailureClass::Unavailable
+            }
             _ => FailureClass::Protocol,
         }
     }
@@ -93,6 +101,10 @@ impl FaultKind {
             Self::GrantDead => ("Reconnect it: `harness connection reauthorize NAME`.", Responsible::User),
             Self::AccountBusy => (
                 "Nothing: it is tried again. If it goes on, look at `harness connection check NAME` and whether the service is slow.",
+                Responsible::ServiceAdmin,
+            ),
+            Self::NotRenewed => (
+                "Nothing: it is tried again. If it goes on, look whether the service's sign-in is out of order.",
                 Responsible::ServiceAdmin,
             ),
             Self::EgressDenied => (
@@ -122,7 +134,7 @@ impl FaultKind {
 
 impl HostFault {
     pub(crate) fn new(kind: FaultKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), unsafe_request_sent: false }
+        Self { kind, detail: detail.into(), unsafe_request_sent: false, retry_after_ms: 0 }
     }
 
     /// The account is held, because of this refusal.
@@ -138,6 +150,17 @@ impl HostFault {
         let detail = "a request was not sent: its turn among those of the same account did not come in time, because \
                       another one was not answered";
         Self::new(FaultKind::AccountBusy, detail)
+    }
+
+    /// The tokens could not be renewed for now; `after_ms` is how long nobody asks again.
+    pub(crate) fn not_renewed(reason: &str, after_ms: u64) -> Self {
+        let again = match after_ms.div_ceil(1000) {
+            0 => "it is tried again with the next request".to_owned(),
+            1 => "it is tried again in a second".to_owned(),
+            seconds => format!("it is tried again in {seconds} s"),
+        };
+        let detail = format!("the authorization could not be renewed just now, and {again} ({reason})");
+        Self { retry_after_ms: after_ms, ..Self::new(FaultKind::NotRenewed, detail) }
     }
 
     pub(crate) fn to_failure(&self) -> Failure {
@@ -166,13 +189,15 @@ impl CallError {
             Self::Connector(error) => Error::clone(error),
             Self::Host(fault) if fault.unsafe_request_sent => Error::PermanentUncertain(fault.to_failure()),
             Self::Host(fault) => match fault.kind {
-                FaultKind::AccountBusy | FaultKind::Quarantined | FaultKind::Internal | FaultKind::TimedOut => {
-                    Error::Transient(super::contract::types::Backoff {
-                        failure: fault.to_failure(),
-                        retry_after_ms: if fault.kind == FaultKind::Quarantined { 60_000 } else { 0 },
-                        scope: super::contract::types::Scope::Tenant,
-                    })
-                }
+                FaultKind::AccountBusy
+                | FaultKind::NotRenewed
+                | FaultKind::Quarantined
+                | FaultKind::Internal
+                | FaultKind::TimedOut => Error::Transient(super::contract::types::Backoff {
+                    failure: fault.to_failure(),
+                    retry_after_ms: if fault.kind == FaultKind::Quarantined { 60_000 } else { fault.retry_after_ms },
+                    scope: super::contract::types::Scope::Tenant,
+                }),
                 _ => Error::Permanent(fault.to_failure()),
             },
         }

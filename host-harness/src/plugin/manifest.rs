@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use jsonschema::Validator;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::outline::Outline;
@@ -275,12 +275,28 @@ pub struct Deliveries {
     pub attempt_header: Option<String>,
     /// Whether `answer` has to be asked.
     pub handshake: bool,
-    /// Where, in the body of the request that registers, the signing secret stands.
-    pub secret_pointer: Option<String>,
+    /// Where, in the body of the request that registers, the signing secret stands: at the first of these that holds
+    /// the placeholder.
+    #[serde(deserialize_with = "one_or_several")]
+    pub secret_pointer: Vec<String>,
     /// Whether all registrations of an app share one URL.
     pub app_wide: bool,
     /// For an app-wide URL: where a proved delivery says which connection it is for.
     pub routing: Vec<Routing>,
+}
+
+/// One text, or a list of them.
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Pointers {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(match Pointers::deserialize(deserializer)? {
+        Pointers::One(one) => vec![one],
+        Pointers::Several(several) => several,
+    })
 }
 
 /// One routing key of deliveries.

@@ -34,7 +34,7 @@ fn a_manifest_is_read_with_members_that_are_not_known() {
     assert_eq!(manifest.auth_method("token").unwrap().secrets(), ["token"]);
     assert_eq!(manifest.auth_method("token").unwrap().rejections[0].status, Some(403));
     assert_eq!(manifest.card("it-happened").unwrap().kind, CardKind::Event);
-    assert_eq!(manifest.deliveries.secret_pointer.as_deref(), Some("/secret"));
+    assert_eq!(manifest.deliveries.secret_pointer, ["/secret"]);
     assert_eq!(manifest.raw()["connector"]["later"], true);
 }
 

@@ -82,6 +82,14 @@ impl Store {
         })
     }
 
+    /// Takes back the alarms of a code whose message begins so.
+    pub fn clear_alarms_of(&self, code: &str, beginning: &str) -> Result<usize, StoreError> {
+        self.write(|transaction| {
+            let sql = "DELETE FROM alarm WHERE code = ?1 AND substr(message, 1, length(?2)) = ?2";
+            Ok(transaction.execute(sql, params![code, beginning])?)
+        })
+    }
+
     /// Raises an alarm; nothing where one of its code whose message begins the same was raised since then.
     pub fn raise_unless_since(&self, alarm: &Alarm, beginning: &str, since: EpochMs) -> Result<(), StoreError> {
         self.write(|transaction| {

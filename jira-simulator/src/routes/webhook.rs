@@ -2,6 +2,11 @@
 //!
 //! The paths are those of the webhooks plugin: `/rest/webhooks/1.0/webhook`, and from Data Center 10
 //! on `/rest/jira-webhook/1.0/webhooks`.
+//!
+//! With the newer path come other bodies: `active` instead of `enabled`, and the members of `configuration`, all of
+//! them texts: `SECRET`, `EXCLUDE_BODY`, `FILTERS`. A `secret` beside them is ignored, and then nothing is signed.
+//! Sources: the schemas of jira.js 6 for Data Center, and clients of this interface (OpenHands) that sign so. Whether a
+//! secret is said back is not known; here it is not.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -39,7 +44,9 @@ fn administrator(call: &Call<'_>) -> Result<usize, Refusal> {
 }
 
 fn body(jira: &Jira, webhook: &Webhook) -> Value {
-    let path = if moved(jira) { "rest/jira-webhook/1.0/webhooks" } else { "rest/webhooks/1.0/webhook" };
+    if moved(jira) {
+        return moved_body(webhook);
+    }
     let updater = &jira.accounts[webhook.updated_by];
     let mut body = json!({
         "name": webhook.name,
@@ -49,12 +56,31 @@ fn body(jira: &Jira, webhook: &Webhook) -> Value {
         "excludeBody": webhook.exclude_body,
         "enabled": webhook.enabled,
         "isSigned": webhook.secret.is_some(),
-        "self": format!("{}/{path}/{}", jira.base_url, webhook.id),
+        "self": format!("{}/rest/webhooks/1.0/webhook/{}", jira.base_url, webhook.id),
         "lastUpdatedDisplayName": updater.display_name,
         "lastUpdated": webhook.updated,
     });
     body["lastUpdatedUser"] = json!(if jira.cloud() { &updater.account_id } else { &updater.name });
     body
+}
+
+fn moved_body(webhook: &Webhook) -> Value {
+    let mut configuration = json!({"EXCLUDE_BODY": webhook.exclude_body.to_string()});
+    if !webhook.jql.is_empty() {
+        configuration["FILTERS"] = json!(webhook.jql);
+    }
+    json!({
+        "id": webhook.id,
+        "name": webhook.name,
+        "url": webhook.url,
+        "events": webhook.events,
+        "createdDate": webhook.updated,
+        "updatedDate": webhook.updated,
+        "configuration": configuration,
+        "active": webhook.enabled,
+        "scopeType": "global",
+        "sslVerificationRequired": true,
+    })
 }
 
 fn list(call: &Call<'_>) -> Routed {
@@ -105,11 +131,11 @@ fn apply(call: &Call<'_>, webhook: &mut Webhook, body: &Value) -> Result<(), Ref
             }
         }
     }
+    if moved(call.jira) {
+        return apply_moved(call, webhook, body);
+    }
     if let Some(filters) = body.get("filters") {
-        webhook.jql = filters["issue-related-events-section"].as_str().unwrap_or_default().to_owned();
-        jql::parse(&webhook.jql)
-            .and_then(|query| jql::check(call.jira, &query, call.caller.account))
-            .map_err(|error| bad(error.to_string()))?;
+        filter(call, webhook, filters["issue-related-events-section"].as_str().unwrap_or_default())?;
     }
     if let Some(exclude) = body.get("excludeBody") {
         webhook.exclude_body = exclude.as_bool().unwrap_or_default();
@@ -124,6 +150,29 @@ fn apply(call: &Call<'_>, webhook: &mut Webhook, body: &Value) -> Result<(), Ref
         None => {}
     }
     Ok(())
+}
+
+/// What differs where the webhooks have moved.
+fn apply_moved(call: &Call<'_>, webhook: &mut Webhook, body: &Value) -> Result<(), Refusal> {
+    if let Some(active) = body.get("active") {
+        webhook.enabled = active.as_bool().unwrap_or(true);
+    }
+    let Some(configuration) = body.get("configuration") else { return Ok(()) };
+    let text = |name: &str| configuration.get(name).and_then(Value::as_str);
+    if configuration.as_object().is_none_or(|members| members.values().any(|value| !value.is_string())) {
+        return Err(Refusal::new(400, "The members of the webhook's configuration must be texts."));
+    }
+    // It is taken as a whole: what is left out is not set any more.
+    webhook.exclude_body = text("EXCLUDE_BODY") == Some("true");
+    webhook.secret = text("SECRET").filter(|secret| !secret.is_empty()).map(Secret::new);
+    filter(call, webhook, text("FILTERS").unwrap_or_default())
+}
+
+fn filter(call: &Call<'_>, webhook: &mut Webhook, jql: &str) -> Result<(), Refusal> {
+    jql.clone_into(&mut webhook.jql);
+    jql::parse(jql)
+        .and_then(|query| jql::check(call.jira, &query, call.caller.account))
+        .map_err(|error| Refusal::new(400, error.to_string()))
 }
 
 fn check_limit(call: &Call<'_>, webhook: &Webhook) -> Result<(), Refusal> {
@@ -151,8 +200,11 @@ fn register(call: &mut Call<'_>) -> Routed {
     let answer = body(call.jira, &webhook);
     call.jira.webhooks.push(webhook);
     call.jira.commit();
-    let location = answer["self"].as_str().unwrap_or_default().to_owned();
-    Ok(Answer::json(201, &answer).with_header("Location", location))
+    let created = Answer::json(201, &answer);
+    Ok(match answer["self"].as_str() {
+        Some(location) => created.with_header("Location", location.to_owned()),
+        None => created,
+    })
 }
 
 fn change(call: &mut Call<'_>, id: &str) -> Routed {

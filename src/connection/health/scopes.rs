@@ -26,7 +26,7 @@ pub(super) fn say(call: &Call, report: &mut Report) {
         .chain(events)
         .filter_map(|(card, needs)| Some(format!("{card} ({})", missing(needs, granted)?)))
         .collect();
-    told(&lacking, report);
+    told(granted, &lacking, report);
 }
 
 /// The same for Customer Service Management, whose operations each have a scope.
@@ -34,14 +34,19 @@ pub(super) fn customer_service(call: &Call, report: &mut Report) {
     let Some(granted) = &call.granted_scopes else { return };
     let any = granted.iter().any(|scope| scope.ends_with(":jira-service-management"));
     let lacking = if any { Vec::new() } else { vec!["call-api (read:customer:jira-service-management)".to_owned()] };
-    told(&lacking, report);
+    told(granted, &lacking, report);
 }
 
-fn told(lacking: &[String], report: &mut Report) {
+fn told(granted: &[String], lacking: &[String], report: &mut Report) {
+    let granted = match granted.join(", ") {
+        none if none.is_empty() => "no scope".to_owned(),
+        some => some,
+    };
     if lacking.is_empty() {
-        return report.passed("scopes", "All cards have the scopes they need.");
+        let message = format!("All cards have the scopes they need. Granted: {granted}.");
+        return report.passed("scopes", message);
     }
-    let message = format!("These cards lack scopes: {}.", lacking.join(", "));
+    let message = format!("These cards lack scopes: {}. Granted: {granted}.", lacking.join(", "));
     let remedy = "Authorize again with these scopes, if you want the cards: the app has to have them too.";
     report.warning("scopes-missing", message, remedy, Responsible::User);
 }

@@ -36,6 +36,8 @@ struct Granted {
     asked: Vec<String>,
     harbours: Vec<Value>,
     refusing: bool,
+    /// Whether no tokens are given for now.
+    away: bool,
     /// How long access tokens last, in seconds, where it is not an hour.
     lasts: Option<u64>,
     /// All secrets that were drawn or came, by kind.
@@ -78,6 +80,11 @@ impl SignIn {
     /// From now on access tokens last for so many seconds.
     pub(crate) fn lasts(&self, seconds: u64) {
         self.look().lasts = Some(seconds);
+    }
+
+    /// From now on no tokens are given for now, or they are again.
+    pub(crate) fn is_away(&self, away: bool) {
+        self.look().away = away;
     }
 
     /// Ends all that was granted.
@@ -155,6 +162,9 @@ async fn token(State(sign_in): State<SignIn>, body: String) -> Response {
     let mut granted = sign_in.look();
     if form.contains_key("code_verifier") {
         granted.secrets.push(("pkce-verifier", part("code_verifier")));
+    }
+    if granted.away {
+        return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "7")], "{}").into_response();
     }
     let fits = match part("grant_type").as_str() {
         "authorization_code" => granted.codes.remove(&part("code")).is_some_and(|code| {

@@ -181,6 +181,73 @@ fn runs_wait_for_an_authorization_that_is_over_until_somebody_renews_it() {
 }
 
 #[test]
+fn a_flow_whose_connection_is_authorized_while_the_host_serves_runs_from_then_on() {
+    let stage = Stage::with_client();
+    stage.beacon.sign_in().refuses(true);
+    let (refused, _) = stage.sign_in("harbour", &["--site", "north"]);
+    assert_ne!(refused.code, 0, "{refused:#?}");
+    assert_eq!(stage.shown("harbour")["state"], "not authorized");
+    stage.host.file("flows/note.yaml", NOTE);
+    let serving = stage.host.serve(&["--flows", "flows", "--admin", "127.0.0.1:0"]);
+    let aside = || {
+        let alarms = stage.host.run(&["alarms"]).list();
+        alarms.into_iter().filter(|alarm| alarm["code"] == "host.flow-set-aside").count()
+    };
+    assert_eq!(aside(), 1);
+    let troubles = || serving.admin("/readyz").json()["troubles"].to_string();
+    assert!(troubles().contains("host.flow-set-aside"), "{}", troubles());
+    stage.beacon.sign_in().refuses(false);
+    stage.with_browser(&["connection", "reauthorize", "harbour", "--site", "north"]).0.expect(0);
+    eventually("the webhook", || Some(()).filter(|()| stage.beacon.hooks().len() == 1));
+    assert!(aside() == 0 && !troubles().contains("host.flow-set-aside"), "{}", troubles());
+    stage.beacon.light_one();
+    let done = || stage.host.run(&["runs", "list"]).list().into_iter().find(|run| run["state"] == "done");
+    eventually("the run", done);
+}
+
+#[test]
+fn a_sign_in_that_is_away_for_now_is_said_so_and_when_it_is_asked_again() {
+    let stage = Stage::with_client();
+    stage.beacon.sign_in().lasts(1);
+    let (added, _) = stage.sign_in("harbour", &["--site", "north"]);
+    added.expect(0);
+    stage.beacon.sign_in().is_away(true);
+    std::thread::sleep(Duration::from_millis(1500));
+    let light = json!({"name": "mole", "colour": "red"}).to_string();
+    let run = || stage.host.run(&["run", "light-beacon", "--connection", "harbour", "--input", &light]);
+    let failed = run().fails(4, "host.not-renewed-now");
+    let message = text(&failed["message"]);
+    assert!(message.contains("could not be renewed just now") && message.contains("again in 7 s"), "{failed:#}");
+    assert!(!message.contains("reach"), "{failed:#}");
+    assert!(stage.beacon.beacons().is_empty());
+    stage.beacon.sign_in().is_away(false);
+    run().expect(0);
+}
+
+#[test]
+fn with_a_detour_the_browser_is_sent_where_requests_go() {
+    let mut stage = Stage::with_client();
+    let beacon = stage.beacon.url().trim_end_matches('/').to_owned();
+    stage.host.set("HARNESS_CONNECT_TO", &format!("https://harbour.example.test={beacon}"));
+    let component = built::component("guest_beacon");
+    let component = component.to_string_lossy();
+    let set = ["--set", "login-url=https://harbour.example.test/"];
+    let add = ["connection", "add", "far", "--connector", &component, "--method", "sign-in", "--site", "north"];
+    let (command, told) = stage.host.start_telling(&[&add[..], &set].concat());
+    let shown = address(&told);
+    assert!(shown.starts_with(&format!("{beacon}/authorize?")), "{shown}");
+    assert_eq!(http::browse(&shown).status, 200);
+    command.finish().expect(0);
+    let origins = stage.shown("far")["origins"].to_string();
+    assert!(origins.contains("https://harbour.example.test/") && !origins.contains("127.0.0.1"), "{origins}");
+    let (command, told) = stage.host.start_telling(&["connection", "reauthorize", "far"]);
+    let shown = address(&told);
+    assert!(shown.starts_with(&format!("{beacon}/authorize?")), "{shown}");
+    http::browse(&shown);
+    command.finish().expect(0);
+}
+
+#[test]
 fn an_answer_that_is_not_awaited_changes_nothing() {
     let stage = Stage::with_client();
     let component = built::component("guest_beacon");

@@ -89,15 +89,20 @@ impl Sender {
 
     /// Waits for tokens as long as the call has time.
     async fn in_time<T>(&self, tokens: impl Future<Output = Result<T, GrantError>>) -> Result<T, Refusal> {
-        let unreached = |reason: String| Refusal::Unreached(reason, HttpError::DestinationUnavailable);
+        let unreached = |reason: String, after: Duration| {
+            let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+            self.0.recorder.mark(|record| record.not_renewed = Some((reason.clone(), after)));
+            let reason = format!("the access token could not be renewed now: {reason}");
+            Refusal::Unreached(reason, HttpError::DestinationUnavailable)
+        };
         match tokio::time::timeout(self.left().saturating_sub(LAST_WORDS), tokens).await {
             Ok(Ok(tokens)) => Ok(tokens),
-            Ok(Err(error @ GrantError::Later(_))) => Err(unreached(error.to_string())),
+            Ok(Err(GrantError::Later { reason, again })) => Err(unreached(reason, again)),
             Ok(Err(error @ GrantError::Dead(_))) => {
                 self.0.recorder.mark(|record| record.grant_dead = true);
                 Err(Refusal::Denied(error.to_string()))
             }
-            Err(_) => Err(unreached("the access token was not renewed in time".into())),
+            Err(_) => Err(unreached("it took too long".into(), Duration::ZERO)),
         }
     }
 }
