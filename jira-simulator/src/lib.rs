@@ -34,5 +34,6 @@ mod webhook;
 mod wire;
 mod world;
 
+pub use jql::tree as jql_tree;
 pub use simulator::{AccountAccess, Config, Consent, Running, Simulator, SiteAddress, StartError};
 pub use version::{Personality, Version, VersionError};

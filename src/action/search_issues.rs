@@ -5,10 +5,11 @@ use crate::contract::{Continuation, Error, Failure, FailureClass};
 use crate::form::{Form, Misfit, Read};
 use crate::jira::answer::Answer;
 use crate::jira::client::{Ask, Client, Effect};
+use crate::jira::jql;
 use crate::jira::scope::{self, Needs};
 use crate::json::{self, Members, Object, Part, Write};
 use schemars::JsonSchema;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
 /// The card.
@@ -29,6 +30,11 @@ pub(crate) struct Input {
     /// The query in JQL. Jira wants it bounded by a condition: project = DEMO ORDER BY created.
     #[schemars(title = "JQL", length(min = 1))]
     jql: String,
+    /// Values for places in the query, by name: {phrase} in it, without quotes, stands for the value of phrase, as a
+    /// literal whatever is in it. A text, a number, or a list of these for IN.
+    #[schemars(title = "Values")]
+    #[serde(default)]
+    values: Map<String, Value>,
     /// Which fields of each issue, by id. The usual ones where left out.
     #[schemars(title = "Fields")]
     #[serde(default)]
@@ -49,6 +55,7 @@ impl Read for Input {
     fn read(form: &mut Form) -> Result<Self, Misfit> {
         Ok(Self {
             jql: form.text("jql")?,
+            values: form.members("values")?,
             fields: form.texts("fields")?,
             max_results: form.count("max-results")?,
             page_token: form.optional_text("page-token")?,
@@ -166,7 +173,7 @@ fn ask(client: &mut Client<'_>, input: &Input, token: Option<&str>) -> Result<An
     let fields: Vec<&str> =
         if input.fields.is_empty() { FIELDS.to_vec() } else { input.fields.iter().map(String::as_str).collect() };
     let mut body = json!({
-        "jql": input.jql,
+        "jql": jql::fill(&input.jql, &input.values)?,
         "fields": fields,
         "maxResults": input.max_results.unwrap_or(PAGE).clamp(1, 1000)
     });

@@ -3,6 +3,7 @@
 pub(crate) mod answer;
 pub(crate) mod client;
 pub(crate) mod deployment;
+pub(crate) mod jql;
 pub(crate) mod path;
 pub(crate) mod refusal;
 pub(crate) mod scope;

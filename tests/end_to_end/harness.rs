@@ -213,6 +213,11 @@ impl Harness {
         Serving { child: command.spawn().expect("harness starts"), ready: Value::Null, url, log }
     }
 
+    /// Counts what a command told in a file of its own as printed.
+    pub(crate) fn heard(&self, told: &str) {
+        self.said.lock().expect("no test panicked in it").push_str(told);
+    }
+
     /// All that commands printed so far, and what `serve` logged.
     pub(crate) fn said(&self) -> String {
         let log = std::fs::read_to_string(self.folder.path().join("serve.log")).unwrap_or_default();

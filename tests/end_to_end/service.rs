@@ -120,7 +120,7 @@ fn serve(stream: TcpStream, log: &Mutex<Vec<Request>>, answer: &Answerer) {
 }
 
 /// Reads one request; none where the connection ends or speaks no HTTP.
-fn read(source: &mut impl BufRead) -> Option<Request> {
+pub(crate) fn read(source: &mut impl BufRead) -> Option<Request> {
     let mut line = String::new();
     source.read_line(&mut line).ok().filter(|&read| read > 0)?;
     let mut words = line.split_whitespace();

@@ -146,9 +146,7 @@ impl Credential {
     pub(crate) fn attach(&self, uri: &mut Uri, headers: &mut HeaderMap) -> Result<(), http::Error> {
         match &self.kind {
             Kind::Header { name, value } => {
-                let mut value = HeaderValue::from_str(value.expose())?;
-                value.set_sensitive(true);
-                headers.insert(name, value);
+                headers.insert(name, secret_value(value)?);
             }
             Kind::Grant(_) => {}
             Kind::Query { name, value } => {
@@ -173,6 +171,14 @@ impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Credential([secret])")
     }
+}
+
+/// The value of a header whose memory is overwritten when it is dropped.
+pub(super) fn secret_value(secret: &Secret) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
+    let bytes = zeroize::Zeroizing::new(secret.expose().as_bytes().to_vec());
+    let mut value = HeaderValue::from_maybe_shared(bytes::Bytes::from_owner(bytes))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn basic(username: (String, Secret), password: (String, Secret)) -> Result<Kind, CredentialError> {

@@ -4,18 +4,20 @@ use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, HeaderValue};
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::Value as Json;
 use tokio::sync::watch;
 
 use super::access::Access;
+use super::credential::secret_value;
 use super::grant::{Current, Flight, Grant, GrantError, Outcome, State, crashed};
 use super::oauth1;
 use super::registration::Registration;
 use super::renewal;
 use super::scheme::{Oauth2, Scheme};
 use crate::store::{StoredOauthClient, off_thread};
+use crate::vault::Secret;
 
 /// Tokens of which nobody knows how long they last are not renewed sooner than so after they came.
 const UNKNOWN_LASTS_MS: u64 = 5 * 60_000;
@@ -227,10 +229,8 @@ impl GrantUse {
                     .map_err(|error| error.to_string())?
             }
             _ => {
-                let bearer = zeroize::Zeroizing::new(format!("Bearer {}", tokens.access.expose()));
-                let mut value = HeaderValue::from_str(&bearer).map_err(|_| unfit())?;
-                value.set_sensitive(true);
-                value
+                let bearer = Secret::new(format!("Bearer {}", tokens.access.expose()));
+                secret_value(&bearer).map_err(|_| unfit())?
             }
         };
         headers.insert(AUTHORIZATION, value);

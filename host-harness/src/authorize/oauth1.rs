@@ -96,9 +96,7 @@ pub(super) fn header(
 ) -> Result<HeaderValue, SignatureError> {
     let value = signer.authorization(method, uri, own, &Stamp::now(clock), clock)?;
     // Encoded as it is, it can stand in a header.
-    let mut value = HeaderValue::from_str(value.expose()).map_err(|_| SignatureError::Address)?;
-    value.set_sensitive(true);
-    Ok(value)
+    super::credential::secret_value(&value).map_err(|_| SignatureError::Address)
 }
 
 /// The words of the problem-reporting extension of OAuth 1.0 that services use.

@@ -28,14 +28,14 @@ impl Traces {
     pub(crate) fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
         let mut all: Vec<Zeroizing<String>> = Vec::new();
         for text in texts {
-            let (base64, url_safe) = (STANDARD_NO_PAD.encode(text), URL_SAFE_NO_PAD.encode(text));
+            let (base64, url_safe) =
+                (Zeroizing::new(STANDARD_NO_PAD.encode(text)), Zeroizing::new(URL_SAFE_NO_PAD.encode(text)));
             for one in [text.trim_end_matches('='), &base64, &url_safe] {
-                let json = serde_json::Value::from(one).to_string();
-                let json = json[1..json.len() - 1].to_owned();
-                let slashes = json.replace('/', "\\/");
-                let percent = utf8_percent_encode(one, NON_ALPHANUMERIC).to_string();
-                let form = byte_serialize(one.as_bytes()).collect();
-                all.extend([one.to_owned(), json, slashes, percent, form].map(Zeroizing::new));
+                let json = in_json(one);
+                let slashes = spelt(one.len() * 7, json.split('/').flat_map(|part| ["\\/", part]).skip(1));
+                let percent = spelt(one.len() * 3, utf8_percent_encode(one, NON_ALPHANUMERIC));
+                let form = spelt(one.len() * 3, byte_serialize(one.as_bytes()));
+                all.extend([Zeroizing::new(one.to_owned()), json, slashes, percent, form]);
             }
         }
         all.sort_unstable_by(|one, next| one.as_str().cmp(next));
@@ -69,6 +69,22 @@ impl Traces {
         };
         needles.map(of_one).max().unwrap_or(0)
     }
+}
+
+/// A spelling of a secret, with room for all of it from the beginning: what grows leaves copies behind.
+fn spelt<'t>(room: usize, parts: impl Iterator<Item = &'t str>) -> Zeroizing<String> {
+    let mut spelt = Zeroizing::new(String::with_capacity(room));
+    spelt.extend(parts);
+    spelt
+}
+
+/// A text as it stands between the quotes of JSON.
+fn in_json(text: &str) -> Zeroizing<String> {
+    // A character becomes six bytes at most: \u0000.
+    let mut quoted = Zeroizing::new(Vec::with_capacity(text.len() * 6 + 2));
+    let written = serde_json::to_writer(&mut *quoted, text).is_ok();
+    let inner = quoted.get(1..quoted.len().saturating_sub(1)).filter(|_| written).unwrap_or_default();
+    spelt(inner.len(), std::str::from_utf8(inner).into_iter())
 }
 
 impl fmt::Debug for Traces {

@@ -20,6 +20,7 @@ mod inspect;
 mod oauth_client;
 mod output;
 mod progress;
+mod rotate_key;
 mod runs;
 mod serve;
 mod shield;
@@ -111,6 +112,8 @@ enum Command {
     Backup(backup::Backup),
     /// Put a backup in the place of a home's data
     Restore(backup::Restore),
+    /// Put another key in the place of the vault's, also while the home is served
+    RotateKey(rotate_key::RotateKey),
     /// List what somebody should look at
     Alarms(alarms::Alarms),
     /// Check flows, and go through one with a sample event
@@ -256,6 +259,7 @@ async fn run(cli: Cli, output: &Output) -> Done {
             Command::Subscriptions(_) => deliveries::list_subscriptions(&host, output).await,
             Command::Unsubscribe(command) => command.run(&host, output).await,
             Command::Event(command) => command.run(&host, output).await,
+            Command::RotateKey(command) => command.run(&host, output),
             Command::Alarms(command) => command.run(&host, output),
             Command::Flow(command) => command.run(&host, output).await,
             Command::Runs(command) => command.run(&host, output).await,

@@ -261,7 +261,29 @@ impl From<StoreError> for HostError {
 
 impl From<VaultError> for HostError {
     fn from(error: VaultError) -> Self {
-        Self::other("vault", error.to_string(), "Check the vault's key file (--key-file), then try again.")
+        let message = error.to_string();
+        match error {
+            VaultError::KeyMissing { .. } => Self::other(
+                "key-missing",
+                message,
+                "Put the file back, or name it with --key-file; without it the connections have to be made anew in another --home.",
+            ),
+            VaultError::KeyWrong { .. } => {
+                Self::other("key-wrong", message, "Put the right file back, or name it with --key-file.")
+            }
+            VaultError::KeyMalformed { .. } => {
+                Self::other("key-malformed", message, "Put the right file back, readable to its owner alone.")
+            }
+            VaultError::Damaged { .. } => Self::other(
+                "secret-damaged",
+                message,
+                "Set it anew (`harness connection replace-credential` or `reauthorize`), or restore a backup.",
+            ),
+            VaultError::KeyFile { .. } => {
+                Self::other("key-file", message, "Check its rights and those of its folder, then try again.")
+            }
+            VaultError::Store(error) => error.into(),
+        }
     }
 }
 

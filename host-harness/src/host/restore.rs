@@ -9,7 +9,7 @@ use super::backup::components;
 use super::placing::{copy_in_place, copy_private, is_same, put_in_place, trouble};
 use super::{Copied, Home, HostError};
 use crate::store::{Contents, StoreError, beside, is_there, retire, settle};
-use crate::vault::mark_in;
+use crate::vault::marks_in;
 
 /// What SQLite may keep beside a database, and what belongs to it.
 const JOURNALS: [&str; 2] = ["-wal", "-journal"];
@@ -182,9 +182,9 @@ fn needed_key(home: &Home, contents: &Contents, beside_backup: &Path) -> Option<
         return Some(format!("the key file, at {place} (or named with --key-file)"));
     }
     let known = contents.key_mark.as_ref()?;
-    match mark_in(&home.key_file) {
-        Ok(Some(mark)) if mark == *known => None,
-        Ok(_) if matches!(mark_in(beside_backup), Ok(Some(mark)) if mark == *known) => Some(format!(
+    match marks_in(&home.key_file) {
+        Ok(marks) if marks.contains(known) => None,
+        Ok(_) if marks_in(beside_backup).is_ok_and(|marks| marks.contains(known)) => Some(format!(
             "the key file: {place} holds another key than the secrets were sealed with; {} is the right one, put it there or name it with --key-file",
             beside_backup.display()
         )),

@@ -1,7 +1,7 @@
 //! Logs: for people or as JSON, one line for each thing that happened, on stderr.
 
 use std::ffi::OsStr;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write};
 
 use tokio::runtime::Handle;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -9,6 +9,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use super::otlp::{self, Exporting};
+use super::veil::veiled;
 use crate::clock::SharedClock;
 use crate::legible::LegibleLines;
 
@@ -47,15 +48,33 @@ impl Logging {
         let level = self.level().unwrap_or_else(|_| self.usual.to_owned());
         // Of other crates only warnings: their details could hold headers.
         let filter = EnvFilter::new(format!("warn,host_harness={level}"));
-        let lines = fmt::layer().with_writer(|| LegibleLines(std::io::stderr())).with_target(false);
+        let lines = fmt::layer().with_writer(|| VeiledLines(LegibleLines(io::stderr()))).with_target(false);
         let lines = match self.format {
-            LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+            LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
             LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
         };
         let traces = self.otlp_endpoint.as_deref().map(|endpoint| otlp::layer(endpoint, clock, runtime)).transpose();
         let (traces, exporting) = traces?.unzip();
         tracing_subscriber::registry().with(traces).with(lines.with_filter(filter)).init();
         Ok(exporting)
+    }
+}
+
+/// Lines without what looks like a secret.
+struct VeiledLines<W>(W);
+
+impl<W: Write> Write for VeiledLines<W> {
+    /// Takes a whole line at once, as lines are laid out before they are written.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.0.write_all(veiled(text).as_bytes())?,
+            Err(_) => self.0.write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -10,6 +10,7 @@ mod metrics;
 mod otlp;
 mod process;
 mod trace;
+mod veil;
 
 pub(crate) use admin::{acknowledging, routes};
 pub use health::{Readiness, Service, Trouble};

@@ -23,17 +23,13 @@ const FORM: u8 = 1;
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// There are secrets but no key.
-    #[error(
-        "the vault's key file {path} is missing, and the store holds secrets that need it: put the file back, or name it with --key-file; without it the connections have to be made anew in another --home"
-    )]
+    #[error("the vault's key file {path} is missing, and the store holds secrets that need it")]
     KeyMissing {
         /// Where the key was looked for.
         path: PathBuf,
     },
     /// The key does not open the secrets.
-    #[error(
-        "the key in {path} is not the one the store's secrets were sealed with: put the right file back, or name it with --key-file"
-    )]
+    #[error("the key in {path} is not the one the store's secrets were sealed with")]
     KeyWrong {
         /// Where the key was read.
         path: PathBuf,
@@ -55,9 +51,7 @@ pub enum VaultError {
         cause: io::Error,
     },
     /// A secret does not open: it was changed, or moved from another place.
-    #[error(
-        "the stored secret `{name}` was changed or moved and does not open any more: set it again for this connection"
-    )]
+    #[error("the stored secret `{name}` was changed or moved and does not open any more")]
     Damaged {
         /// The secret's name.
         name: String,
@@ -90,52 +84,60 @@ impl Place<'_> {
 pub(super) struct Key(Zeroizing<[u8; KEY_BYTES]>);
 
 impl Key {
-    /// Reads the key file; none where there is none.
-    pub(super) fn read(path: &Path) -> Result<Option<Self>, VaultError> {
+    /// Reads the key file: one key, or while it is changed for another the new one and the old one. None where there
+    /// is no file.
+    pub(super) fn read_all(path: &Path) -> Result<Vec<Self>, VaultError> {
         let malformed = |reason| VaultError::KeyMalformed { path: path.to_owned(), reason };
         let text = match fs::read_to_string(path) {
             Ok(text) => Zeroizing::new(text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
             Err(cause) => return Err(VaultError::KeyFile { path: path.to_owned(), cause }),
         };
         check_mode(path)?;
+        let read = |line: &str| {
+            let mut key = Zeroizing::new([0; KEY_BYTES]);
+            hex::decode_to_slice(line, key.as_mut()).ok().map(|()| Self(key))
+        };
+        let keys: Option<Vec<Self>> = text.trim_end().lines().map(read).collect();
+        let keys = keys.filter(|keys| (1..=2).contains(&keys.len()));
+        keys.ok_or_else(|| malformed("it has to hold 64 hexadecimal digits"))
+    }
+
+    /// Draws a key.
+    pub(super) fn draw(clock: &SharedClock) -> Self {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
-        hex::decode_to_slice(text.trim_end(), key.as_mut())
-            .map_err(|_| malformed("it has to hold 64 hexadecimal digits"))?;
-        Ok(Some(Self(key)))
+        clock.fill_random(key.as_mut());
+        Self(key)
     }
 
     /// Draws a key and writes the file. Where another process was faster, its key is taken.
     pub(super) fn create(path: &Path, clock: &SharedClock) -> Result<Self, VaultError> {
         let failed = |cause| VaultError::KeyFile { path: path.to_owned(), cause };
-        let mut key = Zeroizing::new([0; KEY_BYTES]);
-        clock.fill_random(key.as_mut());
-        let text = Zeroizing::new(hex::encode(key.as_ref()));
+        let key = Self::draw(clock);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(failed)?;
         }
-        // Written in full beside its place and then linked there: nobody ever reads half a key.
-        let mut draft_name = path.as_os_str().to_owned();
-        draft_name.push(format!(".{}.new", std::process::id()));
-        let draft = PathBuf::from(draft_name);
-        let _ = fs::remove_file(&draft);
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let written = options.open(&draft).and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        });
-        let linked = written.and_then(|()| fs::hard_link(&draft, path));
-        let _ = fs::remove_file(&draft);
+        let linked = with_draft(path, &[&key], |draft| fs::hard_link(draft, path));
         match linked {
-            Ok(()) => Ok(Self(key)),
+            Ok(()) => Ok(key),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Self::read(path)?.ok_or_else(|| failed(error))
+                Self::read_all(path)?.pop().ok_or_else(|| failed(error))
             }
             Err(cause) => Err(failed(cause)),
         }
+    }
+
+    /// Writes these keys in the place of those in the file. It is on disk when this returns.
+    pub(super) fn replace(path: &Path, keys: &[&Self]) -> Result<(), VaultError> {
+        let replaced = with_draft(path, keys, |draft| {
+            fs::rename(draft, path)?;
+            #[cfg(unix)]
+            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                fs::File::open(folder)?.sync_all()?;
+            }
+            Ok(())
+        });
+        replaced.map_err(|cause| VaultError::KeyFile { path: path.to_owned(), cause })
     }
 
     /// Seals a secret for its place.
@@ -173,6 +175,29 @@ impl Key {
     fn cipher(&self) -> Aes256Gcm {
         Aes256Gcm::new(self.0.as_ref().into())
     }
+}
+
+/// Writes keys in full beside their place, from where `put` brings them there: nobody ever reads half a key.
+fn with_draft(path: &Path, keys: &[&Key], put: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
+    let lines: Vec<_> = keys.iter().map(|key| Zeroizing::new(hex::encode(key.0.as_ref()))).collect();
+    let mut draft_name = path.as_os_str().to_owned();
+    draft_name.push(format!(".{}.new", std::process::id()));
+    let draft = PathBuf::from(draft_name);
+    let _ = fs::remove_file(&draft);
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let written = options.open(&draft).and_then(|mut file| {
+        for (number, line) in lines.iter().enumerate() {
+            file.write_all(if number > 0 { b"\n" } else { b"" })?;
+            file.write_all(line.as_bytes())?;
+        }
+        file.sync_all()
+    });
+    let put = written.and_then(|()| put(&draft));
+    let _ = fs::remove_file(&draft);
+    put
 }
 
 #[cfg(unix)]

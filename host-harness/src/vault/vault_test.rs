@@ -148,9 +148,65 @@ fn every_sealing_draws_another_nonce() {
     let mut nonces = std::collections::HashSet::new();
     let place = Place { space: "connection", owner: "c1", name: "token" };
     for _ in 0..100_000 {
-        let sealed = vault.key.seal(&place, &fake("x"), &vault.clock).unwrap();
+        let sealed = vault.used().key.seal(&place, &fake("x"), &vault.clock).unwrap();
         assert!(nonces.insert(sealed[1..13].to_vec()));
     }
+}
+
+#[test]
+fn k4_another_key_takes_the_place_of_the_first_while_others_use_the_vault() {
+    let home = Home::new();
+    let (vault, other) = (home.open().unwrap(), home.open().unwrap());
+    let key = home.folder.path().join("vault.key");
+    for owner in ["c1", "c2"] {
+        vault.put(Space::Connection, owner, "token", &fake(&format!("not-a-real-token-{owner}"))).unwrap();
+    }
+    let (print, first) = (vault.fingerprint(&fake("x")), fs::read(&key).unwrap());
+    home.set_sealed("c2", b"damaged");
+    assert_eq!(vault.rotate().unwrap(), Rotated { sealed: 1, damaged: 1 });
+    assert_eq!(other.rotate().unwrap(), Rotated { sealed: 2, damaged: 1 });
+    assert_ne!(fs::read(&key).unwrap(), first);
+    vault.put(Space::Connection, "c3", "token", &fake("not-a-real-token-c3")).unwrap();
+    for vault in [&vault, &other, &home.open().unwrap()] {
+        let get = |owner| vault.get(Space::Connection, owner, "token");
+        assert_eq!(get("c1").unwrap(), Some(fake("not-a-real-token-c1")));
+        assert_eq!(get("c3").unwrap(), Some(fake("not-a-real-token-c3")));
+        assert!(matches!(get("c2"), Err(VaultError::Damaged { .. })));
+        assert_eq!(vault.fingerprint(&fake("x")), print, "what is known of an account stays known");
+    }
+    write_private(&key, &first);
+    assert!(matches!(home.open(), Err(VaultError::KeyWrong { .. })));
+    let stale = fs::read_dir(home.folder.path()).unwrap().flatten();
+    assert!(!stale.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().ends_with(".new")));
+}
+
+#[test]
+fn k4_a_change_of_the_key_that_breaks_off_leaves_a_vault_that_opens() {
+    let home = Home::new();
+    let vault = home.open().unwrap();
+    let key = home.folder.path().join("vault.key");
+    vault.put(Space::Connection, "c1", "token", &fake("not-a-real-token")).unwrap();
+    let opens =
+        || home.open().unwrap().get(Space::Connection, "c1", "token").unwrap() == Some(fake("not-a-real-token"));
+    // Before the secrets were sealed anew: the file has a key more, which nothing is sealed with.
+    let old = Key::read_all(&key).unwrap().pop().unwrap();
+    Key::replace(&key, &[&Key::draw(&SystemClock::shared()), &old]).unwrap();
+    assert!(opens());
+    // And after: the old key is still there.
+    vault.rotate().unwrap();
+    let new = Key::read_all(&key).unwrap().pop().unwrap();
+    Key::replace(&key, &[&new, &old]).unwrap();
+    assert!(opens());
+    vault.rotate().unwrap();
+    assert!(opens() && Key::read_all(&key).unwrap().len() == 1);
+    // A key file that cannot be written to leaves all as it was.
+    let away = home.folder.path().join("away");
+    fs::rename(&key, &away).unwrap();
+    fs::create_dir(&key).unwrap();
+    assert!(matches!(vault.rotate(), Err(VaultError::KeyFile { .. })));
+    fs::remove_dir(&key).unwrap();
+    fs::rename(&away, &key).unwrap();
+    assert!(opens());
 }
 
 fn write_private(path: &Path, bytes: &[u8]) {

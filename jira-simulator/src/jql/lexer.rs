@@ -78,7 +78,12 @@ fn quoted(text: &str, quote: char) -> Option<(String, usize)> {
         match character {
             '\\' => match characters.next()?.1 {
                 'n' => out.push('\n'),
+                'r' => out.push('\r'),
                 't' => out.push('\t'),
+                'u' => {
+                    let digits: String = characters.by_ref().take(4).map(|(_, digit)| digit).collect();
+                    out.push(u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32)?);
+                }
                 other => out.push(other),
             },
             end if end == quote => return Some((out, at + end.len_utf8())),

@@ -9,6 +9,11 @@ mod parser;
 pub(crate) use evaluate::{check, matches, select};
 pub(crate) use parser::parse;
 
+/// What a query is parsed into, for comparing it with another; the error is Jira's.
+pub fn tree(text: &str) -> Result<String, String> {
+    parse(text).map(|query| format!("{query:?}")).map_err(|error| error.to_string())
+}
+
 /// A parsed query.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Query {

@@ -40,6 +40,8 @@ struct Granted {
     away: bool,
     /// How long access tokens last, in seconds, where it is not an hour.
     lasts: Option<u64>,
+    /// All secrets that were drawn or came, by kind.
+    secrets: Vec<(&'static str, String)>,
 }
 
 struct Code {
@@ -92,6 +94,11 @@ impl SignIn {
         granted.refresh.clear();
     }
 
+    /// All secrets that travelled so far, by kind, oldest first.
+    pub(crate) fn secrets(&self) -> Vec<(&'static str, String)> {
+        self.look().secrets.clone()
+    }
+
     /// The scopes that were asked for last.
     pub(crate) fn asked(&self) -> String {
         self.look().asked.last().cloned().unwrap_or_default()
@@ -121,9 +128,11 @@ impl SignIn {
 }
 
 impl Granted {
-    fn draw(&mut self, kind: &str) -> String {
+    fn draw(&mut self, kind: &'static str) -> String {
         self.drawn += 1;
-        format!("fake-{kind}-{}", self.drawn)
+        let secret = format!("fake-{kind}-{}-not-a-real-secret", self.drawn);
+        self.secrets.push((kind, secret.clone()));
+        secret
     }
 }
 
@@ -156,6 +165,9 @@ async fn token(State(sign_in): State<SignIn>, body: String) -> Response {
         return (StatusCode::UNAUTHORIZED, json!({"error": "invalid_client"}).to_string()).into_response();
     }
     let mut granted = sign_in.look();
+    if form.contains_key("code_verifier") {
+        granted.secrets.push(("pkce-verifier", part("code_verifier")));
+    }
     if granted.away {
         return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "7")], "{}").into_response();
     }
@@ -206,7 +218,8 @@ async fn request_token(State(sign_in): State<SignIn>, headers: HeaderMap) -> Res
     let mut granted = sign_in.look();
     let token = granted.draw("request");
     granted.verifiers.insert(token.clone(), callback);
-    format!("oauth_token={token}&oauth_token_secret=fake-secret&oauth_callback_confirmed=true").into_response()
+    let secret = granted.draw("token-secret");
+    format!("oauth_token={token}&oauth_token_secret={secret}&oauth_callback_confirmed=true").into_response()
 }
 
 async fn link(State(sign_in): State<SignIn>, Query(query): Query<HashMap<String, String>>) -> Response {
@@ -228,5 +241,6 @@ async fn access_token(State(sign_in): State<SignIn>, headers: HeaderMap) -> Resp
     }
     let access = granted.draw("access");
     granted.access.insert(access.clone());
-    format!("oauth_token={access}&oauth_token_secret=fake-secret&oauth_expires_in=157680000").into_response()
+    let secret = granted.draw("token-secret");
+    format!("oauth_token={access}&oauth_token_secret={secret}&oauth_expires_in=157680000").into_response()
 }

@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE};
 use serde_json::{Value, json};
 
+use super::canary_grants;
 use super::tee::Tee;
 use crate::figure::figure;
 use crate::harness::Harness;
@@ -51,7 +52,7 @@ impl Canary {
     }
 
     pub(crate) fn is_in(&self, bytes: &[u8]) -> bool {
-        self.forms.iter().any(|form| bytes.windows(form.len()).any(|window| window == form))
+        self.forms.iter().any(|form| memchr::memmem::find(bytes, form).is_some())
     }
 }
 
@@ -263,12 +264,13 @@ fn k1_no_canary_comes_to_light() {
     let (signing, callback) = live(&stage);
     let (crashing, farewell) = ("fake-canary-of-a-crashing-guest-5a71", "fake-canary-of-its-last-words-88e0");
     crash(&stage, crashing, farewell);
+    let of_grants = canary_grants::live(&stage.host);
     // What fails next has a token in its command line, by its user's own will.
     let (processes, list) = list.end();
     fail(&stage, &token);
     let capability = callback.rsplit('/').next().expect("a callback has a last segment").to_owned();
     let credential = STANDARD.encode(format!("{}:{token}", stage.jira.account("admin").email));
-    let canaries = [
+    let mut canaries = vec![
         Canary::new("the token", &token),
         Canary::new("the header's value", &credential),
         Canary::new("the signing secret", &signing),
@@ -276,6 +278,7 @@ fn k1_no_canary_comes_to_light() {
         Canary::new("the token of the crashing guest", crashing),
         Canary::new("the last words of the crashing guest", farewell),
     ];
+    canaries.extend(of_grants);
     for canary in &canaries {
         assert!(canary.is_in(format!("<{}>", String::from_utf8_lossy(&canary.forms[0])).as_bytes()));
     }
@@ -291,11 +294,12 @@ fn k1_no_canary_comes_to_light() {
     let files = search_files(&stage.host.home(), &canaries, &mut found);
     figure(
         "K1",
-        "token, Basic credential, signing secret, callback token, token and panic text of a crashing guest: in all output, traces, database with its WAL, cache, process list; also base 64, hex, percent",
+        "tokens, Basic credential, passwords, signing secret, callback token, panic text of a guest; of grants: client secret, code, PKCE verifier, access and refresh tokens, token secrets, a private key: in all output, traces, database with WAL and backup, cache, process list; also base 64, hex, percent",
         "0 hits",
         format!(
-            "{} hits in {} kB of output, {files} files and {processes} processes{}",
+            "{} hits of {} canaries in {} kB of output, {files} files and {processes} processes{}",
             found.len(),
+            canaries.len(),
             said.len() / 1024,
             found.iter().map(|one| format!("; {one}")).collect::<String>()
         ),

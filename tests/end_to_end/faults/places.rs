@@ -1,318 +1,305 @@
-//! A12, A13: the site that a person chose, and no other, is worked with; and each credential goes where its kind is taken.
+//! N4 and N7: where requests may go is the operator's and the connector's to say, never an input's.
 
-use std::collections::HashMap;
-
-use jira_simulator::{Config, Consent, Personality};
+use jira_connector::action;
+use jira_connector::contract::{Call, Connection};
+use jira_connector::host::{Host, Request, Response, SendError};
 use serde_json::{Value, json};
 
-use super::granted::{Granted, SCOPES};
-use crate::built;
+use crate::draw::Draw;
 use crate::figure::{exceptions, figure};
-use crate::harness::{Harness, Outcome};
-use crate::simulator::{Jira, text};
+use crate::stage::Stage;
 
-/// The calls that reached a site, as `site door path`.
-fn reached(jira: &Jira) -> Vec<(String, String, String)> {
-    let sites = jira.wire().into_iter().filter(|entry| entry["site"].is_string());
-    sites.map(|entry| (text(&entry["site"]), text(&entry["door"]), text(&entry["path"]))).collect()
-}
+/// How many inputs are drawn.
+const DRAWN: usize = 100_000;
 
-/// Runs cards that read and write, by a connection.
-fn work(granted: &Granted, connection: &str) -> Vec<Outcome> {
-    let run = |card: &str, input: Value| granted.stage.run_as(connection, card, &input);
-    vec![
-        run("create-issue", json!({"project": "DEMO", "issue-type": "Task", "summary": "Where is it?"})),
-        run("search-issues", json!({"jql": "project = DEMO"})),
-        run("get-issue", json!({"issue": "DEMO-1"})),
-        run("add-comment", json!({"issue": "DEMO-1", "body": "Here."})),
-    ]
-}
-
-/// A grant that reaches several sites, and what came of choosing.
-struct Choosing {
-    granted: Granted,
-    ids: HashMap<String, String>,
-    cases: usize,
-    wrong: Vec<String>,
-    calls: usize,
-    strayed: usize,
-}
-
-impl Choosing {
-    /// Three sites of one name, each of them with another product.
-    fn new() -> Self {
-        let granted = Granted::cloud(&["demo", "second", "third"]);
-        let jira = &granted.stage.jira;
-        jira.settings(&json!({"consent_sites": ["demo", "second", "third"], "confluence_resources": true}));
-        let sites = jira.control("GET", "/sites", &Value::Null).as_array().cloned().expect("sites");
-        for site in &sites {
-            jira.control("PATCH", &format!("/sites/{}", text(&site["name"])), &json!({"display_name": "Our Jira"}));
-        }
-        let ids = sites.iter().map(|site| (text(&site["name"]), text(&site["cloud_id"]))).collect();
-        Self { granted, ids, cases: 0, wrong: Vec::new(), calls: 0, strayed: 0 }
-    }
-
-    fn jira(&self) -> &Jira {
-        &self.granted.stage.jira
-    }
-
-    /// Notes a case, and that all calls since the last one reached the site that was chosen, if any was.
-    fn expect(&mut self, what: &str, right: bool, chosen: Option<&str>, seen: &str) {
-        self.cases += 1;
-        let reached = reached(self.jira());
-        self.calls += reached.len();
-        self.strayed += reached.iter().filter(|(site, ..)| Some(site.as_str()) != chosen).count();
-        if !right {
-            self.wrong.push(format!("{what}: {seen}"));
-        }
-        self.jira().forget_wire();
-    }
-
-    /// A choice that nobody may take for one.
-    fn refuses(&mut self, what: &str, outcome: &Outcome, code: &str) {
-        let right = outcome.code != 0 && text(&outcome.json()["error"]["code"]).ends_with(code);
-        self.expect(what, right, None, &outcome.stdout);
-    }
-
-    /// A site that was chosen: it is the one that is worked with.
-    fn chooses(&mut self, what: &str, outcome: Outcome, connection: &str, site: &str) {
-        let shown = self.granted.stage.host.run(&["connection", "show", connection]).json();
-        let mut all = work(&self.granted, connection);
-        all.insert(0, outcome);
-        let failed = all.iter().find(|one| one.code != 0);
-        let right = failed.is_none() && shown["settings"]["cloud-id"] == self.ids[site];
-        self.expect(what, right, Some(site), &failed.map_or_else(|| shown.to_string(), |failed| failed.stdout.clone()));
-    }
-
-    /// Adds a connection with the same grant.
-    fn share(&self, name: &str, more: &[&str]) -> Outcome {
-        let connector = built::connector();
-        let connector = connector.to_string_lossy();
-        let arguments = ["connection", "add", name, "--connector", &connector, "--method", "oauth", "--share", "demo"];
-        self.granted.stage.host.run(&[&arguments[..], more].concat())
-    }
-
-    fn choose(&self, site: &str) -> Outcome {
-        self.granted.stage.host.run(&["connection", "reauthorize", "demo", "--site", site])
-    }
-}
+/// Addresses inside, of all kinds, as a self-hosted Jira may have one.
+const INSIDE: [&str; 10] = [
+    "http://10.0.0.5/",
+    "https://10.0.0.5:8443/jira/",
+    "https://172.16.4.4/",
+    "https://192.168.1.20/",
+    "https://100.64.0.9/",
+    "https://169.254.169.254/",
+    "https://[fd00::5]/",
+    "https://[::1]/",
+    "https://localhost/",
+    "https://127.0.0.1/",
+];
 
 #[test]
-fn a12_the_site_that_was_chosen_by_its_id_or_address_is_the_only_one_worked_with() {
-    let mut choosing = Choosing::new();
-    let (second, third) = (choosing.ids["second"].clone(), choosing.ids["third"].clone());
-    // The person has to choose, and nothing is sent to any of them before.
-    let open = choosing.granted.authorize("demo", &[]);
-    let remedy = text(&open.json()["error"]["remedy"]);
-    let offers = |name: &&str| remedy.contains(&format!("https://{name}.atlassian.net"));
-    assert!(["demo", "second", "third"].iter().all(offers), "{remedy}");
-    choosing.refuses("three sites", &open, "site-open");
-    for (what, site) in [
-        ("the name that all have", "Our Jira"),
-        ("a name of the address alone", "second"),
-        ("an address that only begins alike", "https://second.atlassian.net.example.test"),
-        ("an address with a user", "https://second.atlassian.net@example.test"),
-        ("part of an id", &second[..8]),
-        ("more than an id", &format!("{second}0")),
-        ("an address without encryption", "http://second.atlassian.net"),
-    ] {
-        let told = choosing.choose(site);
-        choosing.refuses(what, &told, "site-unknown");
-    }
-    let chosen = choosing.choose("https://second.atlassian.net");
-    choosing.chooses("by its address", chosen, "demo", "second");
-    let again = choosing.granted.reauthorize();
-    choosing.chooses("authorized anew", again, "demo", "second");
-    let added = choosing.share("by-id", &["--site", &third]);
-    choosing.chooses("by its id, with the same grant", added, "by-id", "third");
-    // What the person may no longer reach is not offered: one site is chosen, and named; and none is none.
-    let member = |choosing: &Choosing, sites: Value| {
-        choosing.jira().control("PATCH", "/accounts/admin", &json!({"sites": sites}))
+fn n4_an_address_inside_is_reached_by_the_connection_alone_that_the_operator_allowed_it() {
+    let stage = Stage::new();
+    let account = stage.jira.account("admin");
+    let connector = crate::built::connector().display().to_string();
+    let token = format!("token=@{}", stage.host.file("token", &account.token).display());
+    let add = |name: &str, site: &str, more: &[&str]| {
+        let (site, email) = (format!("site={site}"), format!("email={}", account.email));
+        let arguments = ["connection", "add", name, "--connector", &connector, "--method", "api-token"];
+        stage.host.run(&[&arguments[..], &["--set", &site, "--set", &email, "--secret", &token], more].concat())
     };
-    member(&choosing, json!(["third"]));
-    let only = choosing.share("only", &[]);
-    assert!(only.stdout.contains("third.atlassian.net"), "{only:#?}");
-    choosing.chooses("the only one", only, "only", "third");
-    member(&choosing, json!([]));
-    let none = choosing.share("none", &[]);
-    choosing.refuses("none", &none, "no-site");
-    member(&choosing, json!(["demo", "second", "third"]));
-    let other = json!([{"id": second, "name": "Our Jira", "url": "https://second.atlassian.net", "avatarUrl": "",
-                        "scopes": ["read:confluence-content.all"]}]);
-    let resources = json!({"path": "/oauth/token/accessible-resources"});
-    choosing.jira().fault(&json!({"match": resources, "status": 200, "body": other}));
-    let other = choosing.share("other", &[]);
-    choosing.refuses("another product alone", &other, "no-site");
-    let Choosing { cases, wrong, calls, strayed, .. } = &choosing;
+    let (mut wrong, mut denied) = (Vec::new(), 0);
+    let mut refused = |what: &str, outcome: &crate::harness::Outcome| {
+        let says = outcome.stdout.contains("--allow-private") || outcome.stdout.contains("egress-denied");
+        let closed = outcome.code != 0 && stage.jira.wire().is_empty();
+        denied += usize::from(closed && says);
+        wrong.extend((!closed || !says).then(|| format!("{what}: {} {}", outcome.code, outcome.stdout)));
+    };
+    for (number, site) in INSIDE.into_iter().enumerate() {
+        refused(site, &add(&format!("inside-{number}"), site, &[]));
+    }
+    // The Jira that is there, by its address: without the operator's word, before and after another has it.
+    refused("without", &add("without", stage.jira.url(), &[]));
+    add("allowed", stage.jira.url(), &["--allow-private"]).expect(0);
+    let works = || stage.run_as("allowed", "call-api", &json!({"path": "myself"})).code == 0;
+    let first = works();
+    stage.jira.forget_wire();
+    refused("beside", &add("beside", stage.jira.url(), &[]));
+    refused(
+        "shared",
+        &stage.host.run(&[
+            "connection",
+            "add",
+            "shared",
+            "--share",
+            "allowed",
+            "--set",
+            &format!("site={}", stage.jira.url()),
+        ]),
+    );
+    // Those with https were kept as unproven; with plain http there is nothing to keep.
+    for connection in ["inside-1", "inside-2", "inside-9"] {
+        refused(connection, &stage.run_as(connection, "call-api", &json!({"path": "myself"})));
+    }
+    let asked = INSIDE.len() + 6;
+    let still = works();
     figure(
-        "A12",
-        "a grant of 3, 1 or 0 sites of one name beside another product's: chosen by address, by id, by other texts",
-        "explicit choice by id or address only; wrong-site calls = 0",
+        "N4",
+        "sites at private, shared, link-local and loopback addresses, with and without --allow-private, side by side",
+        "only with the operator's entry for that connection; others denied",
         format!(
-            "{} of {cases} as they should be, {strayed} of {calls} calls to another site{}",
-            cases - wrong.len(),
-            exceptions(&wrong[..wrong.len().min(3)])
+            "{denied} of {asked} denied with nothing sent; the one with an entry {}{}",
+            if first && still { "works" } else { "does not work" },
+            exceptions(&wrong)
         ),
-        wrong.is_empty() && *strayed == 0 && *calls >= 20,
+        wrong.is_empty() && first && still && denied == asked,
     );
 }
 
-/// A way in, proven, and where its calls have to go.
-struct Way {
-    what: &'static str,
-    granted: Granted,
-    door: &'static str,
-    base: String,
-    /// What is asked for, below the base.
-    path: &'static str,
+const SITE: &str = "https://demo.atlassian.net/";
+
+/// A Jira that has nothing, and keeps what it was asked for.
+#[derive(Default)]
+pub(super) struct Ears {
+    pub(super) heard: Vec<Request>,
+    draws: u64,
 }
 
-impl Way {
-    /// Asks for something, and looks where that arrived and with what success.
-    fn judge(&self) -> Result<usize, String> {
-        self.granted.stage.jira.forget_wire();
-        let mut ran = vec![self.granted.stage.run("call-api", &json!({"method": "GET", "path": self.path}))];
-        if self.door != "csm" {
-            let read = json!({"jql": "project = DEMO"});
-            ran.push(self.granted.stage.run("search-issues", &read));
-            ran.push(self.granted.stage.run("call-api", &json!({"method": "GET", "path": "myself"})));
-        }
-        if let Some(failed) = ran.iter().find(|one| one.code != 0) {
-            return Err(format!("{}: {}", self.what, failed.stdout));
-        }
-        let reached = reached(&self.granted.stage.jira);
-        let astray = reached.iter().find(|(_, door, path)| *door != self.door || !path.starts_with(&self.base));
-        match astray {
-            Some(astray) => Err(format!("{}: {astray:?} is not below {} {}", self.what, self.door, self.base)),
-            None if reached.len() < ran.len() => Err(format!("{}: {} calls", self.what, reached.len())),
-            None if self.granted.stage.jira.refused_logins() > 0 => Err(format!("{}: refused", self.what)),
-            None => Ok(reached.len()),
-        }
+impl Host for Ears {
+    fn send(&mut self, requests: Vec<Request>) -> Vec<Result<Response, SendError>> {
+        let answers = requests
+            .iter()
+            .map(|_| {
+                let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+                Ok(Response { status: 404, headers, body: b"{}".to_vec() })
+            })
+            .collect();
+        self.heard.extend(requests);
+        answers
+    }
+
+    fn now_ms(&self) -> u64 {
+        1_792_007_200_000
+    }
+
+    fn random(&mut self) -> u64 {
+        self.draws += 1;
+        self.draws
     }
 }
 
-fn cloud(method: &'static str) -> Granted {
-    let jira = Jira::start_as(Config { consent: Consent::Auto, ..Config::default() });
-    let mut granted = Granted::with(jira, method);
-    granted.leads_to(&granted.stage.jira.url().to_owned());
-    granted
+/// Pieces of which keys and paths are drawn: what leads upwards, ends a path, or is decoded into that.
+const PIECES: [&str; 44] = [
+    "DEMO-1",
+    "10000",
+    "a",
+    "-",
+    "_",
+    "..",
+    "../",
+    "../../admin",
+    "/",
+    "//",
+    "\\",
+    "..\\",
+    "%2e",
+    "%2E%2e",
+    "%2f",
+    "%2F",
+    "%5c",
+    "%252e",
+    "%252f",
+    "%00",
+    "%0d%0a",
+    "?",
+    "?x=1",
+    "#",
+    "#x",
+    ";",
+    ";a=b",
+    "&",
+    "=",
+    "@",
+    ":",
+    "://",
+    "evil.test",
+    "@evil.test/",
+    " ",
+    "\t",
+    "\n",
+    "\r\nHost: evil.test",
+    "\0",
+    "．．",
+    "／",
+    "ä",
+    "\u{202e}",
+    "%c0%ae",
+];
+
+fn drawn(draw: &mut Draw, most: u64) -> String {
+    (0..1 + draw.below(most)).map(|_| PIECES[draw.below(PIECES.len() as u64) as usize]).collect()
 }
 
-fn center(version: &str, context: &str, method: &'static str) -> Granted {
-    let config = Config {
-        personality: Personality::DataCenter,
-        version: version.parse().expect("a release"),
-        context_path: context.to_owned(),
-        consent: Consent::Auto,
-        ..Config::default()
-    };
-    Granted::with(Jira::start_as(config), method)
+/// The part of a URL that the input may decide, where the rest is as the card has it; none where it left its place.
+fn within<'u>(url: &'u url::Url, raw: &str, prefix: &str) -> Option<&'u str> {
+    let home = url.scheme() == "https" && url.host_str() == Some("demo.atlassian.net") && url.port().is_none();
+    let alone = url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+    // A URL that reads otherwise once it was put in order had something to put in order.
+    let settled = url.as_str() == raw;
+    (home && alone && settled).then(|| url.path().strip_prefix(prefix)).flatten()
 }
 
-/// Adds `demo` with a secret.
-fn add(granted: &Granted, method: &str, fields: &[(&str, &str)], secret: (&str, &str)) {
-    let host: &Harness = &granted.stage.host;
-    let connector = built::connector();
-    let connector = connector.to_string_lossy();
-    let secret = format!("{}=@{}", secret.0, host.file("secret", secret.1).display());
-    let sets: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let mut arguments =
-        vec!["connection", "add", "demo", "--connector", &connector, "--method", method, "--allow-private"];
-    arguments.extend(["--secret", &secret]);
-    arguments.extend(sets.iter().flat_map(|set| ["--set", set]));
-    host.run(&arguments).expect(0);
-}
-
-fn site(granted: &Granted) -> String {
-    format!("site={}", granted.stage.jira.url())
-}
-
-fn ways() -> Vec<Way> {
-    let id = |granted: &Granted| {
-        let sites = granted.stage.jira.control("GET", "/sites", &Value::Null);
-        text(&sites[0]["cloud_id"])
-    };
-    let gateway = |granted: &Granted| format!("/ex/jira/{}/rest/", id(granted));
-    let token = |granted: &Granted, new: Value| {
-        text(&granted.stage.jira.control("POST", "/accounts/admin/tokens", &new)["token"])
-    };
-    let mut ways = Vec::new();
-    let path = "/rest/api/2/myself";
-
-    let granted = cloud("api-token");
-    let account = granted.stage.jira.account("admin");
-    add(&granted, "api-token", &[("site", "demo"), ("email", &account.email)], ("token", &account.token));
-    ways.push(Way { what: "classic API token", granted, door: "site", base: "/rest/".to_owned(), path });
-
-    let granted = cloud("api-token");
-    let scoped = token(&granted, json!({"kind": "scoped", "scopes": ["read:jira-user", "read:jira-work"]}));
-    let email = granted.stage.jira.account("admin").email;
-    add(&granted, "api-token", &[("site", "demo"), ("email", &email)], ("token", &scoped));
-    let base = gateway(&granted);
-    ways.push(Way { what: "scoped API token", granted, door: "gateway", base, path });
-
-    let granted = Granted::connected();
-    let base = gateway(&granted);
-    ways.push(Way { what: "OAuth 2.0 (3LO)", granted, door: "gateway", base, path });
-
-    let granted = cloud("service-account");
-    granted.stage.jira.control("POST", "/accounts", &json!({"name": "robot", "service": true, "sites": ["demo"]}));
-    let app = json!({"name": "Robot", "kind": "service-account", "owner": "robot", "scopes": SCOPES});
-    let app = granted.stage.jira.control("POST", "/apps", &app);
-    let fields = [("site", "demo"), ("client-id", app["client_id"].as_str().expect("an id"))];
-    add(&granted, "service-account", &fields, ("client-secret", &text(&app["client_secret"])));
-    let base = gateway(&granted);
-    ways.push(Way { what: "service account", granted, door: "gateway", base, path });
-
-    let granted = cloud("customer-service");
-    let of = |what: &str| format!("read:{what}:jira-service-management");
-    let scopes = ["customer", "customer.detail", "organization", "organization.detail"].map(of);
-    let scopes: Vec<&str> = scopes.iter().map(String::as_str).chain(["read:jira-user"]).collect();
-    granted.register(&scopes, &[]);
-    granted.authorize("demo", &[]).expect(0);
-    let base = format!("/jsm/csm/cloudid/{}/api/v1/", id(&granted));
-    ways.push(Way { what: "Customer Service Management", granted, door: "csm", base, path: "organization/1" });
-
-    for (context, base) in [("/jira", "/jira/rest/"), ("", "/rest/")] {
-        let granted = center("9.12.0", context, "personal-access-token");
-        let personal = token(&granted, json!({"kind": "personal", "days": 30}));
-        add(&granted, "personal-access-token", &[("site", granted.stage.jira.url())], ("token", &personal));
-        let what = if context.is_empty() { "personal access token, no context path" } else { "personal access token" };
-        ways.push(Way { what, granted, door: "site", base: base.to_owned(), path });
+/// What became of an input: nothing was sent, or it stayed in its place; else what was asked for.
+fn judged(ears: &Ears, prefix: &str, segments: usize, query: Option<&[(String, String)]>) -> Result<bool, String> {
+    for request in &ears.heard {
+        let escaped = || Err(format!("{} {}", request.method, request.url));
+        let Ok(url) = url::Url::parse(&request.url) else { return escaped() };
+        let Some(rest) = within(&url, &request.url, prefix) else { return escaped() };
+        let decoded = percent_decode(rest);
+        // One segment, which no server takes for several or for one that leads upwards.
+        let parts = rest.strip_suffix('/').filter(|_| segments == 0).unwrap_or(rest);
+        let plain = parts.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+        if !plain || (segments > 0 && rest.split('/').count() != segments) || decoded.iter().any(|byte| *byte < 32) {
+            return escaped();
+        }
+        if let Some(query) = query
+            && url.query_pairs().into_owned().collect::<Vec<_>>() != query
+        {
+            return escaped();
+        }
     }
+    Ok(!ears.heard.is_empty())
+}
 
-    let granted = center("8.22.0", "/jira", "data-center-oauth");
-    granted.register(&["WRITE"], &[]);
-    granted.authorize("demo", &["--set", &site(&granted)]).expect(0);
-    ways.push(Way { what: "OAuth 2.0 incoming link", granted, door: "site", base: "/jira/rest/".to_owned(), path });
+fn percent_decode(text: &str) -> Vec<u8> {
+    let form = text.replace('+', "%2B");
+    url::form_urlencoded::parse(format!("v={form}").as_bytes())
+        .next()
+        .map_or(Vec::new(), |(_, v)| v.into_owned().into())
+}
 
-    let granted = center("7.13.0", "/jira", "application-link");
-    granted.register_link();
-    granted.authorize("demo", &["--set", &site(&granted)]).expect(0);
-    ways.push(Way { what: "OAuth 1.0a link", granted, door: "site", base: "/jira/rest/".to_owned(), path });
-
-    let granted = center("8.4.0", "/jira", "password");
-    let password = granted.stage.jira.account("admin").password;
-    add(&granted, "password", &[("site", granted.stage.jira.url()), ("username", "admin")], ("password", &password));
-    ways.push(Way { what: "user name and password", granted, door: "site", base: "/jira/rest/".to_owned(), path });
-    ways
+pub(super) fn invoke(card: &str, input: Value) -> Ears {
+    let call = Call {
+        connection: Connection {
+            id: "demo".to_owned(),
+            settings: json!({"site": SITE, "email": "administrator@example.test", "account-id": "acc-1"}),
+            authorization: None,
+        },
+        deadline_ms: 30_000,
+        idempotency_key: None,
+        held: Vec::new(),
+        granted_scopes: None,
+        memo: None,
+    };
+    let mut ears = Ears::default();
+    // What it answers says nothing here: nothing was found.
+    let _ = action::invoke(&mut ears, &call, card, input, None);
+    ears
 }
 
 #[test]
-fn a13_each_credential_goes_where_its_kind_is_taken() {
-    let judged: Vec<Result<usize, String>> = ways().iter().map(Way::judge).collect();
-    let calls: usize = judged.iter().flatten().sum();
-    let wrong: Vec<&String> = judged.iter().filter_map(|one| one.as_ref().err()).collect();
+fn n7_no_input_becomes_another_path() {
+    let mut draw = Draw(3986);
+    let (mut wrong, mut sent, mut refused) = (Vec::new(), 0_usize, 0_usize);
+    for number in 0..DRAWN {
+        let (input, judgement) = match number % 6 {
+            kind @ 0..3 => {
+                let key = drawn(&mut draw, 4);
+                let (card, more, prefix, segments) = [
+                    ("get-issue", json!({}), "/rest/api/3/issue/", 1),
+                    ("update-issue", json!({"fields": {"summary": "x"}}), "/rest/api/3/issue/", 0),
+                    ("add-comment", json!({"body": "x"}), "/rest/api/3/issue/", 2),
+                ][kind]
+                    .clone();
+                let mut input = more;
+                input["issue"] = json!(key);
+                (key, judged(&invoke(card, input), prefix, segments, None))
+            }
+            3 => {
+                let project = drawn(&mut draw, 4);
+                let input = json!({"project": project, "issue-type": drawn(&mut draw, 3), "summary": "x"});
+                (project, judged(&invoke("create-issue", input), "/rest/api/3/", 0, None))
+            }
+            4 => {
+                let path = drawn(&mut draw, 5);
+                // What begins with /rest/ is taken whole; nothing drawn does.
+                let input = json!({"path": format!("issue/{path}")});
+                (path, judged(&invoke("call-api", input), "/rest/api/3/", 0, Some(&[])))
+            }
+            _ => {
+                let (name, value) = (drawn(&mut draw, 3), drawn(&mut draw, 4));
+                let pairs = vec![(name.clone(), value.clone())];
+                let input = json!({"path": "myself", "query": {&name: &value}});
+                let ears = invoke("call-api", input);
+                (format!("{name}={value}"), judged(&ears, "/rest/api/3/", 1, Some(&pairs)))
+            }
+        };
+        match judgement {
+            Ok(true) => sent += 1,
+            Ok(false) => refused += 1,
+            Err(url) => wrong.push(format!("{input:?} → {url}")),
+        }
+    }
+
+    // The same by the component and the host, to the service.
+    let stage = Stage::connected();
+    stage.jira.forget_wire();
+    let nasty = [
+        "../../admin",
+        "DEMO-1/../../x",
+        "%2e%2e%2fadmin",
+        "DEMO-1?x=1",
+        "DEMO-1#x",
+        "DEMO-1\r\nx: y",
+        "..",
+        "DEMO-1;x",
+    ];
+    for key in nasty {
+        stage.run("get-issue", &json!({"issue": key})).expect(3);
+        stage.run("call-api", &json!({"path": format!("issue/{key}")}));
+    }
+    let arrived = stage.jira.wire();
+    let paths: Vec<_> = arrived.iter().filter_map(|entry| entry["path"].as_str()).collect();
+    let strayed = paths.iter().filter(|path| !path.starts_with("/rest/api/3/issue/") || path.contains("..")).count();
     figure(
-        "A13",
-        "classic and scoped token, 3LO, service account, CSM, Data Center with and without context path, each by its way in",
-        "100 % of the table: the right base URL",
+        "N7",
+        "drawn keys, paths and parameters with what leads upwards, ends a path or is decoded into that; some by the component to the service",
+        "encoded or refused: 0 escapes of 10⁵",
         format!(
-            "{} of {} ways, {calls} calls, all at their base{}",
-            judged.len() - wrong.len(),
-            judged.len(),
+            "{} escapes of {DRAWN}: {sent} stayed in their place, {refused} were refused; {strayed} of {} strayed at the service{}",
+            wrong.len(),
+            nasty.len() * 2,
             exceptions(&wrong[..wrong.len().min(3)])
         ),
-        wrong.is_empty() && judged.len() == 10,
+        wrong.is_empty() && strayed == 0 && sent > DRAWN / 10 && refused > DRAWN / 10,
     );
 }

@@ -14,10 +14,11 @@ use crate::finding::Finding;
 use crate::workspace::{Workspace, run_visibly};
 
 /// The tests that must have run: sandbox, network, webhooks, authentication, secrets, durability, operation.
-const NUMBERS: [&str; 51] = [
-    "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S9", "S10", "S11", "N1", "N3", "N5", "W1", "W2", "W3", "W4", "W5", "W6",
-    "W7", "W8", "W9", "W10", "W11", "W12", "W13", "W14", "W15", "W17", "W19", "A1", "A2", "A3", "A4", "A5", "A6", "A7",
-    "A8", "A9", "A10", "A11", "A12", "A13", "K1", "K2", "K3", "I11", "O1", "O2", "O4", "P2",
+const NUMBERS: [&str; 64] = [
+    "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S9", "S10", "S11", "N1", "N2", "N3", "N4", "N5", "N6", "N7", "N8", "N9",
+    "W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8", "W9", "W10", "W11", "W12", "W13", "W14", "W15", "W17", "W19", "A1",
+    "A2", "A3", "A4", "A5", "A6", "A7", "A8", "A9", "A10", "A11", "A12", "A13", "A14", "A15", "A16", "K1", "K2", "K3",
+    "K4", "K5", "K6", "K7", "I11", "O1", "O2", "O4", "P2",
 ];
 
 pub(super) fn run(workspace: &Workspace) -> Result<ExitCode> {
