@@ -52,7 +52,8 @@ impl Granted {
         let sites = sites.iter().map(|site| (*site).to_owned()).collect();
         let jira = Jira::start_as(Config { sites, consent: Consent::Auto, ..Config::default() });
         let mut this = Self::with(jira, "oauth");
-        this.leads_to(this.stage.jira.url());
+        let jira = this.stage.jira.url().to_owned();
+        this.leads_to(&jira);
         this.register(&SCOPES, &[]);
         this
     }

@@ -194,7 +194,8 @@ impl Way {
 fn cloud(method: &'static str) -> Granted {
     let jira = Jira::start_as(Config { consent: Consent::Auto, ..Config::default() });
     let mut granted = Granted::with(jira, method);
-    granted.leads_to(granted.stage.jira.url());
+    let jira = granted.stage.jira.url().to_owned();
+    granted.leads_to(&jira);
     granted
 }
 
