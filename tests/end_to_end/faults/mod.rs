@@ -30,6 +30,7 @@ mod queries;
 mod renewal_crash;
 mod renewal_races;
 mod renewal_refusals;
+mod renewal_signals;
 mod response_bombs;
 mod sandbox;
 mod sandbox_floods;
