@@ -60,16 +60,14 @@ impl Host {
                 "Remove the connection and add it again with a method that it offers.",
             )
         })?;
-        let stored = off_thread(|| self.store.credential(&connection.credential))?;
-        let form = join_forms(&connection, stored.as_ref());
+        let stored = self.credential_of(&connection)?;
+        let form = join_forms(&connection, Some(&stored));
         let account = account_key(&connection, &form, &method.scheme);
-        let credential = match &stored {
-            Some(stored) if method.scheme.is_grant() => {
-                off_thread(|| self.grant_of(stored, &connection, &form, &method.scheme))?
-            }
-            _ => off_thread(|| Credential::from_vault(&method.scheme, &form, &self.vault, &connection.credential))?,
+        let credential = match method.scheme.is_grant() {
+            true => off_thread(|| self.grant_of(&stored, &connection, &form, &method.scheme))?,
+            false => off_thread(|| Credential::from_vault(&method.scheme, &form, &self.vault, &connection.credential))?,
         };
-        let granted_scopes = stored.and_then(|stored| stored.scopes);
+        let granted_scopes = stored.scopes;
         let access = self.access_without_credential(&connection)?.with_credential(
             credential,
             method.rejections.clone(),

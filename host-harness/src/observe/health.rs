@@ -321,11 +321,12 @@ mod tests {
         let service = Service::new(Arc::new(host));
         assert!(service.troubles().is_empty());
         let alarm = Alarm { at_ms: 0, connection: None, code: "host.grant-dead".into(), message: "over".into() };
-        assert!(service.host.store().bury_grant(CREDENTIAL, 1, "status 403", &alarm).unwrap());
+        let of = crate::store::Edition { version: 1, generation: 1 };
+        assert!(service.host.store().bury_grant(CREDENTIAL, of, "status 403", &alarm).unwrap());
         let troubles = service.troubles();
         assert_eq!(troubles[0].connection.as_deref(), Some("harbour"));
         assert!(troubles[0].remedy.contains("reauthorize harbour") && troubles.len() == 1, "{troubles:?}");
-        assert!(!service.host.store().bury_grant(CREDENTIAL, 1, "status 403", &alarm).unwrap(), "it is said once");
+        assert!(!service.host.store().bury_grant(CREDENTIAL, of, "status 403", &alarm).unwrap(), "it is said once");
         assert_eq!(service.host.store().alarms(9).unwrap().len(), 1);
     }
 

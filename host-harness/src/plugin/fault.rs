@@ -98,7 +98,10 @@ impl FaultKind {
                 "Put a new one in its place with `harness connection replace-credential NAME`; or mend it in the service (if that shows a captcha, log in there once), then run `harness connection check NAME --release`.",
                 Responsible::Operator,
             ),
-            Self::GrantDead => ("Reconnect it: `harness connection reauthorize NAME`.", Responsible::User),
+            Self::GrantDead => (
+                "Reconnect it: `harness connection reauthorize NAME`; where it has a client secret of its own, give the present one with `harness connection replace-credential NAME`.",
+                Responsible::User,
+            ),
             Self::AccountBusy => (
                 "Nothing: it is tried again. If it goes on, look at `harness connection check NAME` and whether the service is slow.",
                 Responsible::ServiceAdmin,

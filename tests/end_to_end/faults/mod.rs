@@ -14,6 +14,7 @@ mod doc_traps;
 mod engine;
 mod expiry;
 mod granted;
+mod granted_by;
 mod guest_secrets;
 mod guest_values;
 mod headers;

@@ -129,7 +129,9 @@ fn connection_text(json: &Value) -> String {
         lines.push(format!("  shares its credential with {}", names(&credential["shared-with"])));
     }
     if let Some(why) = credential["dead"].as_str() {
-        lines.push(format!("  reconnect  {why}: `harness connection reauthorize {}`", text("name")));
+        // Who has no OAuth client brings an id and a secret of their own.
+        let command = if credential["oauth-client"].is_null() { "replace-credential" } else { "reauthorize" };
+        lines.push(format!("  reconnect  {why}: `harness connection {command} {}`", text("name")));
     }
     if json["own-authorities"] == true {
         lines.push("  trusts     its own certificate authorities instead of the system's".into());

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody};
 
@@ -82,6 +82,17 @@ impl Sender {
                     continue;
                 }
             }
+            // What ended these tokens meanwhile says nothing against the credential. The body is gone.
+            if first && again.is_none() && response.status() == StatusCode::UNAUTHORIZED {
+                let newer = self.in_time(grant.after(access, &used, response.status())).await;
+                if !matches!(newer, Ok(None)) && is_unsafe(&parts.method) {
+                    self.0.recorder.mark(|record| record.unsafe_requests_sent -= 1);
+                }
+                if newer?.is_some() {
+                    let reason = "its tokens were renewed while its body was on its way, which is too large to be kept";
+                    return Err(self.not_renewed(reason.to_owned(), Duration::ZERO));
+                }
+            }
             self.judge(&authority.rejections, admission, &response)?;
             return Ok((response, used));
         }
@@ -89,21 +100,23 @@ impl Sender {
 
     /// Waits for tokens as long as the call has time.
     async fn in_time<T>(&self, tokens: impl Future<Output = Result<T, GrantError>>) -> Result<T, Refusal> {
-        let unreached = |reason: String, after: Duration| {
-            let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-            self.0.recorder.mark(|record| record.not_renewed = Some((reason.clone(), after)));
-            let reason = format!("the access token could not be renewed now: {reason}");
-            Refusal::Unreached(reason, HttpError::DestinationUnavailable)
-        };
         match tokio::time::timeout(self.left().saturating_sub(LAST_WORDS), tokens).await {
             Ok(Ok(tokens)) => Ok(tokens),
-            Ok(Err(GrantError::Later { reason, again })) => Err(unreached(reason, again)),
+            Ok(Err(GrantError::Later { reason, again })) => Err(self.not_renewed(reason, again)),
             Ok(Err(error @ GrantError::Dead(_))) => {
                 self.0.recorder.mark(|record| record.grant_dead = true);
                 Err(Refusal::Denied(error.to_string()))
             }
-            Err(_) => Err(unreached("it took too long".into(), Duration::ZERO)),
+            Err(_) => Err(self.not_renewed("it took too long".into(), Duration::ZERO)),
         }
+    }
+
+    /// There are no tokens for it now.
+    fn not_renewed(&self, reason: String, after: Duration) -> Refusal {
+        let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        self.0.recorder.mark(|record| record.not_renewed = Some((reason.clone(), after)));
+        let reason = format!("the access token could not be renewed now: {reason}");
+        Refusal::Unreached(reason, HttpError::DestinationUnavailable)
     }
 }
 
