@@ -125,7 +125,7 @@ impl Host {
     /// Makes a health report and keeps it. With `release`, a hold of the lockout guard is lifted first: a person has
     /// put right what was wrong.
     pub async fn check_connection(&self, name: &str, release: bool) -> Result<Checked, HostError> {
-        let session = self.session_of(name).await?;
+        let mut session = self.session_of(name).await?;
         if self.lacks_site(name).await? {
             return Err(HostError::bad_input(
                 "site-open",
@@ -137,6 +137,9 @@ impl Host {
             off_thread(|| self.guard.release(&session.account, session.fingerprint()))?;
             off_thread(|| self.store.resume_grant(&session.connection.credential))?;
             self.let_held_go_on()?;
+            // The one of before knows the pause.
+            self.sessions.forget(name, &session.connection.id);
+            session = self.session_of(name).await?;
         }
         self.refuse_held_back(&session)?;
         self.doing(format!("checking `{name}`"));

@@ -43,7 +43,7 @@ fn nobody_is_sent_to_a_browser_for_an_address_where_no_jira_is() {
     let arguments = ["oauth-client", "add", "app", "--connector", &connector, "--method", "data-center-oauth"];
     host.run(&[&arguments[..], &["--set", "client-id=fake-client", "--secret", &secret]].concat()).expect(0);
     for (name, site, word) in [
-        ("closed", format!("http://{}/", free_address()), "reach"),
+        ("closed", format!("http://{}/", free_address()), "could not be asked"),
         ("elsewhere", format!("{base}/other/"), "Jira"),
         ("old", format!("{base}/jira/"), "8.22"),
     ] {
