@@ -123,6 +123,15 @@ impl Store {
         })
     }
 
+    /// Notes that tokens are renewed before their time. `false` where that was less than `apart_ms` ago.
+    pub fn hasten(&self, id: &str, now: EpochMs, apart_ms: u64) -> Result<bool, StoreError> {
+        self.write(|transaction| {
+            let sql = "UPDATE credential SET hastened_at_ms = ?2 \
+                       WHERE id = ?1 AND (hastened_at_ms IS NULL OR hastened_at_ms <= ?2 - ?3 OR hastened_at_ms > ?2)";
+            Ok(transaction.execute(sql, params![id, now, apart_ms])? == 1)
+        })
+    }
+
     /// Forgets a credential that no connection uses, with its secrets.
     pub fn delete_credential_unused(&self, id: &str) -> Result<bool, StoreError> {
         self.write(|transaction| delete_unused(transaction, id))
