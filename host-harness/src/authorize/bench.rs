@@ -52,6 +52,8 @@ pub(crate) struct World {
     pub(crate) ends_access: bool,
     /// The answer to accepted requests, and the one to others.
     pub(crate) refused_with: u16,
+    /// Whether no access token counts.
+    pub(crate) refuses_all: bool,
     /// A header of the answer to others.
     pub(crate) refused_says: Option<(&'static str, &'static str)>,
     /// The requests beside those for tokens: method, path with query, authorization, body.
@@ -115,6 +117,7 @@ impl Bench {
             lasts: Some(3600),
             ends_access: false,
             refused_with: 401,
+            refuses_all: false,
             refused_says: None,
             calls: vec![],
             fixed: VecDeque::new(),
@@ -375,6 +378,7 @@ async fn call(
         return (StatusCode::OK, said, fixed.replace("{authorization}", &authorization));
     }
     let accepted = authorization.strip_prefix("Bearer ").is_some_and(|token| world.accepted.contains(token));
+    let accepted = accepted && !world.refuses_all;
     if accepted {
         (StatusCode::OK, said, "{}".into())
     } else {

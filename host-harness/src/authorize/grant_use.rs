@@ -22,8 +22,8 @@ use crate::vault::Secret;
 
 /// Tokens of which nobody knows how long they last are not renewed sooner than so after they came.
 const UNKNOWN_LASTS_MS: u64 = 5 * 60_000;
-/// How far apart renewals of tokens are that were refused before their time: the refusal may be about something else.
-const HASTENED_APART_MS: u64 = 5 * 60_000;
+/// For how long tokens are not renewed before their time after that did not help: the refusal is about something else.
+const IN_VAIN_MS: u64 = 5 * 60_000;
 
 /// What a grant's tokens are asked for with, besides what is secret.
 pub(crate) struct Context {
@@ -174,21 +174,28 @@ impl GrantUse {
         }
     }
 
-    /// Whether tokens that were refused before their time are renewed: once for a version, and not again and again.
+    /// Whether tokens that were refused before their time are renewed: once for a version, and not again soon after that
+    /// did not help.
     fn hastens(&self, state: &mut State, used: &Current, status: StatusCode, now: EpochMs) -> bool {
-        let renewable = self.context.is_renewable(used);
-        if status != StatusCode::UNAUTHORIZED || !renewable {
+        if status != StatusCode::UNAUTHORIZED || !self.context.is_renewable(used) {
             return false;
         }
         if state.hastened != Some(used.version) {
-            let store = &self.grant.keeper.store;
-            match off_thread(|| store.hasten(&self.grant.id, now, HASTENED_APART_MS)) {
-                Ok(true) => state.hastened = Some(used.version),
-                Ok(false) => {}
-                Err(error) => tracing::warn!(%error, credential = self.grant.id, "a renewal could not be noted"),
+            match off_thread(|| self.grant.keeper.store.in_vain_at_ms(&self.grant.id)) {
+                Ok(Some(at)) if now.saturating_sub(at) < IN_VAIN_MS => {}
+                Ok(_) => state.hastened = Some(used.version),
+                Err(error) => tracing::warn!(%error, credential = self.grant.id, "a grant could not be read"),
             }
         }
         state.hastened == Some(used.version)
+    }
+
+    /// Newer tokens were refused as well.
+    pub(crate) fn renewed_in_vain(&self) {
+        let (store, now) = (&self.grant.keeper.store, self.grant.keeper.clock.now_ms());
+        if let Err(error) = off_thread(|| store.renewed_in_vain(&self.grant.id, now)) {
+            tracing::warn!(%error, credential = self.grant.id, "it could not be noted that a renewal did not help");
+        }
     }
 
     /// Renews the tokens now, whatever is left of their time.

@@ -218,6 +218,7 @@ async fn tokens_of_unknown_life_are_renewed_after_a_refusal_and_not_at_once_agai
     let refused = StatusCode::UNAUTHORIZED;
     let newer = grant.after(&process.access, &used, refused).await.unwrap().unwrap();
     assert_eq!(newer.access(), "fake-access-2");
+    grant.renewed_in_vain();
     assert!(grant.after(&process.access, &newer, refused).await.unwrap().is_none());
     assert_eq!(bench.asked(), 1);
     bench.clock.advance(Duration::from_secs(3600));

@@ -123,12 +123,19 @@ impl Store {
         })
     }
 
-    /// Notes that tokens are renewed before their time. `false` where that was less than `apart_ms` ago.
-    pub fn hasten(&self, id: &str, now: EpochMs, apart_ms: u64) -> Result<bool, StoreError> {
-        self.write(|transaction| {
-            let sql = "UPDATE credential SET hastened_at_ms = ?2 \
-                       WHERE id = ?1 AND (hastened_at_ms IS NULL OR hastened_at_ms <= ?2 - ?3 OR hastened_at_ms > ?2)";
-            Ok(transaction.execute(sql, params![id, now, apart_ms])? == 1)
+    /// Notes that tokens were renewed before their time, and that it did not help.
+    pub fn renewed_in_vain(&self, id: &str, now: EpochMs) -> Result<(), StoreError> {
+        self.note(|transaction| {
+            transaction.execute("UPDATE credential SET in_vain_at_ms = ?2 WHERE id = ?1", params![id, now])?;
+            Ok(())
+        })
+    }
+
+    /// When that was last.
+    pub fn in_vain_at_ms(&self, id: &str) -> Result<Option<EpochMs>, StoreError> {
+        self.read(|db| {
+            let mut find = db.prepare_cached("SELECT in_vain_at_ms FROM credential WHERE id = ?1")?;
+            Ok(find.query_row([id], |row| row.get(0)).optional()?.flatten())
         })
     }
 

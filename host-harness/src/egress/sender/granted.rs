@@ -90,6 +90,9 @@ impl Sender {
                     continue;
                 }
             }
+            if !first && !stands && response.status() == StatusCode::UNAUTHORIZED {
+                grant.renewed_in_vain();
+            }
             self.judge(&authority.rejections, admission, &response)?;
             return Ok((response, used));
         }

@@ -8,5 +8,5 @@ DELETE FROM guard_lease;
 -- Grows with each change, so that what was read before one is not written over it.
 ALTER TABLE connection ADD COLUMN revision INTEGER NOT NULL DEFAULT 0;
 
--- When tokens were last renewed because they were refused before their time.
-ALTER TABLE credential ADD COLUMN hastened_at_ms INTEGER;
+-- When tokens were last renewed because they were refused before their time, and the new ones were refused as well.
+ALTER TABLE credential ADD COLUMN in_vain_at_ms INTEGER;
