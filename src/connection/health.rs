@@ -14,6 +14,7 @@ use crate::contract::{Call, Error, Health, Identity};
 use crate::host::Host;
 use crate::jira::answer::Answer;
 use crate::jira::client::{Ask, Client};
+use crate::jira::site::GATEWAY;
 use report::Report;
 use serde_json::json;
 
@@ -91,8 +92,11 @@ fn customer_service(client: &mut Client<'_>, report: &mut Report) {
 /// What limits and locks are kept by, so it must be the same whatever fails today: on Cloud the id that Atlassian gave
 /// the site, which is kept once it was found; elsewhere the address, which a connection never changes.
 fn tenant(client: &Client<'_>, report: &mut Report) -> Option<String> {
+    // A site of another domain may show any id: only Atlassian's word says whose it is.
+    let told_by_atlassian = client.site.is_cloud() || client.api.starts_with(GATEWAY);
     match report.text("cloud-id") {
-        Some(id) => Some(id),
+        Some(id) if told_by_atlassian => Some(id),
+        Some(id) => Some(format!("{id}@{}", client.site.place())),
         None if report.tenant_unknown => None,
         None => Some(client.site.place().to_owned()),
     }

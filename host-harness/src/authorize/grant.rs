@@ -140,6 +140,8 @@ pub(super) struct State {
     pub(super) dead: Option<String>,
     /// How these tokens could not be renewed, where that may pass.
     pub(super) paused: Option<Pause>,
+    /// The tokens that were renewed, or are, because they were refused before their time.
+    pub(super) hastened: Option<Edition>,
     /// The task that renews it, or looks whether another process did.
     pub(super) flight: Option<Flight>,
 }

@@ -6,6 +6,7 @@ use url::Url;
 
 use super::adding::{pinned, prepare};
 use super::forms;
+use super::session::{app_of, tenant_of};
 use super::{Host, HostError, Problem, Session, off_thread};
 use crate::authorize::{Access, Credential, Pending, Registration, Scheme, Tokens, keep};
 use crate::plugin::contract::connection as contract;
@@ -127,11 +128,11 @@ impl Host {
         if self.lacks_site(name).await? {
             return Ok(());
         }
-        let Parts { connection, plugin, form, access, .. } = self.authorizing_parts(name).await?;
+        let Parts { connection, plugin, form, access, credential, .. } = self.authorizing_parts(name).await?;
         self.doing(format!("looking whether `{name}` is there"));
-        let tenant = super::session::tenant_of(&connection);
+        let (tenant, app) = (tenant_of(&connection), app_of(&connection, Some(&credential)));
         let session =
-            Session { connection, form, granted_scopes: None, plugin, access, account: String::new(), tenant };
+            Session { connection, form, granted_scopes: None, plugin, access, account: String::new(), app, tenant };
         let call = self.call(&session, None)?;
         let health = session.plugin.check(&session.access, &call).await;
         let health = self.settle(&session, health, |health| &health.aside)?;
@@ -210,13 +211,12 @@ impl Host {
 
     async fn keep_tokens(&self, parts: &Parts, tokens: Tokens) -> Result<Vec<String>, HostError> {
         let sharing = self.sharing(&parts.connection)?;
+        let before = self.guarded(&sharing).await;
         off_thread(|| keep(&self.vault, &self.store, &self.clock, &parts.credential.id, &tokens))?;
-        let mut accounts = Vec::new();
         for one in &sharing {
             self.sessions.forget(&one.name, &one.id);
-            accounts.push(self.account_of(one, parts.method())?);
         }
-        self.put_right(&sharing, &accounts).await?;
+        self.put_right(&sharing, &before).await?;
         Ok(sharing.into_iter().map(|one| one.name).collect())
     }
 
@@ -278,9 +278,8 @@ impl Host {
         let mut connection = self.connection(name)?;
         connection.origins = pinned(&site.prepared.origins, connection.allow_private)?;
         connection.settings.clone_from(&site.prepared.settings);
-        off_thread(|| self.store.change_connection(&connection, self.clock.now_ms()))?;
-        self.sessions.forget(name, &connection.id);
-        Ok(connection)
+        self.keep_change(&connection)?;
+        self.connection(name)
     }
 }
 

@@ -4,7 +4,6 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
-use super::session::account_key;
 use super::{Host, HostError, Session, off_thread};
 use crate::authorize::kept;
 use crate::clock::EpochMs;
@@ -134,7 +133,7 @@ impl Host {
             ));
         }
         if release {
-            off_thread(|| self.guard.release(&session.account, session.fingerprint()))?;
+            off_thread(|| self.guard.release(&session.account))?;
             off_thread(|| self.store.resume_grant(&session.connection.credential))?;
             self.let_held_go_on()?;
             // The one of before knows the pause.
@@ -199,6 +198,15 @@ impl Host {
 
     /// Asks the connector how the connection is; keeps nothing of the answer but notices.
     pub(super) async fn health_of(&self, session: &Session) -> Result<(Checked, String), HostError> {
+        self.health_as(session, session.connection.identity.as_ref()).await
+    }
+
+    /// The same, held against whose it was.
+    pub(super) async fn health_as(
+        &self,
+        session: &Session,
+        known: Option<&StoredIdentity>,
+    ) -> Result<(Checked, String), HostError> {
         let mut call = self.call(session, None)?;
         let health = session.plugin.check(&session.access, &call).await;
         let mut health = self.settle(session, health, |health| &health.aside)?;
@@ -210,7 +218,10 @@ impl Host {
             let again = session.plugin.check(&session.access, &call).await;
             health = self.settle(session, again, |health| &health.aside)?;
         }
-        let mut checked = Checked::of(&health, session.connection.identity.as_ref());
+        for finding in health.findings.iter_mut().filter(|finding| finding.code.starts_with("host.")) {
+            finding.remedy = finding.remedy.replace(" NAME", &format!(" {}", session.connection.name));
+        }
+        let mut checked = Checked::of(&health, known);
         if let Some(until) = self.ends_at(session)? {
             checked.findings.push(ending_finding(&session.connection.name, until));
         }
@@ -245,22 +256,12 @@ impl Host {
         let connection = &session.connection;
         let now = self.clock.now_ms();
         let report = with_standing(checked.to_json(), told, now);
-        off_thread(|| {
-            let (id, identity, proven) = (&connection.id, checked.identity.as_ref(), checked.proven);
-            self.store.save_health(id, settings, identity, &report, proven, now)?;
-            self.sessions.forget(&connection.name, &connection.id);
-            // What the guard knows of the account goes along when its name becomes known.
-            match self.store.connection_by_id(&connection.id)? {
-                Some(now_known) => {
-                    let method = session.plugin.manifest().auth_method(&now_known.method);
-                    method.map_or(Ok(()), |method| {
-                        let form = &session.form;
-                        self.guard.rename(&session.account, &account_key(&now_known, form, &method.scheme))
-                    })
-                }
-                None => Ok(()),
-            }
-        })?;
+        let (identity, proven) = (checked.identity.as_ref(), checked.proven);
+        let kept = off_thread(|| self.store.save_health(connection, settings, identity, &report, proven, now))?;
+        if !kept {
+            tracing::info!(connection = connection.name, "it was changed during its check, whose report is not kept");
+        }
+        self.sessions.forget(&connection.name, &connection.id);
         Ok(())
     }
 
@@ -268,9 +269,8 @@ impl Host {
     fn keep_no_health(&self, connection: &StoredConnection, error: &HostError, told: Value) -> Result<(), HostError> {
         let now = self.clock.now_ms();
         let report = with_standing(json!({ "proven": false, "error": error.to_json() }), told, now);
-        let (id, settings) = (&connection.id, &connection.settings);
-        off_thread(|| self.store.save_health(id, settings, None, &report, false, now))?;
-        self.sessions.forget(&connection.name, id);
+        off_thread(|| self.store.save_no_health(connection, &report, now))?;
+        self.sessions.forget(&connection.name, &connection.id);
         Ok(())
     }
 

@@ -15,6 +15,7 @@ mod home;
 mod input;
 mod late;
 mod parking;
+mod places;
 mod placing;
 mod removing;
 mod restore;

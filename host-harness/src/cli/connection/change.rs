@@ -134,6 +134,9 @@ pub(super) struct EditConnection {
     /// A field of the connection's own form
     #[arg(long, value_name = "KEY=VALUE", value_parser = input::pair)]
     set: Vec<(String, String)>,
+    /// A secret of the credential once more, where it shall go to another place than before
+    #[arg(long, value_name = "KEY=@FILE|KEY=-")]
+    secret: Vec<String>,
     /// Trust the certificate authorities in this PEM file instead of the system's
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
@@ -174,23 +177,30 @@ impl EditConnection {
         };
         let connection = host.connection(&self.name)?;
         let plugin = host.plugin_of(&connection).await?;
+        let person = Person::here(output);
         let mut fields = self.set;
         if let Some(method) = plugin.manifest().auth_method(&connection.method) {
             refuse_unknown(method, fields.iter().map(|(key, _)| key.as_str()))?;
             if fields.is_empty() && authorities.is_none() {
-                let Some(person) = Person::here(output) else {
+                let Some(person) = &person else {
                     let mut missing = Missing::default();
                     missing.add("change", "--set KEY=VALUE, --ca FILE or --system-ca");
                     return Err(missing.error("the change of the connection", "In a terminal it is asked for."));
                 };
-                fields = asked(method, &host.whole_form(&connection)?, &person)?;
+                fields = asked(method, &host.whole_form(&connection)?, person)?;
                 if fields.is_empty() {
                     output.note("nothing was changed");
                     return Ok(0);
                 }
             }
         }
-        let edited = host.edit_connection(&self.name, Edit { fields, authorities }).await?;
+        let mut edit = Edit { fields, secrets: input::secrets(&self.secret)?, authorities };
+        let edited = loop {
+            match (host.edit_connection(&self.name, edit.clone()).await, &person) {
+                (Err(error), Some(person)) => edit.secrets.extend(person.secrets_again(error)?),
+                (outcome, _) => break outcome?,
+            }
+        };
         for correction in &edited.corrections {
             output.note(&format!("put right: {correction}"));
         }
