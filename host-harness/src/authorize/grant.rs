@@ -27,7 +27,7 @@ const EARLY_MS: u64 = 5 * 60_000;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum GrantError {
     /// Only a person can help.
-    #[error("the connection has to be authorized again: {0}")]
+    #[error("the connection's authorization is over: {0}")]
     Dead(String),
     /// It may pass by itself.
     #[error("the access token could not be renewed now: {reason}")]

@@ -41,7 +41,7 @@ impl Sender {
         let start = start.map_err(|error| Refusal::Unreached("its body was not whole or too large".into(), error))?;
         // What cannot be sent a second time needs tokens that last until it is through.
         let lasting = if matches!(start, Start::Larger(_)) { self.left() } else { Duration::ZERO };
-        let used = self.in_time(grant.current(access, lasting)).await?;
+        let used = self.in_time(grant, grant.current(access, lasting)).await?;
         self.exchanged(access, authority, grant, &parts, start, used, options).await
     }
 
@@ -76,7 +76,7 @@ impl Sender {
             let stands = response.status() == StatusCode::UNAUTHORIZED
                 && refusal(&authority.rejections, response.status(), response.headers()).is_none();
             if first && !stands {
-                let newer = self.in_time(grant.after(access, &used, response.status())).await;
+                let newer = self.in_time(grant, grant.after(access, &used, response.status())).await;
                 if !matches!(newer, Ok(None)) {
                     admission.settled();
                     if is_unsafe(&parts.method) {
@@ -105,12 +105,16 @@ impl Sender {
     }
 
     /// Waits for tokens as long as the call has time.
-    async fn in_time<T>(&self, tokens: impl Future<Output = Result<T, GrantError>>) -> Result<T, Refusal> {
+    async fn in_time<T>(
+        &self,
+        grant: &GrantUse,
+        tokens: impl Future<Output = Result<T, GrantError>>,
+    ) -> Result<T, Refusal> {
         match tokio::time::timeout(self.left().saturating_sub(LAST_WORDS), tokens).await {
             Ok(Ok(tokens)) => Ok(tokens),
             Ok(Err(GrantError::Later { reason, again })) => Err(self.not_renewed(reason, again)),
             Ok(Err(error @ GrantError::Dead(_))) => {
-                self.0.recorder.mark(|record| record.grant_dead = true);
+                self.0.recorder.mark(|record| (record.grant_dead, record.granted) = (true, grant.is_persons()));
                 Err(Refusal::Denied(error.to_string()))
             }
             Err(_) => Err(self.not_renewed("it took too long".into(), Duration::ZERO)),
