@@ -192,8 +192,10 @@ pub(super) fn tell(store: &Store, place: Place<'_>, now: EpochMs) -> Result<(), 
 }
 
 fn raise(transaction: &Transaction<'_>, place: Place<'_>, reason: &str, now: EpochMs) -> Result<(), StoreError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM alarm WHERE connection = ?1 AND code = ?2)";
-    if place.connection.is_empty() || transaction.query_row(sql, (place.connection, HELD), |row| row.get(0))? {
+    // Of one that is only tried, and not kept yet, whoever tries it is told.
+    let sql = "SELECT EXISTS (SELECT 1 FROM connection WHERE id = ?1) \
+               AND NOT EXISTS (SELECT 1 FROM alarm WHERE connection = ?1 AND code = ?2)";
+    if !transaction.query_row(sql, (place.connection, HELD), |row| row.get(0))? {
         return Ok(());
     }
     let message = format!(

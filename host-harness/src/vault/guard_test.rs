@@ -345,6 +345,12 @@ async fn an_account_that_is_held_is_told_of_once_with_the_connection_that_was_re
     let (_folder, store) = store();
     let guard = LockoutGuard::new(Arc::clone(&store), SystemClock::shared());
     crate::authorize::bench::insert(&store, "mistyped");
+    // One that is only tried yet has no place where an alarm could be acted on.
+    for _ in 0..2 {
+        let tried = Place { account: "elsewhere", credential: "dead", connection: "tried" };
+        guard.confirm(tried, "status 401").unwrap();
+    }
+    assert!(store.alarms(9).unwrap().is_empty());
     let place = Place { account: "account", credential: "dead", connection: "c1" };
     for _ in 0..3 {
         guard.confirm(place, "status 401").unwrap();
