@@ -30,7 +30,8 @@ impl Draft {
 
     /// With the site that the form names, and the origins to find out which Jira is there.
     pub(super) fn with_site(method: &Method, form: &Value) -> Result<(Self, Site), Error> {
-        let typed = site::understand(text(form, "site")).map_err(|why| {
+        let understand = if method.home == Home::Cloud { site::understand_cloud } else { site::understand };
+        let typed = understand(text(form, "site")).map_err(|why| {
             let remedy = "Give your Jira's address, such as demo.atlassian.net or jira.example.com/jira.";
             Failure::input("site-invalid", "/site", "Site", why, remedy).permanent()
         })?;

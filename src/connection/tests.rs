@@ -30,7 +30,7 @@ fn a_jira_of_ones_own_gets_the_credential_and_the_places_that_give_tokens_do_not
 #[test]
 fn what_jira_cloud_does_not_take_is_refused_offline_by_name() {
     for method in ["personal-access-token", "password", "data-center-oauth", "application-link"] {
-        let error = prepare(method, &json!({ "site": "demo", "username": "a" })).expect_err(method);
+        let error = prepare(method, &json!({ "site": "demo.atlassian.net", "username": "a" })).expect_err(method);
         let failure = error.failure();
         assert_eq!((failure.code.as_str(), failure.fields[0].pointer.as_str()), ("jira.method-unfit", "/site"));
         assert!(failure.message.starts_with("demo.atlassian.net is Jira Cloud"), "{}", failure.message);
