@@ -15,6 +15,11 @@ pub(super) const METHOD: Method = Method {
     name: "OAuth 2.0 app for Customer Service Management",
     home: Home::Cloud,
     route: Route::CustomerService,
+    reach: None,
+    app: true,
+    lists_tokens: false,
+    refused: ("Atlassian did not accept the authorization.", "Authorize the connection again."),
+    widened: "Add it to the permissions of the app in the developer console and to the OAuth client, and authorize again.",
     #[cfg(not(target_arch = "wasm32"))]
     entry: manifest,
     prepare,
@@ -47,5 +52,5 @@ fn manifest() -> Value {
 
 /// The form has no field: the site is one of those that the grant reaches.
 fn prepare(_: &Value) -> Result<Prepared, Error> {
-    Ok(oauth::undiscovered(&METHOD).done())
+    Ok(oauth::undecided(&METHOD))
 }

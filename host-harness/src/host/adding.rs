@@ -98,7 +98,7 @@ impl Host {
         };
         let prepared = prepare(&plugin, &method.id, &read.fields).await?;
         let origins = pinned(&prepared.origins, new.allow_private)?;
-        let (own, credentials_form) = forms::split(read.fields, &method.scheme);
+        let (own, credentials_form) = forms::split(forms::spelled(method, &prepared), &method.scheme);
         let now = self.clock.now_ms();
         let (credential, kept) = match credential {
             Some(shared) => (shared, None),
@@ -130,6 +130,7 @@ impl Host {
             form: own,
             settings: prepared.settings,
             origins,
+            site_open: method.discovers_sites,
             allow_private: new.allow_private,
             authorities: new.authorities,
             proven: false,

@@ -2,12 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
+use super::narrowing::narrowed;
 use super::session::account_key;
 use super::{Host, HostError, Session, off_thread};
 use crate::clock::EpochMs;
 use crate::plugin::contract::connection as contract;
 use crate::plugin::contract_json;
-use crate::store::{Alarm, StoredConnection, StoredIdentity};
+use crate::store::{Alarm, StoredConnection, StoredIdentity, StoredOrigin};
 
 /// The code of alarms about what will go wrong with a connection unless somebody does something.
 const WARNS: &str = "host.connection-warns";
@@ -27,6 +28,8 @@ pub struct Checked {
     pub transient: bool,
     /// Whether another tenant answers than the one that the connection was made for.
     pub moved: bool,
+    /// The origins that are enough from now on, where they are narrower than those that are pinned.
+    pub(super) origins: Option<Vec<StoredOrigin>>,
 }
 
 impl Checked {
@@ -35,7 +38,8 @@ impl Checked {
         json!({ "proven": self.proven, "identity": self.identity, "findings": self.findings })
     }
 
-    fn of(health: &contract::Health, known: Option<&StoredIdentity>) -> Self {
+    fn of(health: &contract::Health, connection: &StoredConnection) -> Self {
+        let known = connection.identity.as_ref();
         let identity = health.identity.as_ref().map(|identity| StoredIdentity {
             tenant: identity.tenant.clone(),
             account: identity.account.clone(),
@@ -51,7 +55,7 @@ impl Checked {
             findings.insert(0, moved_finding(known, found));
         }
         let bad: Vec<&Value> = findings.iter().filter(|finding| finding["outcome"] == "failed").collect();
-        let unavailable = |finding: &Value| finding["class"] == "unavailable";
+        let unavailable = |finding: &Value| finding["class"] == "unavailable" || finding["class"] == "limit";
         let proven = bad.is_empty() && identity.is_some();
         let transient = !proven
             && bad.iter().all(|finding| unavailable(finding))
@@ -59,7 +63,9 @@ impl Checked {
                 ["failed", "unknown"].iter().any(|it| finding["outcome"] == *it) && unavailable(finding)
             });
         let identity = identity.filter(|_| !moved);
-        Self { findings, identity, proven, transient, moved }
+        let offered = health.origins.as_ref().filter(|_| identity.is_some());
+        let origins = offered.and_then(|offered| narrowed(&connection.origins, offered));
+        Self { findings, identity, proven, transient, moved, origins }
     }
 }
 
@@ -83,7 +89,7 @@ impl Host {
     /// put right what was wrong.
     pub async fn check_connection(&self, name: &str, release: bool) -> Result<Checked, HostError> {
         let session = self.session_of(name).await?;
-        if self.lacks_site(name).await? {
+        if self.lacks_site(name)? {
             return Err(HostError::bad_input(
                 "site-open",
                 format!("it is not said yet which site `{name}` is for"),
@@ -113,7 +119,7 @@ impl Host {
     /// Checks a connection that nobody looks at now: what has newly become worse is told once, as an alarm. None where
     /// there is nothing to check: it was never authorized, or not for a site, or has to be anew, and somebody was told.
     pub(crate) async fn look_after(&self, name: &str) -> Result<Option<Checked>, HostError> {
-        if self.lacks_authorization(name).await? || self.lacks_site(name).await? {
+        if self.lacks_authorization(name).await? || self.lacks_site(name)? {
             return Ok(None);
         }
         let connection = self.connection(name)?;
@@ -150,7 +156,7 @@ impl Host {
             let again = session.plugin.check(&session.access, &call).await;
             health = self.settle(session, again, |health| &health.aside)?;
         }
-        let checked = Checked::of(&health, session.connection.identity.as_ref());
+        let checked = Checked::of(&health, &session.connection);
         let settings = match serde_json::from_str::<Value>(&health.settings) {
             Ok(Value::Object(_)) if !checked.moved => health.settings,
             _ => session.connection.settings.clone(),
@@ -171,6 +177,9 @@ impl Host {
         off_thread(|| {
             let (id, identity, proven) = (&connection.id, checked.identity.as_ref(), checked.proven);
             self.store.save_health(id, settings, identity, &report, proven, now)?;
+            if let Some(origins) = checked.origins.as_ref().filter(|origins| **origins != connection.origins) {
+                self.store.replace_origins(id, &connection.origins, origins)?;
+            }
             self.sessions.forget(&connection.name, &connection.id);
             // What the guard knows of the account goes along when its name becomes known.
             match self.store.connection_by_id(&connection.id)? {

@@ -68,19 +68,20 @@ impl Host {
         let read = form.read(Map::new(), given)?;
         let sharing = off_thread(|| self.store.connections_sharing(&credential.id))?;
         let (mut changed, mut corrections) = (Vec::new(), read.notes);
+        let mut spelled = serde_json::Value::Object(read.fields.clone());
         for one in &sharing {
             let mut after = forms::members(&one.form);
             after.extend(read.fields.clone());
-            let (one, said) = self.refilled(&plugin, one, after).await?;
+            let (one, now) = self.refilled(&plugin, one, after).await?;
             changed.push(one);
-            corrections.extend(said);
+            spelled = forms::split(forms::spelled(method, &now), &method.scheme).1;
+            corrections.extend(now.corrections);
         }
         corrections.sort();
         corrections.dedup();
         let mut accounts: Vec<String> =
             sharing.iter().map(|one| self.account_of(one, method)).collect::<Result<_, _>>()?;
         let now = self.clock.now_ms();
-        let form = serde_json::Value::Object(read.fields);
         off_thread(|| {
             self.store.write(|transaction| {
                 if !method.scheme.is_authorized_by_a_person() {
@@ -90,7 +91,7 @@ impl Host {
                 for (name, secret) in &read.secrets {
                     self.vault.put_in(transaction, Space::Connection, &credential.id, name, secret)?;
                 }
-                crate::store::credentials::replace(transaction, &credential.id, &form)?;
+                crate::store::credentials::replace(transaction, &credential.id, &spelled)?;
                 for one in &changed {
                     crate::store::connections::change(transaction, one, now)?;
                 }
@@ -127,7 +128,7 @@ impl Host {
         let after = form.read(kept, given)?.fields;
         let (before, now) = (prepare(&plugin, &method.id, &whole).await?, prepare(&plugin, &method.id, &after).await?);
         let mut candidate = connection.clone();
-        candidate.form = forms::split(after, &method.scheme).0;
+        candidate.form = forms::split(forms::spelled(method, &now), &method.scheme).0;
         candidate.settings = forms::settings_after(&connection.settings, &before.settings, &now.settings);
         if let Some(authorities) = edit.authorities {
             if let Some(authorities) = &authorities {
@@ -191,7 +192,7 @@ impl Host {
         plugin: &Plugin,
         connection: &StoredConnection,
         after: Map<String, serde_json::Value>,
-    ) -> Result<(StoredConnection, Vec<String>), HostError> {
+    ) -> Result<(StoredConnection, contract::Prepared), HostError> {
         let before = forms::members(&self.whole_form(connection)?);
         let before = prepare(plugin, &connection.method, &before).await?;
         let now = prepare(plugin, &connection.method, &after).await?;
@@ -204,7 +205,7 @@ impl Host {
         }
         let mut changed = connection.clone();
         changed.settings = forms::settings_after(&connection.settings, &before.settings, &now.settings);
-        Ok((changed, now.corrections))
+        Ok((changed, now))
     }
 
     /// Asks at a changed address whose it is, before anything is changed.

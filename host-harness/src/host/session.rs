@@ -25,6 +25,8 @@ pub struct Session {
     pub form: Value,
     /// The scopes that were granted to its credential, where the service said so.
     pub(crate) granted_scopes: Option<Vec<String>>,
+    /// The generation of its credential, which changes when a person replaces it.
+    pub(crate) generation: Option<u64>,
     /// Its connector.
     pub plugin: Plugin,
     /// What its calls may use.
@@ -69,6 +71,7 @@ impl Host {
             }
             _ => off_thread(|| Credential::from_vault(&method.scheme, &form, &self.vault, &connection.credential))?,
         };
+        let generation = stored.as_ref().map(|stored| stored.generation);
         let granted_scopes = stored.and_then(|stored| stored.scopes);
         let access = self.access_without_credential(&connection)?.with_credential(
             credential,
@@ -77,7 +80,7 @@ impl Host {
             account.clone(),
         );
         let tenant = tenant_of(&connection);
-        Ok(Arc::new(Session { tenant, connection, form, granted_scopes, plugin, access, account }))
+        Ok(Arc::new(Session { tenant, connection, form, granted_scopes, generation, plugin, access, account }))
     }
 
     /// What a connection may reach, without a credential.
@@ -150,7 +153,7 @@ impl Host {
             || off_thread(|| self.store.connection_by_id(&connection.id)).map(|kept| kept.and_then(|one| one.memo));
         let memo = self.sessions.memo(&connection.id, read)?;
         Ok(types::Call {
-            connection: contract_connection(connection),
+            connection: contract_connection(connection, session.generation),
             deadline_ms: u64::try_from(self.limits.time.as_millis()).unwrap_or(u64::MAX),
             idempotency_key: key,
             held,
@@ -256,11 +259,12 @@ pub(crate) fn hashed(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-pub(crate) fn contract_connection(connection: &StoredConnection) -> types::Connection {
+pub(crate) fn contract_connection(connection: &StoredConnection, generation: Option<u64>) -> types::Connection {
+    let extra = generation.map_or_else(|| json!({}), |generation| json!({ "generation": generation }));
     types::Connection {
         id: connection.id.clone(),
         settings: connection.settings.clone(),
         authorization: None,
-        extra: "{}".into(),
+        extra: extra.to_string(),
     }
 }

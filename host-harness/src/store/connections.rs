@@ -50,6 +50,8 @@ pub struct StoredConnection {
     pub settings: String,
     /// The pinned origins.
     pub origins: Vec<StoredOrigin>,
+    /// Whether a person still has to choose which of the credential's sites it is for.
+    pub site_open: bool,
     /// Whether private addresses and plain `http` are allowed.
     pub allow_private: bool,
     /// The certificate authorities (PEM) that it trusts instead of the system's.
@@ -67,7 +69,7 @@ pub struct StoredConnection {
 }
 
 const COLUMNS: &str = "id, name, component, connector, method, form, settings, origins, allow_private, proven, \
-     tenant, account, label, health, memo, memo_at_ms, created_at_ms, credential, authorities";
+     tenant, account, label, health, memo, memo_at_ms, created_at_ms, credential, authorities, site_open";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredConnection> {
     let identity = match (row.get(10)?, row.get(11)?, row.get(12)?) {
@@ -96,6 +98,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredConnection> {
         created_at_ms: row.get(16)?,
         credential: row.get(17)?,
         authorities: row.get(18)?,
+        site_open: row.get(19)?,
     })
 }
 
@@ -105,8 +108,8 @@ impl Store {
         self.write(|transaction| {
             let inserted = transaction.execute(
                 "INSERT INTO connection (id, name, component, connector, method, form, settings, origins, \
-                 allow_private, proven, created_at_ms, updated_at_ms, credential, authorities) \
-                 VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?11,?12,?13) ON CONFLICT (name) DO NOTHING",
+                 allow_private, proven, created_at_ms, updated_at_ms, credential, authorities, site_open) \
+                 VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?11,?12,?13,?14) ON CONFLICT (name) DO NOTHING",
                 params![
                     new.id,
                     new.name,
@@ -121,6 +124,7 @@ impl Store {
                     new.created_at_ms,
                     new.credential,
                     new.authorities,
+                    new.site_open,
                 ],
             )?;
             Ok(inserted == 1)
@@ -185,6 +189,15 @@ impl Store {
         })
     }
 
+    /// Pins other origins in the place of some. `false` where somebody has pinned others meanwhile.
+    pub fn replace_origins(&self, id: &str, from: &[StoredOrigin], to: &[StoredOrigin]) -> Result<bool, StoreError> {
+        let text = |origins: &[StoredOrigin]| serde_json::to_string(origins).unwrap_or_default();
+        self.write(|transaction| {
+            let sql = "UPDATE connection SET origins = ?3 WHERE id = ?1 AND origins = ?2";
+            Ok(transaction.execute(sql, params![id, text(from), text(to)])? == 1)
+        })
+    }
+
     /// Keeps what a person changed of a connection. Its memo goes: it may be about what was before.
     pub fn change_connection(&self, changed: &StoredConnection, now: EpochMs) -> Result<(), StoreError> {
         self.write(|transaction| change(transaction, changed, now))
@@ -233,7 +246,7 @@ pub(crate) fn change(
 ) -> Result<(), StoreError> {
     transaction.execute(
         "UPDATE connection SET form = ?2, settings = ?3, origins = ?4, authorities = ?5, memo = NULL, \
-         memo_at_ms = NULL, updated_at_ms = ?6 WHERE id = ?1",
+         memo_at_ms = NULL, updated_at_ms = ?6, site_open = ?7 WHERE id = ?1",
         params![
             changed.id,
             changed.form.to_string(),
@@ -241,6 +254,7 @@ pub(crate) fn change(
             serde_json::to_string(&changed.origins).unwrap_or_default(),
             changed.authorities,
             now,
+            changed.site_open,
         ],
     )?;
     Ok(())

@@ -15,6 +15,9 @@ use crate::vault::Secret;
 /// How often a person may paste something that is not the answer.
 const TRIES: usize = 3;
 
+/// How many sites an error names.
+const MOST_NAMED: usize = 20;
+
 /// How the person authorizes.
 #[derive(Debug, Args)]
 pub(super) struct Way {
@@ -143,7 +146,7 @@ pub(super) async fn choose_site(
     person: Option<&Person>,
     output: &Output,
 ) -> Result<(), HostError> {
-    if !host.lacks_site(name).await? {
+    if !host.lacks_site(name)? {
         return match &way.site {
             None => Ok(()),
             Some(_) => Err(HostError::bad_input(
@@ -155,7 +158,7 @@ pub(super) async fn choose_site(
     }
     let sites = host.sites(name).await?;
     let site = chosen(name, &sites, way.site.as_deref(), person)?;
-    let connection = host.choose_site(name, site).await?;
+    let connection = host.choose_site(name, site)?;
     output.note(&format!("site: {} at {}", site.label, site.url));
     super::add::tell_origins(&connection, output);
     Ok(())
@@ -168,7 +171,10 @@ fn chosen<'a>(
     person: Option<&Person>,
 ) -> Result<&'a Site, HostError> {
     let refuse = |code: &str, message: String| {
-        let lines: Vec<String> = sites.iter().map(line).collect();
+        let mut lines: Vec<String> = sites.iter().take(MOST_NAMED).map(line).collect();
+        if sites.len() > MOST_NAMED {
+            lines.push(format!("and {} more", sites.len() - MOST_NAMED));
+        }
         let remedy = match sites {
             [] => "Ask for access to a site, then authorize anew.".to_owned(),
             _ => format!(
@@ -195,9 +201,7 @@ fn chosen<'a>(
 }
 
 fn line(site: &Site) -> String {
-    let ids = site.ids();
-    let ids = if ids.is_empty() { String::new() } else { format!(" ({})", ids.join(", ")) };
-    format!("{} {}{ids}", site.url, site.label)
+    format!("{} {} ({})", site.url, site.label, site.id)
 }
 
 #[cfg(test)]
