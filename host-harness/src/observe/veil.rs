@@ -1,5 +1,5 @@
 //! What looks like a secret is left out of log lines. The host's own secrets never get that far; this is for those that
-//! people put into texts: a token pasted into an issue comes back in a service's words about it.
+//! people put into texts: a token pasted into a comment comes back in a service's words about it.
 
 use std::borrow::Cow;
 
