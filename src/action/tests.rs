@@ -198,9 +198,9 @@ fn customer_service_management_is_called_below_its_own_base() {
     let lacking: Vec<String> = describe(Some(&call.connection)).lacking.into_iter().map(|lack| lack.card).collect();
     assert!(!lacking.contains(&"call-api".to_owned()) && lacking.contains(&"create-issue".to_owned()));
     let mut host = Script::new([json_answer(200, &json!({ "results": [] }))]);
-    invoke(&mut host, &call, "call-api", json!({ "path": "customer", "query": { "limit": 1 } }), None)
-        .expect("customers");
-    assert_eq!(host.asked[0].url, format!("{api}customer?limit=1"));
+    invoke(&mut host, &call, "call-api", json!({ "path": "product", "query": { "limit": 1 } }), None)
+        .expect("products");
+    assert_eq!(host.asked[0].url, format!("{api}product?limit=1"));
 }
 
 #[test]

@@ -44,6 +44,11 @@ fn manifest() -> Value {
                 "Read organizations' details, without which none is shown.",
                 Choice::Usual,
             ),
+            scope(
+                "read:product:jira-service-management",
+                "Read products; the health report asks for them to see that the API answers.",
+                Choice::Usual,
+            ),
             scope("write:customer:jira-service-management", "Create and change customers.", Choice::Wish),
             scope("write:organization:jira-service-management", "Create and change organizations.", Choice::Wish),
         ],

@@ -11,7 +11,7 @@ mod webhooks;
 
 use super::prepare::Draft;
 use super::{Home, Method, Route, discover};
-use crate::contract::{Call, Error, Health, Identity, Origin};
+use crate::contract::{Call, Error, Health, Identity, Origin, Responsible};
 use crate::host::Host;
 use crate::jira::answer::Answer;
 use crate::jira::client::{Ask, Client};
@@ -95,18 +95,23 @@ fn rest(client: &mut Client<'_>, report: &mut Report, method: &Method) {
 fn customer_service(client: &mut Client<'_>, report: &mut Report, method: &Method) {
     let reached = client.send(&discover::ask());
     let granted = scopes::granted(client.call, Some(reached), report);
-    let lacking = scopes::customer_service(granted.as_deref(), method, report);
+    let listed = scopes::customer_service(granted.as_deref(), method, report);
     let message = "Of the cards, Call API alone works here. The others are of Jira's own API, for which another \
                    connection is needed.";
     report.passed("cards-lacking", message);
     if let Some(api) = report.text("api") {
         client.api = api;
     }
-    if !lacking {
-        match client.send(&Ask::new("GET", "customer", "customer").query("limit", 1)) {
+    // Customers and organizations are read by their ids alone: products are all that is listed.
+    if listed {
+        match client.send(&Ask::new("GET", "product", "product").query("limit", 1)) {
             Ok(_) => report.passed("customer-service", "Customer Service Management answers."),
             Err(error) => report.error(&error, "Customer Service Management did not answer as it should: "),
         }
+    } else {
+        let message = "Whether Customer Service Management answers was not tried: all that it lists is products, which \
+                       the scopes do not allow.";
+        report.unknown("customer-service-unknown", message, "", Responsible::User);
     }
     report.private_app();
 }

@@ -47,17 +47,26 @@ pub(super) fn say(granted: Option<&[String]>, method: &Method, report: &mut Repo
     told(granted, &lacking, method, report);
 }
 
-/// What reading customers takes, by which it is seen that Customer Service Management answers.
-const CUSTOMERS: Needs = &[&["read:customer:jira-service-management", "read:customer.detail:jira-service-management"]];
+/// What reading each thing of Customer Service Management takes.
+const READS: &[(&str, Needs)] = &[
+    ("customers", &[&["read:customer:jira-service-management", "read:customer.detail:jira-service-management"]]),
+    (
+        "organizations",
+        &[&["read:organization:jira-service-management", "read:organization.detail:jira-service-management"]],
+    ),
+    ("products", PRODUCTS),
+];
+const PRODUCTS: Needs = &[&["read:product:jira-service-management"]];
 
-/// The same for Customer Service Management, whose operations each have scopes. Whether it is known that customers may
-/// not be read.
+/// The same for Customer Service Management, whose operations each have scopes. Whether products may be listed, as far
+/// as is known.
 pub(super) fn customer_service(granted: Option<&[String]>, method: &Method, report: &mut Report) -> bool {
-    let Some(granted) = granted else { return false };
-    let missing = scope::missing(CUSTOMERS, granted);
-    let lacking = missing.iter().map(|scopes| format!("call-api of customers ({scopes})")).collect::<Vec<_>>();
+    let Some(granted) = granted else { return true };
+    let lack =
+        |(what, needs): &(&str, Needs)| Some(format!("call-api of {what} ({})", scope::missing(needs, granted)?));
+    let lacking: Vec<String> = READS.iter().filter_map(lack).collect();
     told(granted, &lacking, method, report);
-    missing.is_some()
+    scope::suffices(PRODUCTS, granted)
 }
 
 fn told(granted: &[String], lacking: &[String], method: &Method, report: &mut Report) {

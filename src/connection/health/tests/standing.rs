@@ -176,22 +176,32 @@ fn customer_service_management_proves_its_account_at_jira_and_answers_at_its_own
     let api = "https://api.atlassian.com/jsm/csm/cloudid/cloud-1/api/v1/";
     let call = made("customer-service", &json!({ "cloud-id": "cloud-1", "api": api }));
     let scopes = |names: &[&str]| json_answer(200, &json!([{ "id": "cloud-1", "scopes": names }]));
-    let both = ["read:customer:jira-service-management", "read:customer.detail:jira-service-management"];
-    let customers = json_answer(200, &json!({ "results": [] }));
-    let (health, host) = checked(&call, vec![cloud(), myself(), scopes(&both), customers]);
+    let all = [
+        "read:product:jira-service-management",
+        "read:customer:jira-service-management",
+        "read:customer.detail:jira-service-management",
+        "read:organization:jira-service-management",
+        "read:organization.detail:jira-service-management",
+    ];
+    let products = json_answer(200, &json!({ "results": [] }));
+    let (health, host) = checked(&call, vec![cloud(), myself(), scopes(&all), products.clone()]);
     let urls: Vec<&str> = host.asked[1..].iter().map(|request| request.url.as_str()).collect();
     assert_eq!(urls[0], "https://api.atlassian.com/ex/jira/cloud-1/rest/api/3/myself");
     assert_eq!(urls[1], "https://api.atlassian.com/oauth/token/accessible-resources");
-    assert_eq!(urls[2], format!("{api}customer?limit=1"));
+    assert_eq!(urls[2], format!("{api}product?limit=1"));
     assert_eq!(outcome(&health, "jira.cards-lacking"), Some(Outcome::Passed));
     assert_eq!(outcome(&health, "jira.customer-service"), Some(Outcome::Passed));
     assert_eq!((health.settings["api"].as_str(), last(&health).code.as_str()), (Some(api), "jira.app-distribution"));
     assert!(health.identity.is_some());
     // A scope that lacks is named, and what it is for is not tried.
-    let (health, host) = checked(&call, vec![cloud(), myself(), scopes(&both[..1])]);
+    let (health, host) = checked(&call, vec![cloud(), myself(), scopes(&all[1..])]);
+    assert_eq!(outcome(&health, "jira.customer-service-unknown"), Some(Outcome::Unknown));
+    assert_eq!(host.asked.len(), 3);
+    let (health, host) = checked(&call, vec![cloud(), myself(), scopes(&all[..2]), products]);
     let finding = health.findings.iter().find(|finding| finding.code == "jira.scopes-missing").expect("a finding");
     assert!(finding.message.contains("(read:customer.detail:jira-service-management)"), "{}", finding.message);
-    assert_eq!(host.asked.len(), 3);
+    assert_eq!(outcome(&health, "jira.customer-service"), Some(Outcome::Passed));
+    assert_eq!(host.asked.len(), 4);
 }
 
 #[test]
