@@ -84,7 +84,7 @@ fn rest(client: &mut Client<'_>, report: &mut Report, method: &Method) {
     scopes::say(granted.as_deref(), method, report);
     permissions::say(permitted, report);
     projects::say(seen, report);
-    webhooks::say(client.deployment, hooks, report);
+    webhooks::say(client, hooks, report);
     report.passed("not-locked", "The account is not locked: Jira asks for no CAPTCHA.");
     if method.app {
         report.private_app();

@@ -330,7 +330,8 @@ fn context_path(tail: &str, host: &str, corrections: &mut Vec<String>) -> Result
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     if host.ends_with(&format!(".{CLOUD}")) {
         if !parts.is_empty() {
-            corrections.push("The path was left out: it leads to a page inside Jira.".to_owned());
+            let product = if parts[0].eq_ignore_ascii_case("wiki") { "Confluence" } else { "Jira" };
+            corrections.push(format!("The path was left out: it leads to a page inside {product}."));
         }
         return Ok("/".to_owned());
     }
@@ -449,6 +450,8 @@ mod tests {
     fn what_was_put_right_is_said() {
         let corrections = |typed: &str| understand(typed).map(|typed| typed.corrections.len());
         assert_eq!(corrections("https://demo.atlassian.net/"), Ok(0));
+        let wiki = understand("demo.atlassian.net/wiki/home").map(|typed| typed.corrections.join(" "));
+        assert!(wiki.is_ok_and(|said| said.contains("Confluence")));
         assert_eq!(corrections("http://demo.atlassian.net/browse/X-1"), Ok(2));
         assert_eq!(understand_cloud("demo").map(|typed| typed.corrections.len()), Ok(1));
     }

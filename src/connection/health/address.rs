@@ -154,14 +154,20 @@ fn read(answer: Result<Response, SendError>) -> Result<Value, Wrong> {
 
 fn redirected(response: &Response) -> Wrong {
     let place = response.header("location").unwrap_or_default();
-    let host = place.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
-    let plain = !host.is_empty() && host.len() <= 253 && host.bytes().all(|byte| byte.is_ascii_graphic());
+    let (scheme, rest) = place.split_once("://").unwrap_or_default();
+    // What follows ? may be a ticket for somebody's login.
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     // What stands before an @ is not the host.
     let host = host.rsplit('@').next().unwrap_or_default();
-    let scheme = if place.starts_with("https://") { "https" } else { "http" };
-    let message = match plain {
-        true => format!("The address leads on to {scheme}://{host}/, and redirects are not followed."),
-        false => "The address leads on to another one, and redirects are not followed.".to_owned(),
+    // Where the same question is to be asked there, what comes before it is the address.
+    let path = path.strip_suffix(SERVER_INFO).unwrap_or(path);
+    let plain = !host.is_empty() && rest.len() <= 300 && rest.bytes().all(|byte| byte.is_ascii_graphic());
+    let message = match (scheme, plain) {
+        ("https" | "http", true) => {
+            format!("The address leads on to {scheme}://{host}/{path}, and redirects are not followed.")
+        }
+        _ => "The address leads on to another one, and redirects are not followed.".to_owned(),
     };
     let remedy = "If that is your Jira, make the connection with that address; if it is a login page, let requests \
                   to /rest/ through to Jira itself.";

@@ -59,9 +59,19 @@ fn what_answers_in_place_of_jira_is_named() {
     let page = |status, headers: &[(&str, &str)], body: &str| raw_answer(status, headers, body.as_bytes());
     let html = [("content-type", "text/html")];
     let variants: Vec<(Scripted, &str, &str)> = vec![
-        (page(302, &[("location", "https://sso.example.test/login?x")], ""), "redirected", "https://sso.example.test/"),
+        (
+            page(302, &[("location", "https://sso.example.test/login?x")], ""),
+            "redirected",
+            "https://sso.example.test/login,",
+        ),
+        (
+            page(301, &[("location", "https://jira.example.test/jira/rest/api/2/serverInfo")], ""),
+            "redirected",
+            "https://jira.example.test/jira/,",
+        ),
+        (page(301, &[("location", "javascript://evil.test/x")], ""), "redirected", "another"),
         (page(301, &[("location", "/elsewhere")], ""), "redirected", "another"),
-        (page(301, &[("location", "https://a:b@evil.test/x")], ""), "redirected", "https://evil.test/"),
+        (page(301, &[("location", "https://a:b@evil.test/x")], ""), "redirected", "https://evil.test/x,"),
         (page(511, &html, "<html>"), "captive-portal", "captive portal"),
         (page(200, &html, "<html><input type=\"password\"></html>"), "login-page", "login page"),
         (page(200, &html, "<html>Welcome to the lobby</html>"), "html-answer", "web page"),

@@ -50,6 +50,10 @@ fn what_the_account_lacks_is_warned_of() {
     assert_eq!(health.settings["administers"], false);
     let health = after(vec![json_answer(200, &json!({})), total(1), total(0), webhooks(80)]);
     assert_eq!(outcome(&health, "jira.webhooks-near-limit"), Some(Outcome::Warning));
+    let mismatch = json_answer(401, &json!({ "code": 401, "message": "Unauthorized; scope does not match" }));
+    let unscoped = after(vec![permissions(true, true), total(1), total(0), mismatch]);
+    let finding = unscoped.findings.iter().find(|finding| finding.code == "jira.scope-missing").expect("a finding");
+    assert!(finding.message.contains("manage:jira-configuration") && finding.remedy.contains("id.atlassian.com"));
     assert_eq!(outcome(&health, "jira.administer-unknown"), Some(Outcome::Unknown));
     assert_eq!(outcome(&health, "jira.project-permissions-unknown"), Some(Outcome::Unknown));
 }
