@@ -4,12 +4,14 @@ use super::Method;
 use serde_json::{Value, json};
 
 /// Jira says in headers that it did not accept the credential, and answers as to a stranger. Source: Atlassian,
-/// "Basic auth for REST APIs", section on CAPTCHA.
+/// "Basic auth for REST APIs", section on CAPTCHA. Atlassian's gateway says in one when a scope is missing for what was
+/// called, with status 401 as for a token that is none.
 fn rejections() -> Value {
     json!([
         { "header": "X-Seraph-LoginReason", "contains": "AUTHENTICATED_FAILED" },
         { "header": "X-Seraph-LoginReason", "contains": "AUTHENTICATION_DENIED", "locks": true },
-        { "header": "X-Authentication-Denied-Reason", "contains": "CAPTCHA", "locks": true }
+        { "header": "X-Authentication-Denied-Reason", "contains": "CAPTCHA", "locks": true },
+        { "status": 401, "header": "X-Failure-Category", "contains": "FAILURE_CLIENT_SCOPE_CHECK", "accepts": true }
     ])
 }
 
@@ -111,7 +113,10 @@ pub(super) fn cloud_site() -> (&'static str, Value) {
 /// The field for the address of a Jira of one's own.
 pub(super) fn own_site() -> (&'static str, Value) {
     let description = "The address of your Jira as people open it, with port and context path where it has them.";
-    ("site", plain("Base URL", description, "https://jira.example.com/jira"))
+    let mut site = plain("Base URL", description, "https://jira.example.com/jira");
+    // It is by its address alone that such a Jira is known again.
+    site["x-fixed"] = json!(true);
+    ("site", site)
 }
 
 /// The app form of an OAuth 2.0 client.

@@ -15,6 +15,7 @@ use crate::contract::{Call, Error, Health, Identity, Origin, Responsible};
 use crate::host::Host;
 use crate::jira::answer::Answer;
 use crate::jira::client::{Ask, Client};
+use crate::jira::site::GATEWAY;
 use report::Report;
 use serde_json::json;
 
@@ -119,7 +120,12 @@ fn customer_service(client: &mut Client<'_>, report: &mut Report, method: &Metho
 /// What limits and locks are kept by, so it must be the same whatever fails today: on Cloud the id that Atlassian gave
 /// the site, which is kept once it was found; elsewhere the address, which a connection never changes.
 fn tenant(client: &Client<'_>, report: &Report) -> Option<String> {
-    report.text("cloud-id").or_else(|| (!client.deployment.is_cloud()).then(|| client.site.place().to_owned()))
+    let Some(id) = report.text("cloud-id") else {
+        return (!client.deployment.is_cloud()).then(|| client.site.place().to_owned());
+    };
+    // A site of another domain may show any id: only Atlassian's word says whose it is.
+    let told_by_atlassian = client.site.is_cloud() || client.api.starts_with(GATEWAY);
+    Some(if told_by_atlassian { id } else { format!("{id}@{}", client.site.place()) })
 }
 
 /// Whether a way in goes through the gateway whatever is found.

@@ -128,8 +128,10 @@ fn what_came_along_with_a_pasted_secret_is_taken_off_and_said() {
 fn an_address_may_change_as_long_as_the_same_tenant_is_there() {
     let stage = Stage::connected();
     let edit = |base: &str| {
-        let base = format!("base-url={base}");
-        stage.host.run(&["connection", "edit", "harbour", "--set", &base])
+        let (base, key) = (format!("base-url={base}"), stage.key(KEY));
+        // Below where it goes already nothing has to be given once more.
+        let more: &[&str] = if base.ends_with("moved/") { &[] } else { &["--secret", &key] };
+        stage.host.run(&[&["connection", "edit", "harbour", "--set", &base][..], more].concat())
     };
     let moved = format!("{}moved/", stage.beacon.url());
     let edited = edit(&moved).expect(0);
@@ -140,10 +142,92 @@ fn an_address_may_change_as_long_as_the_same_tenant_is_there() {
     let error = refused.fails(2, "host.other-tenant");
     assert!(text(&error["remedy"]).contains("connection add"), "{error:#}");
     let nowhere = edit("http://127.0.0.1:9/");
-    assert_eq!(nowhere.fails(2, "host.other-tenant")["kind"], "bad-input");
+    assert_eq!(nowhere.fails(2, "host.tenant-unproved")["kind"], "bad-input");
     assert_eq!(stage.shown("harbour")["origins"][0]["url"], json!(moved), "nothing was changed");
     let secret = stage.host.run(&["connection", "edit", "harbour", "--set", "key=visible"]);
     assert!(text(&secret.fails(2, "host.field-of-credential")["remedy"]).contains("replace-credential"));
+}
+
+#[test]
+fn a_secret_goes_to_another_place_only_where_it_is_given_once_more() {
+    let (stage, stranger, same) = (Stage::connected(), Beacon::start(), Beacon::start());
+    stranger.change_key("a-stranger-knows-another-key");
+    let reached = |beacon: &Beacon| beacon.calls().len() + beacon.refused();
+    let edit = |beacon: &Beacon, more: &[&str]| {
+        let base = format!("base-url={}", beacon.url());
+        stage.host.run(&[&["connection", "edit", "harbour", "--set", &base][..], more].concat())
+    };
+    let asked = edit(&stranger, &[]).fails(2, "host.secret-again");
+    assert!(text(&asked["message"]).contains(stranger.url()), "{asked:#}");
+    assert!(text(&asked["remedy"]).contains("--secret key=@FILE"), "{asked:#}");
+    edit(&stranger, &["--secret", &stage.key("something-else-not-a-secret")]).fails(2, "host.secret-differs");
+    let there = format!("base-url={}", stranger.url());
+    stage.add("second", &["--share", "harbour", "--set", &there]).fails(2, "host.secret-again");
+    assert_eq!(reached(&stranger), 0, "nothing was sent before somebody meant it");
+
+    // Meant, and refused there: that is nothing of the account's here.
+    for _ in 0..3 {
+        edit(&stranger, &["--secret", &stage.key(KEY)]).fails(2, "host.tenant-unproved");
+    }
+    assert!((1..=2).contains(&stranger.refused()), "{} times", stranger.refused());
+    stage.host.run(&["connection", "check", "harbour"]).expect(0);
+
+    let there = format!("base-url={}", same.url());
+    let key = stage.key(KEY);
+    stage.add("second", &["--share", "harbour", "--set", &there, "--secret", &key]).expect(0);
+    let edited = edit(&same, &[]).expect(0);
+    assert_eq!(edited["connection"]["origins"][0]["url"], json!(same.url()), "it goes there already: {edited:#}");
+}
+
+#[test]
+fn the_very_secret_that_was_refused_is_not_tried_again() {
+    let stage = Stage::connected();
+    stage.beacon.change_key("another-key-not-a-real-secret");
+    for _ in 0..3 {
+        stage.host.run(&["connection", "check", "harbour"]);
+    }
+    let refused = stage.beacon.refused();
+    let replace = |key: &str| {
+        let key = stage.key(key);
+        stage.host.run(&["connection", "replace-credential", "harbour", "--secret", &key])
+    };
+    let same = replace(KEY).fails(2, "host.secret-refused");
+    assert!(text(&same["remedy"]).contains("--release"), "{same:#}");
+    assert_eq!((refused, stage.beacon.refused()), (2, 2));
+    stage.host.run(&[
+        "run",
+        "light-beacon",
+        "--connection",
+        "harbour",
+        "--input",
+        "{\"name\":\"a\",\"colour\":\"red\"}",
+    ]);
+    assert_eq!(stage.beacon.refused(), 2, "it is held as before");
+    replace("another-key-not-a-real-secret").expect(0);
+}
+
+#[test]
+fn a_hold_is_a_line_of_the_report_and_is_listed_with_the_connection_that_caused_it() {
+    let stage = Stage::connected();
+    stage.beacon.change_key("another-key-not-a-real-secret");
+    for _ in 0..2 {
+        stage.host.run(&["connection", "check", "harbour"]);
+    }
+    let checked = stage.host.run(&["connection", "check", "harbour"]).expect(3);
+    let findings = checked["findings"].as_array().expect("a report");
+    let hold = findings.last().expect("a line");
+    assert_eq!(
+        (&hold["code"], &hold["outcome"], &hold["who"]),
+        (&json!("host.account-held"), &json!("failed"), &json!("user"))
+    );
+    assert!(text(&hold["remedy"]).contains("replace-credential harbour"), "{hold:#}");
+    let holds = stage.host.run(&["holds", "list"]).list();
+    assert!(holds.iter().any(|one| one["connection"] == "harbour" && one["scope"]["kind"] == "account"), "{holds:?}");
+    let alarms = stage.host.run(&["alarms"]).list();
+    let told = alarms.iter().filter(|one| one["code"] == "host.account-held").count();
+    assert_eq!(told, 1, "{alarms:#?}");
+    stage.host.run(&["connection", "remove", "harbour"]).expect(0);
+    assert!(stage.host.run(&["holds", "list"]).list().is_empty());
 }
 
 #[test]

@@ -21,11 +21,16 @@ fn center(version: &str) -> Jira {
 
 /// Adds a connection to a Jira on this machine.
 fn add(host: &Harness, method: &str, fields: &[(&str, &str)], secret: (&str, &str)) -> Outcome {
+    add_as("demo", host, method, fields, secret)
+}
+
+/// The same under another name.
+fn add_as(name: &str, host: &Harness, method: &str, fields: &[(&str, &str)], secret: (&str, &str)) -> Outcome {
     let connector = built::connector();
     let file = host.file(&format!("{method}.secret"), secret.1);
     let sets: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let secret = format!("{}=@{}", secret.0, file.display());
-    let mut arguments = vec!["connection", "add", "demo", "--connector", connector.to_str().expect("a plain path")];
+    let mut arguments = vec!["connection", "add", name, "--connector", connector.to_str().expect("a plain path")];
     arguments.extend(["--method", method, "--allow-private", "--secret", &secret]);
     arguments.extend(sets.iter().flat_map(|set| ["--set", set]));
     host.run(&arguments)
@@ -129,6 +134,51 @@ fn a_data_center_is_worked_with_by_name_and_password_and_locks_nobody() {
         captcha["remedy"].as_str().is_some_and(|remedy| remedy.contains(&format!("{}/login.jsp", jira.url()))),
         "{captcha:#}"
     );
+}
+
+#[test]
+fn however_many_connections_have_wrong_passwords_of_an_account_it_is_refused_twice() {
+    let (jira, host) = (center("9.12.0"), Harness::new());
+    let account = jira.account("admin");
+    let with = |name: &str, user: &str, password: &str| {
+        add_as(name, &host, "password", &[("site", jira.url()), ("username", user)], ("password", password))
+    };
+    // A name that was mistyped is another account's, and holds nobody else.
+    with("good", "admin", &account.password).expect(0);
+    assert_eq!(with("mistyped", "admni", &account.password).code, 3);
+    assert_eq!(host.run(&["connection", "check", "mistyped"]).code, 3);
+    host.run(&["connection", "check", "good"]).expect(0);
+    host.run(&["connection", "remove", "mistyped"]).expect(0);
+
+    let before = jira.refused_logins();
+    let codes: Vec<i32> =
+        ["first", "second", "third"].map(|name| with(name, "Admin", &format!("not-the-password-{name}")).code).into();
+    assert_eq!((codes.as_slice(), jira.refused_logins() - before), (&[3, 3, 3][..], 2));
+    let held = host.run(&["connection", "check", "good"]).expect(3);
+    let line = held["findings"].as_array().and_then(|findings| findings.last()).expect("a line");
+    assert_eq!(line["code"], "host.account-held", "{held:#}");
+    assert!(text(&line["message"]).contains("`second`"), "the one that caused it is named: {line:#}");
+    assert!(finding(&held, "reachable").is_some(), "what anybody may ask is told all the same: {held:#}");
+    // Its end is the end of the hold.
+    for name in ["first", "second", "third"] {
+        host.run(&["connection", "remove", name]).expect(0);
+    }
+    host.run(&["connection", "check", "good"]).expect(0);
+    assert_eq!(jira.refused_logins() - before, 2);
+}
+
+#[test]
+fn the_address_of_a_jira_of_ones_own_does_not_change() {
+    let (jira, other, host) = (center("9.12.0"), center("9.12.0"), Harness::new());
+    let account = jira.account("admin");
+    add(&host, "password", &[("site", jira.url()), ("username", "admin")], ("password", &account.password)).expect(0);
+    let there = format!("site={}", other.url());
+    let secret = format!("password=@{}", host.file("again", &account.password).display());
+    let edited = host.run(&["connection", "edit", "demo", "--set", &there, "--secret", &secret]);
+    edited.fails(2, "host.other-tenant");
+    assert_eq!(other.wire(), [] as [Value; 0], "nothing was sent");
+    let same = format!("site={}/", jira.url().to_uppercase().replace("HTTP://", "http://").replace("/JIRA", "/jira"));
+    host.run(&["connection", "edit", "demo", "--set", &same]).expect(0);
 }
 
 #[test]

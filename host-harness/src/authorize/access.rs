@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use super::credential::Credential;
 use super::scheme::Rejection;
 use crate::egress::{Network, Policy, Pool, Recorder};
-use crate::vault::{LockoutGuard, Secret};
+use crate::vault::{GuardPlace, LockoutGuard, Secret};
 
 /// What the calls of one connection may use of the network: where to, with which credential, under
 /// whose guard. Cheap to clone.
@@ -46,6 +46,12 @@ impl Access {
     pub(crate) fn pool(&self, credential: Option<&Credential>) -> &Pool {
         let fingerprint = credential.map_or("", Credential::fingerprint);
         self.pools[usize::from(credential.is_some())].get_or_init(|| self.network.pool(&self.policy, fingerprint))
+    }
+
+    /// Where its requests go, for the guard.
+    pub(crate) fn guarded<'a>(&'a self, authority: &'a Authority) -> GuardPlace<'a> {
+        let credential = authority.credential.fingerprint();
+        GuardPlace { account: &authority.account, credential, connection: &self.connection }
     }
 
     /// Attaches a credential to what goes to origins that take one. `account` is the key by which

@@ -52,6 +52,10 @@ pub(crate) struct World {
     pub(crate) ends_access: bool,
     /// The answer to accepted requests, and the one to others.
     pub(crate) refused_with: u16,
+    /// Whether no access token counts.
+    pub(crate) refuses_all: bool,
+    /// A header of the answer to others.
+    pub(crate) refused_says: Option<(&'static str, &'static str)>,
     /// The requests beside those for tokens: method, path with query, authorization, body.
     pub(crate) calls: Vec<(String, String, String, Bytes)>,
     /// What is answered to the next requests beside those for tokens; `{authorization}` in it is theirs.
@@ -113,6 +117,8 @@ impl Bench {
             lasts: Some(3600),
             ends_access: false,
             refused_with: 401,
+            refuses_all: false,
+            refused_says: None,
             calls: vec![],
             fixed: VecDeque::new(),
             minted: 0,
@@ -271,6 +277,7 @@ pub(crate) fn insert(store: &Store, name: &str) {
         health: None,
         memo: None,
         created_at_ms: 0,
+        revision: 0,
     };
     assert!(store.insert_connection(&connection).unwrap());
 }
@@ -361,19 +368,24 @@ async fn call(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> (StatusCode, String) {
+) -> (StatusCode, HeaderMap, String) {
     let mut world = world.lock().unwrap();
+    let mut said = HeaderMap::new();
     let authorization =
         headers.get("authorization").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
     let path = Uri::path_and_query(&uri).map(ToString::to_string).unwrap_or_default();
     world.calls.push((method.to_string(), path, authorization.clone(), body));
     if let Some(fixed) = world.fixed.pop_front() {
-        return (StatusCode::OK, fixed.replace("{authorization}", &authorization));
+        return (StatusCode::OK, said, fixed.replace("{authorization}", &authorization));
     }
     let accepted = authorization.strip_prefix("Bearer ").is_some_and(|token| world.accepted.contains(token));
+    let accepted = accepted && !world.refuses_all;
     if accepted {
-        (StatusCode::OK, "{}".into())
+        (StatusCode::OK, said, "{}".into())
     } else {
-        (StatusCode::from_u16(world.refused_with).unwrap(), "{}".into())
+        if let Some((name, value)) = world.refused_says {
+            said.insert(name, value.parse().unwrap());
+        }
+        (StatusCode::from_u16(world.refused_with).unwrap(), said, "{}".into())
     }
 }

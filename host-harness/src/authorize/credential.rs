@@ -77,6 +77,11 @@ impl Credential {
         }
     }
 
+    /// Whether it is what a person granted, and can grant anew.
+    pub(crate) fn is_granted_by_a_person(&self) -> bool {
+        self.grant().is_some_and(GrantUse::is_persons)
+    }
+
     /// Builds the credential that a scheme asks for from the form (a JSON object without its
     /// secrets) and the secrets that the vault holds for the connection of this id.
     pub fn from_vault(scheme: &Scheme, form: &Json, vault: &Vault, connection: &str) -> Result<Self, CredentialError> {

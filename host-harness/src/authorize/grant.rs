@@ -139,6 +139,8 @@ pub(super) struct State {
     pub(super) generation: u64,
     /// Why only a person can help.
     pub(super) dead: Option<String>,
+    /// The version that was renewed, or is, because it was refused before its time.
+    pub(super) hastened: Option<u64>,
     /// The task that renews it, or looks whether another process did.
     pub(super) flight: Option<Flight>,
 }

@@ -16,11 +16,14 @@ use super::oauth1;
 use super::registration::Registration;
 use super::renewal;
 use super::scheme::{Oauth2, Scheme};
+use crate::clock::EpochMs;
 use crate::store::{StoredOauthClient, off_thread};
 use crate::vault::Secret;
 
 /// Tokens of which nobody knows how long they last are not renewed sooner than so after they came.
 const UNKNOWN_LASTS_MS: u64 = 5 * 60_000;
+/// For how long tokens are not renewed before their time after that did not help: the refusal is about something else.
+const IN_VAIN_MS: u64 = 5 * 60_000;
 
 /// What a grant's tokens are asked for with, besides what is secret.
 pub(crate) struct Context {
@@ -37,6 +40,12 @@ impl Context {
             _ => None,
         }
     }
+
+    /// Whether others can be got in the place of these tokens, without a person.
+    fn is_renewable(&self, used: &Current) -> bool {
+        let refreshes = used.tokens.as_ref().is_some_and(|tokens| tokens.refresh.is_some());
+        self.oauth2().is_some_and(|scheme| refreshes || scheme.grant != super::scheme::Grant::AuthorizationCode)
+    }
 }
 
 /// A grant as one connection uses it.
@@ -49,6 +58,11 @@ pub(crate) struct GrantUse {
 impl GrantUse {
     pub(crate) fn new(grant: Arc<Grant>, context: Context) -> Self {
         Self { grant, context: Arc::new(context) }
+    }
+
+    /// Whether a person grants it.
+    pub(crate) fn is_persons(&self) -> bool {
+        self.context.scheme.is_authorized_by_a_person()
     }
 
     /// Why only a person can help, where that is known already.
@@ -137,7 +151,11 @@ impl GrantUse {
                 }
                 let trouble = self.grant.keeper.trouble(&self.grant.id, state.of());
                 // A renewal whose answer was lost may have ended these tokens.
-                let may_renew = renewable && (over || unknown || (trouble.is_some() && ends_access));
+                let may_renew = renewable
+                    && (over
+                        || unknown
+                        || (trouble.is_some() && ends_access)
+                        || self.hastens(&mut state, used, status, now));
                 if let Some(error) = trouble.and_then(|one| one.pause).filter(|_| may_renew) {
                     return Err(error);
                 }
@@ -153,6 +171,30 @@ impl GrantUse {
                 Ok(_) => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Whether tokens that were refused before their time are renewed: once for a version, and not again soon after that
+    /// did not help.
+    fn hastens(&self, state: &mut State, used: &Current, status: StatusCode, now: EpochMs) -> bool {
+        if status != StatusCode::UNAUTHORIZED || !self.context.is_renewable(used) {
+            return false;
+        }
+        if state.hastened != Some(used.version) {
+            match off_thread(|| self.grant.keeper.store.in_vain_at_ms(&self.grant.id)) {
+                Ok(Some(at)) if now.saturating_sub(at) < IN_VAIN_MS => {}
+                Ok(_) => state.hastened = Some(used.version),
+                Err(error) => tracing::warn!(%error, credential = self.grant.id, "a grant could not be read"),
+            }
+        }
+        state.hastened == Some(used.version)
+    }
+
+    /// Newer tokens were refused as well.
+    pub(crate) fn renewed_in_vain(&self) {
+        let (store, now) = (&self.grant.keeper.store, self.grant.keeper.clock.now_ms());
+        if let Err(error) = off_thread(|| store.renewed_in_vain(&self.grant.id, now)) {
+            tracing::warn!(%error, credential = self.grant.id, "it could not be noted that a renewal did not help");
         }
     }
 

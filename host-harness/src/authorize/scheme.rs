@@ -165,6 +165,14 @@ impl Scheme {
         }
     }
 
+    /// The field of the form that names the account, where the scheme has one.
+    pub(crate) fn account_name(&self) -> Option<&str> {
+        match self {
+            Self::Basic { username: Value::Field(name), .. } => Some(name),
+            _ => None,
+        }
+    }
+
     /// The fields of the form, none of them secret, that are part of the credential: a user name.
     pub(crate) fn fields(&self) -> Vec<&str> {
         let values: Vec<&Value> = match self {
@@ -196,6 +204,10 @@ pub struct Rejection {
     /// Whether the account is locked then: nothing is worth a second try.
     #[serde(default)]
     pub locks: bool,
+    /// Whether it says the contrary: the credential was accepted, and the answer, whatever its status, refuses
+    /// something else, such as what a scope is missing for.
+    #[serde(default)]
+    pub accepts: bool,
 }
 
 /// What an answer says about the credential.
@@ -220,12 +232,15 @@ impl Rejection {
 
 /// What an answer says about the credential, where it was refused.
 pub(crate) fn refusal(rejections: &[Rejection], status: StatusCode, headers: &HeaderMap) -> Option<Refusal> {
-    let mut matching = rejections.iter().filter(|rejection| rejection.matches(status, headers));
+    let (accepts, rejects): (Vec<_>, Vec<_>) =
+        rejections.iter().filter(|rejection| rejection.matches(status, headers)).partition(|one| one.accepts);
+    let mut matching = rejects.into_iter();
     // The worst that it says counts.
     if let Some(first) = matching.next() {
         let worst = if first.locks { first } else { matching.find(|one| one.locks).unwrap_or(first) };
         let reason = format!("status {}, {}: {}", status.as_u16(), worst.header, worst.contains);
         return Some(Refusal { reason, locks: worst.locks });
     }
-    (status == StatusCode::UNAUTHORIZED).then(|| Refusal { reason: "status 401".to_owned(), locks: false })
+    (status == StatusCode::UNAUTHORIZED && accepts.is_empty())
+        .then(|| Refusal { reason: "status 401".to_owned(), locks: false })
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::output::{Output, cut, wrapped};
 use super::progress;
-use crate::host::HostError;
+use crate::host::{HostError, Secrets};
 use crate::legible::legible;
 use crate::store::off_thread;
 use crate::vault::Secret;
@@ -94,6 +94,20 @@ impl Person {
     pub(super) fn confirm(&self, what: &str, usual: bool) -> Result<bool, HostError> {
         let confirm = Confirm::with_theme(&self.theme).with_prompt(legible(what)).default(usual);
         self.asked(|| confirm.interact_on(&self.terminal))
+    }
+
+    /// Asks for the secrets of a credential once more, where that is what an error asks for.
+    pub(super) fn secrets_again(&self, error: HostError) -> Result<Secrets, HostError> {
+        let fields = match &error {
+            HostError::BadInput(problem) if problem.code == "host.secret-again" => &problem.fields,
+            _ => return Err(error),
+        };
+        self.tell(&format!("{error}."));
+        if !self.confirm("Is that meant to be so, and may it go there?", false)? {
+            return Err(given_up());
+        }
+        let names = fields.iter().map(|field| field.pointer.trim_start_matches('/'));
+        names.map(|name| Ok((name.to_owned(), self.secret(&format!("The same {name} once more"))?))).collect()
     }
 
     /// Asks for a field of a form as its schema describes it.

@@ -6,13 +6,15 @@ use serde_json::{Value, json};
 use super::Done;
 use super::output::{Output, table, time};
 use crate::host::{Host, HostError};
+use crate::observe::held_accounts;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   harness holds list
   harness holds lift --connection demo
 
-A service may ask to be left alone until a time. Runs that would call it are parked until then.")]
+A service may ask to be left alone until a time. Runs that would call it are parked until then. An account whose
+credential was refused twice is held until a person acts: `harness connection check NAME --release` ends that.")]
 pub(super) struct Holds {
     #[command(subcommand)]
     command: Command,
@@ -64,6 +66,14 @@ fn list(host: &Host, output: &Output) -> Done {
             one["connection"] = connection.name.clone().into();
             json.push(one);
         }
+    }
+    for held in held_accounts(host)? {
+        let name = held.connection.unwrap_or_default();
+        rows.push(vec![name.clone(), "account".into(), held.message.clone(), "a person acts".into()]);
+        json.push(json!({
+            "connection": name, "scope": { "kind": "account" }, "code": held.code,
+            "message": held.message, "remedy": held.remedy, "until-ms": null,
+        }));
     }
     output.result(&Value::Array(json), || {
         if rows.is_empty() {

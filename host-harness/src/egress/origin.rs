@@ -111,6 +111,13 @@ impl Origin {
         format!("{scheme}://{}", self.authority())
     }
 
+    /// Whether all that belongs to another origin belongs here, too.
+    pub fn holds(&self, other: &Self) -> bool {
+        let within =
+            if self.path.ends_with('/') { other.path.starts_with(&self.path) } else { other.path == self.path };
+        (self.secure, &self.host, self.port) == (other.secure, &other.host, other.port) && within
+    }
+
     fn authority(&self) -> String {
         if self.port == self.default_port() { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
     }

@@ -53,6 +53,9 @@ pub struct CallRecord {
     pub unsafe_requests_sent: u32,
     /// Whether a request was held back because the account's lockout guard is closed.
     pub account_held: bool,
+    /// Whether the credential is what a person granted.
+    #[serde(skip)]
+    pub granted: bool,
     /// Whether a request was held back because the grant it needs is over.
     pub grant_dead: bool,
     /// Whether a request did not leave because others of the account were not answered in time.
@@ -102,6 +105,7 @@ impl Recorder {
         record.requests.extend(other.requests.iter().take(room).cloned());
         record.unsafe_requests_sent += other.unsafe_requests_sent;
         record.account_held |= other.account_held;
+        record.granted |= other.granted;
         record.grant_dead |= other.grant_dead;
         record.account_busy |= other.account_busy;
         if record.not_renewed.is_none() {

@@ -198,7 +198,7 @@ impl Sender {
         mut request: Request<WasiBody>,
         options: RequestOptions,
     ) -> Result<Response<Incoming>, Refusal> {
-        let admission = self.admit(authority, request.method()).await?;
+        let admission = self.admit(access, authority, request.method()).await?;
         let mut uri = std::mem::take(request.uri_mut());
         authority
             .credential
@@ -206,7 +206,8 @@ impl Sender {
             .map_err(|_| Refusal::Denied("the credential cannot be attached to it".into()))?;
         *request.uri_mut() = uri;
         self.0.recorder.mark(|record| record.credential_sent = true);
-        let response = self.exchange(access.pool(Some(&authority.credential)), request, options).await?;
+        let pool = access.pool(Some(&authority.credential));
+        let (admission, response) = self.exchange_under(admission, pool, request, options).await?;
         self.judge(&authority.rejections, admission, &response)?;
         Ok(response)
     }
@@ -274,16 +275,16 @@ impl Sender {
 
     /// The guard's leave. What may change something waits for half of the call's time at most: sent
     /// later, it could be cut off before its answer came, and then nobody would know.
-    async fn admit(&self, authority: &Authority, method: &Method) -> Result<Admission, Refusal> {
+    async fn admit(&self, access: &Access, authority: &Authority, method: &Method) -> Result<Admission, Refusal> {
         let longest = self.0.deadline.saturating_duration_since(self.0.begun);
         let last = if is_unsafe(method) { self.0.begun + longest / 2 } else { self.0.deadline - longest / 8 };
         let patience = last.saturating_duration_since(Instant::now());
-        let fingerprint = authority.credential.fingerprint();
-        let (guard, account) = (&authority.guard, &authority.account);
-        let admitted = guard.admit_after(&self.0.refused, account, fingerprint, patience, longest).await;
+        let place = access.guarded(authority);
+        let admitted = authority.guard.admit_after(&self.0.refused, place, patience, longest).await;
         admitted.map_err(|error| match &error {
             NotAdmitted::Held { .. } => {
-                self.0.recorder.mark(|record| record.account_held = true);
+                let granted = authority.credential.is_granted_by_a_person();
+                self.0.recorder.mark(|record| (record.account_held, record.granted) = (true, granted));
                 Refusal::Denied(error.to_string())
             }
             // A fault that every guest knows as one of a request that never left; the host itself says why.
@@ -295,6 +296,25 @@ impl Sender {
                 Refusal::Unreached(error.to_string(), HttpError::InternalError(Some("the host's store failed".into())))
             }
         })
+    }
+
+    /// Sends a request under the guard's leave, which is given back where it never left.
+    async fn exchange_under(
+        &self,
+        admission: Admission,
+        pool: &super::network::Pool,
+        request: Request<WasiBody>,
+        options: RequestOptions,
+    ) -> Result<(Admission, Response<Incoming>), Refusal> {
+        match self.exchange(pool, request, options).await {
+            Ok(response) => Ok((admission, response)),
+            Err(refusal) => {
+                if !matches!(refusal, Refusal::Lost(..)) {
+                    admission.settled();
+                }
+                Err(refusal)
+            }
+        }
     }
 
     async fn exchange(
@@ -342,9 +362,9 @@ impl Sender {
                 Refusal::Lost(error.to_string(), HttpError::InternalError(Some("the host's store failed".into())))
             })?;
             self.0.refused.lock().unwrap_or_else(PoisonError::into_inner).push(refused);
-        } else if response.status().is_success()
-            && let Err(error) = admission.accepted()
-        {
+        } else if !response.status().is_success() {
+            admission.settled();
+        } else if let Err(error) = admission.accepted() {
             // The work is done, and its answer is here: what was not noted costs the next request a turn.
             tracing::warn!(%error, "it could not be noted that a credential was accepted");
         }

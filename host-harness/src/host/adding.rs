@@ -85,19 +85,24 @@ impl Host {
             "Give fields with --set key=value and secrets with --secret key=@FILE; `harness inspect {}` shows the form.",
             component.display()
         );
-        let given = Entries { fields: new.fields, secrets: new.secrets };
+        let mut given = Entries { fields: new.fields, secrets: new.secrets };
+        let mut typed = Secrets::new();
         let (read, credential) = match &shared {
             None => {
                 let read = Form { schema: &method.form, what, remedy }.read(Default::default(), given)?;
                 (read, None)
             }
             Some(shared) => {
+                typed.append(&mut given.secrets);
                 let read = self.read_shared(&connector, method, shared, given, what, remedy)?;
                 (read, Some(shared.credential.clone()))
             }
         };
         let prepared = prepare(&plugin, &method.id, &read.fields).await?;
         let origins = pinned(&prepared.origins, new.allow_private)?;
+        if let Some(shared) = &shared {
+            self.may_go(&plugin, method, &shared.credential, &prepared.origins, typed).await?;
+        }
         let (own, credentials_form) = forms::split(forms::spelled(method, &prepared), &method.scheme);
         let now = self.clock.now_ms();
         let (credential, kept) = match credential {
@@ -138,6 +143,7 @@ impl Host {
             health: None,
             memo: None,
             created_at_ms: now,
+            revision: 0,
         };
         let corrections = read.notes.into_iter().chain(prepared.corrections).collect();
         Ok(Draft { connection, corrections, credential: kept })

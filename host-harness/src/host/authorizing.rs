@@ -126,13 +126,12 @@ impl Host {
 
     async fn keep_tokens(&self, parts: &Parts, tokens: Tokens) -> Result<Vec<String>, HostError> {
         let sharing = self.sharing(&parts.connection)?;
+        let before = self.guarded(&sharing).await;
         off_thread(|| keep(&self.vault, &self.store, &self.clock, &parts.credential.id, &tokens))?;
-        let mut accounts = Vec::new();
         for one in &sharing {
             self.sessions.forget(&one.name, &one.id);
-            accounts.push(self.account_of(one, parts.method())?);
         }
-        self.put_right(&sharing, &accounts).await?;
+        self.put_right(&sharing, &before).await?;
         Ok(sharing.into_iter().map(|one| one.name).collect())
     }
 
@@ -192,9 +191,8 @@ impl Host {
         connection.origins = pinned(&site.prepared.origins, connection.allow_private)?;
         connection.settings.clone_from(&site.prepared.settings);
         connection.site_open = false;
-        off_thread(|| self.store.change_connection(&connection, self.clock.now_ms()))?;
-        self.sessions.forget(name, &connection.id);
-        Ok(connection)
+        self.keep_change(&connection)?;
+        self.connection(name)
     }
 }
 

@@ -3,7 +3,6 @@
 use serde_json::{Map, Value, json};
 
 use super::narrowing::narrowed;
-use super::session::account_key;
 use super::{Host, HostError, Session, off_thread};
 use crate::clock::EpochMs;
 use crate::plugin::contract::connection as contract;
@@ -38,8 +37,7 @@ impl Checked {
         json!({ "proven": self.proven, "identity": self.identity, "findings": self.findings })
     }
 
-    fn of(health: &contract::Health, connection: &StoredConnection) -> Self {
-        let known = connection.identity.as_ref();
+    fn of(health: &contract::Health, known: Option<&StoredIdentity>, pinned: &[StoredOrigin]) -> Self {
         let identity = health.identity.as_ref().map(|identity| StoredIdentity {
             tenant: identity.tenant.clone(),
             account: identity.account.clone(),
@@ -64,7 +62,7 @@ impl Checked {
             });
         let identity = identity.filter(|_| !moved);
         let offered = health.origins.as_ref().filter(|_| identity.is_some());
-        let origins = offered.and_then(|offered| narrowed(&connection.origins, offered));
+        let origins = offered.and_then(|offered| narrowed(pinned, offered));
         Self { findings, identity, proven, transient, moved, origins }
     }
 }
@@ -97,7 +95,7 @@ impl Host {
             ));
         }
         if release {
-            off_thread(|| self.guard.release(&session.account, session.fingerprint()))?;
+            off_thread(|| self.guard.release(&session.account))?;
             self.let_held_go_on()?;
         }
         self.doing(format!("checking `{name}`"));
@@ -145,6 +143,15 @@ impl Host {
 
     /// Asks the connector how the connection is; keeps nothing of the answer but notices.
     pub(super) async fn health_of(&self, session: &Session) -> Result<(Checked, String), HostError> {
+        self.health_as(session, session.connection.identity.as_ref()).await
+    }
+
+    /// The same, held against whose it was.
+    pub(super) async fn health_as(
+        &self,
+        session: &Session,
+        known: Option<&StoredIdentity>,
+    ) -> Result<(Checked, String), HostError> {
         let mut call = self.call(session, None)?;
         let health = session.plugin.check(&session.access, &call).await;
         let mut health = self.settle(session, health, |health| &health.aside)?;
@@ -156,7 +163,10 @@ impl Host {
             let again = session.plugin.check(&session.access, &call).await;
             health = self.settle(session, again, |health| &health.aside)?;
         }
-        let checked = Checked::of(&health, &session.connection);
+        for finding in health.findings.iter_mut().filter(|finding| finding.code.starts_with("host.")) {
+            finding.remedy = finding.remedy.replace(" NAME", &format!(" {}", session.connection.name));
+        }
+        let checked = Checked::of(&health, known, &session.connection.origins);
         let settings = match serde_json::from_str::<Value>(&health.settings) {
             Ok(Value::Object(_)) if !checked.moved => health.settings,
             _ => session.connection.settings.clone(),
@@ -174,25 +184,15 @@ impl Host {
         let connection = &session.connection;
         let now = self.clock.now_ms();
         let report = with_standing(checked.to_json(), told, now);
-        off_thread(|| {
-            let (id, identity, proven) = (&connection.id, checked.identity.as_ref(), checked.proven);
-            self.store.save_health(id, settings, identity, &report, proven, now)?;
-            if let Some(origins) = checked.origins.as_ref().filter(|origins| **origins != connection.origins) {
-                self.store.replace_origins(id, &connection.origins, origins)?;
-            }
-            self.sessions.forget(&connection.name, &connection.id);
-            // What the guard knows of the account goes along when its name becomes known.
-            match self.store.connection_by_id(&connection.id)? {
-                Some(now_known) => {
-                    let method = session.plugin.manifest().auth_method(&now_known.method);
-                    method.map_or(Ok(()), |method| {
-                        let form = &session.form;
-                        self.guard.rename(&session.account, &account_key(&now_known, form, &method.scheme))
-                    })
-                }
-                None => Ok(()),
-            }
-        })?;
+        let (identity, proven) = (checked.identity.as_ref(), checked.proven);
+        let kept = off_thread(|| self.store.save_health(connection, settings, identity, &report, proven, now))?;
+        if !kept {
+            tracing::info!(connection = connection.name, "it was changed during its check, whose report is not kept");
+        }
+        if let Some(origins) = checked.origins.as_ref().filter(|origins| kept && **origins != connection.origins) {
+            off_thread(|| self.store.replace_origins(&connection.id, &connection.origins, origins))?;
+        }
+        self.sessions.forget(&connection.name, &connection.id);
         Ok(())
     }
 
@@ -200,9 +200,8 @@ impl Host {
     fn keep_no_health(&self, connection: &StoredConnection, error: &HostError, told: Value) -> Result<(), HostError> {
         let now = self.clock.now_ms();
         let report = with_standing(json!({ "proven": false, "error": error.to_json() }), told, now);
-        let (id, settings) = (&connection.id, &connection.settings);
-        off_thread(|| self.store.save_health(id, settings, None, &report, false, now))?;
-        self.sessions.forget(&connection.name, id);
+        off_thread(|| self.store.save_no_health(connection, &report, now))?;
+        self.sessions.forget(&connection.name, &connection.id);
         Ok(())
     }
 

@@ -3,8 +3,10 @@
 use serde_json::Map;
 
 use super::adding::{check_authorities, name_taken, pinned, prepare};
-use super::forms::{self, Entries, Form};
+use super::forms::{self, Entries, Form, Secrets};
+use super::places;
 use super::{Checked, Host, HostError, off_thread};
+use crate::clock::new_id;
 use crate::plugin::contract::connection as contract;
 use crate::plugin::{AuthMethod, Plugin};
 use crate::store::{Renamed, StoredConnection, StoredCredential};
@@ -20,10 +22,12 @@ pub struct Replaced {
 }
 
 /// A change of a connection's own form.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Edit {
     /// The fields that change.
     pub fields: Vec<(String, String)>,
+    /// The credential's secrets once more, where it shall go to another place than before.
+    pub secrets: Secrets,
     /// The certificate authorities (PEM) that it trusts from now on; the inner none: the system's.
     pub authorities: Option<Option<String>>,
 }
@@ -79,9 +83,16 @@ impl Host {
         }
         corrections.sort();
         corrections.dedup();
-        let mut accounts: Vec<String> =
-            sharing.iter().map(|one| self.account_of(one, method)).collect::<Result<_, _>>()?;
         let now = self.clock.now_ms();
+        let before = self.guarded(&sharing).await;
+        let same = places::is_the_same(self, &credential, &spelled, &read.secrets)?;
+        if same {
+            for (account, fingerprint) in &before {
+                if let Some(reason) = self.guard.held(account, fingerprint)? {
+                    return Err(refused_before(name, &reason));
+                }
+            }
+        }
         off_thread(|| {
             self.store.write(|transaction| {
                 if !method.scheme.is_authorized_by_a_person() {
@@ -93,21 +104,26 @@ impl Host {
                 }
                 crate::store::credentials::replace(transaction, &credential.id, &spelled)?;
                 for one in &changed {
-                    crate::store::connections::change(transaction, one, now)?;
+                    if !crate::store::connections::change(transaction, one, now)? {
+                        return Err(changed_meanwhile(&one.name));
+                    }
                 }
                 Ok::<_, HostError>(())
             })
         })?;
         for one in &sharing {
             self.sessions.forget(&one.name, &one.id);
-            accounts.push(self.account_of(one, method)?);
         }
-        self.put_right(&sharing, &accounts).await?;
+        // The same secret once more is no reason to try an account anew.
+        if !same {
+            self.put_right(&sharing, &before).await?;
+        }
         Ok(Replaced { connections: sharing.into_iter().map(|one| one.name).collect(), corrections })
     }
 
     /// Changes fields of a connection's own form. Where it would go to other origins, it is asked first whether the
-    /// same tenant is there; if not, nothing is changed.
+    /// same tenant is there; if not, nothing is changed. Its credential goes to another place only where its secrets
+    /// are given once more.
     pub async fn edit_connection(&self, name: &str, edit: Edit) -> Result<Edited, HostError> {
         let connection = self.connection(name)?;
         let plugin = self.plugin_of(&connection).await?;
@@ -127,6 +143,8 @@ impl Host {
             whole.clone().into_iter().filter(|(key, _)| changed_names.iter().all(|changed| changed != key)).collect();
         let after = form.read(kept, given)?.fields;
         let (before, now) = (prepare(&plugin, &method.id, &whole).await?, prepare(&plugin, &method.id, &after).await?);
+        places::refuse_fixed(method, &before, &now, &changed_names, name)?;
+        self.may_go(&plugin, method, &connection.credential, &now.origins, edit.secrets).await?;
         let mut candidate = connection.clone();
         candidate.form = forms::split(forms::spelled(method, &now), &method.scheme).0;
         candidate.settings = forms::settings_after(&connection.settings, &before.settings, &now.settings);
@@ -150,8 +168,7 @@ impl Host {
         if let Some((_, settings)) = &checked {
             candidate.settings.clone_from(settings);
         }
-        off_thread(|| self.store.change_connection(&candidate, self.clock.now_ms()))?;
-        self.sessions.forget(name, &connection.id);
+        self.keep_change(&candidate)?;
         Ok(Edited { connection: candidate, corrections: now.corrections, checked: checked.map(|(checked, _)| checked) })
     }
 
@@ -212,45 +229,81 @@ impl Host {
     async fn same_tenant(&self, candidate: &StoredConnection) -> Result<(Checked, String), HostError> {
         let name = &candidate.name;
         self.doing(format!("asking whether `{name}` is the same there"));
-        let session = self.make_session(candidate.clone()).await?;
-        let (checked, settings) = self.health_of(&session).await?;
-        let refuse = |reason: &str| {
+        // Under a name of its own: what another place answers (holds, notes, refusals) is nothing of the connection's.
+        let trial = StoredConnection { id: new_id(&*self.clock), identity: None, memo: None, ..candidate.clone() };
+        let session = self.make_session(trial).await?;
+        let (checked, settings) = self.health_as(&session, candidate.identity.as_ref()).await?;
+        let refuse = |code: &str, reason: &str| {
             HostError::bad_input(
-                "other-tenant",
+                code,
                 format!("`{name}` cannot be led there: {reason}. Nothing was changed"),
                 "Make a new connection for that address with `harness connection add`.",
             )
         };
         if checked.moved {
-            return Err(refuse("another place answers than the connection was made for"));
+            return Err(refuse("other-tenant", "another place answers than the connection was made for"));
         }
         if checked.identity.is_none() {
             let found = checked.findings.iter().find(|one| one["outcome"] == "failed" || one["outcome"] == "unknown");
             let why = found.and_then(|one| one["message"].as_str()).unwrap_or("no identity was found");
-            return Err(refuse(&format!("it could not be proved that it is the same place ({why})")));
+            let reason = format!("it could not be proved that it is the same place ({why})");
+            return Err(refuse("tenant-unproved", &reason));
         }
         Ok((checked, settings))
     }
 
+    /// Keeps what a person changed of a connection.
+    pub(super) fn keep_change(&self, changed: &StoredConnection) -> Result<(), HostError> {
+        let kept = off_thread(|| self.store.change_connection(changed, self.clock.now_ms()))?;
+        self.sessions.forget(&changed.name, &changed.id);
+        if kept { Ok(()) } else { Err(changed_meanwhile(&changed.name)) }
+    }
+
+    /// The accounts of connections for the lockout guard, with the fingerprints of their credentials. One that is not
+    /// authorized yet was never refused.
+    pub(super) async fn guarded(&self, connections: &[StoredConnection]) -> Vec<(String, String)> {
+        let mut guarded = Vec::new();
+        for one in connections {
+            if let Ok(session) = self.make_session(one.clone()).await {
+                guarded.push((session.account.clone(), session.fingerprint().to_owned()));
+            }
+        }
+        guarded
+    }
+
     /// A person has put right what these connections share: what the lockout guard held of their accounts is released,
-    /// what alarms told of them is taken back, and the runs go on that waited for it.
-    pub(super) async fn put_right(&self, sharing: &[StoredConnection], accounts: &[String]) -> Result<(), HostError> {
-        // The credential may have been refused under another name. One that is not authorized yet never was.
-        let session = match sharing {
-            [first, ..] => self.session_of(&first.name).await.ok(),
-            [] => None,
-        };
-        let credential = session.as_ref().map_or("", |session| session.fingerprint());
-        off_thread(|| accounts.iter().try_for_each(|account| self.guard.release(account, credential)))?;
+    /// of those with the credential that they had `before` and of those with the one they have now; what alarms told of
+    /// them is taken back, and the runs go on that waited for it.
+    pub(super) async fn put_right(
+        &self,
+        sharing: &[StoredConnection],
+        before: &[(String, String)],
+    ) -> Result<(), HostError> {
+        for (account, _) in self.guarded(sharing).await {
+            self.guard.renew(&account, "")?;
+        }
+        for (account, fingerprint) in before {
+            self.guard.renew(account, fingerprint)?;
+        }
         self.clear_health_alarms(sharing)?;
         self.let_held_go_on()
     }
+}
 
-    /// The key by which the lockout guard counts for a connection now.
-    pub(super) fn account_of(&self, connection: &StoredConnection, method: &AuthMethod) -> Result<String, HostError> {
-        let form = self.whole_form(connection)?;
-        Ok(super::session::account_key(connection, &form, &method.scheme))
-    }
+fn changed_meanwhile(name: &str) -> HostError {
+    HostError::other("changed-meanwhile", format!("`{name}` was changed by another command meanwhile"), "Try again.")
+}
+
+fn refused_before(name: &str, reason: &str) -> HostError {
+    HostError::bad_input(
+        "secret-refused",
+        format!(
+            "this is the secret that it has already, and its account is held ({reason}); nothing was changed or sent"
+        ),
+        format!(
+            "Give another one. Where it was put right at the service, run `harness connection check {name} --release`."
+        ),
+    )
 }
 
 fn field_names(method: &AuthMethod) -> impl Iterator<Item = String> + '_ {

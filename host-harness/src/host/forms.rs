@@ -88,7 +88,7 @@ impl Form<'_> {
 }
 
 /// Takes off what came along when secrets were copied, and says so: the connector never sees them.
-fn tidied(secrets: Secrets) -> Result<(Secrets, Vec<String>), HostError> {
+pub(super) fn tidied(secrets: Secrets) -> Result<(Secrets, Vec<String>), HostError> {
     let (mut tidy, mut notes) = (Vec::new(), Vec::new());
     for (key, secret) in secrets {
         let mut text = secret.expose();

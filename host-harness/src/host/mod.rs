@@ -16,6 +16,7 @@ mod input;
 mod late;
 mod narrowing;
 mod parking;
+mod places;
 mod placing;
 mod removing;
 mod restore;

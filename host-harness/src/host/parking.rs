@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::session::{Session, tenant_of};
+use super::session::{Session, app_of, tenant_of};
 use super::{Host, HostError, off_thread};
 use crate::authorize::GrantUse;
 use crate::clock::EpochMs;
@@ -67,7 +67,7 @@ impl Host {
             Some(dead) => Some(HostFault::new(FaultKind::GrantDead, dead.to_string())),
             None => {
                 let held = off_thread(|| self.guard.held(&session.account, credential.fingerprint()))?;
-                held.map(|reason| HostFault::account_held(&reason))
+                held.map(|reason| HostFault::account_held(&reason, credential.is_granted_by_a_person()))
             }
         };
         Ok(fault.map(|fault| HostError::of_call(&fault.into(), &session.connection.name).to_json()))
@@ -83,20 +83,31 @@ impl Host {
     /// What is left alone now for a connection.
     pub fn held(&self, connection: &StoredConnection) -> Result<Vec<HeldScope>, HostError> {
         let now = self.clock.now_ms();
-        let tenant = tenant_of(connection);
-        let holds = off_thread(|| self.store.holds(&[&tenant, &connection.connector], now))?;
+        let [tenant, app] = self.owners_of(connection)?;
+        let holds = off_thread(|| self.store.holds(&[&tenant, &app], now))?;
         Ok(holds.into_iter().map(|hold| HeldScope { until_ms: now.saturating_add(hold.for_ms), hold }).collect())
     }
 
     /// Lifts what is left alone for a connection and for those that share its tenant or app, and lets what waits go on.
     /// Answers how many holds were lifted.
     pub fn lift_holds(&self, connection: &StoredConnection) -> Result<usize, HostError> {
-        let owners = [&tenant_of(connection), &connection.connector];
-        let shares = |other: &StoredConnection| tenant_of(other) == *owners[0] || other.connector == *owners[1];
-        let connections = off_thread(|| self.store.connections())?;
-        let names: Vec<_> = connections.into_iter().filter(shares).map(|other| other.name).collect();
-        let lifted = off_thread(|| self.store.lift_holds(&owners.map(String::as_str), &names, self.clock.now_ms()))?;
+        let owners = self.owners_of(connection)?;
+        let mut names = Vec::new();
+        for other in off_thread(|| self.store.connections())? {
+            let [tenant, app] = self.owners_of(&other)?;
+            if tenant == owners[0] || app == owners[1] {
+                names.push(other.name);
+            }
+        }
+        let lifted =
+            off_thread(|| self.store.lift_holds(&owners.each_ref().map(String::as_str), &names, self.clock.now_ms()))?;
         owners.iter().for_each(|owner| self.sessions.forget_holds(owner));
         Ok(lifted)
+    }
+
+    /// Who the holds of a connection's tenant and of its app belong to.
+    fn owners_of(&self, connection: &StoredConnection) -> Result<[String; 2], HostError> {
+        let credential = off_thread(|| self.store.credential(&connection.credential))?;
+        Ok([tenant_of(connection), app_of(connection, credential.as_ref())])
     }
 }

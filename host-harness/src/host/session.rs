@@ -35,6 +35,8 @@ pub struct Session {
     pub account: String,
     /// Who its tenant's holds belong to.
     pub(crate) tenant: String,
+    /// Who the holds of its app belong to.
+    pub(crate) app: String,
 }
 
 impl Session {
@@ -64,7 +66,6 @@ impl Host {
         })?;
         let stored = off_thread(|| self.store.credential(&connection.credential))?;
         let form = join_forms(&connection, stored.as_ref());
-        let account = account_key(&connection, &form, &method.scheme);
         let credential = match &stored {
             Some(stored) if method.scheme.is_grant() => {
                 off_thread(|| self.grant_of(stored, &connection, &form, &method.scheme))?
@@ -72,6 +73,8 @@ impl Host {
             _ => off_thread(|| Credential::from_vault(&method.scheme, &form, &self.vault, &connection.credential))?,
         };
         let generation = stored.as_ref().map(|stored| stored.generation);
+        let account = account_key(&connection, &form, &method.scheme, credential.fingerprint());
+        let app = app_of(&connection, stored.as_ref());
         let granted_scopes = stored.and_then(|stored| stored.scopes);
         let access = self.access_without_credential(&connection)?.with_credential(
             credential,
@@ -80,7 +83,7 @@ impl Host {
             account.clone(),
         );
         let tenant = tenant_of(&connection);
-        Ok(Arc::new(Session { tenant, connection, form, granted_scopes, generation, plugin, access, account }))
+        Ok(Arc::new(Session { tenant, app, connection, form, granted_scopes, generation, plugin, access, account }))
     }
 
     /// What a connection may reach, without a credential.
@@ -144,7 +147,7 @@ impl Host {
         let now = self.clock.now_ms();
         let connection = &session.connection;
         let mut held = Vec::new();
-        for owner in [&session.tenant, &connection.connector] {
+        for owner in [&session.tenant, &session.app] {
             let read = || off_thread(|| self.store.holds(&[owner], now));
             held.extend(self.sessions.holds(owner, now, read)?);
         }
@@ -213,7 +216,7 @@ impl Host {
         let longest = u64::try_from(LONGEST_HOLD.as_millis()).unwrap_or(u64::MAX);
         let until = self.clock.now_ms().saturating_add(backoff.retry_after_ms.min(longest));
         let app = matches!(backoff.scope, types::Scope::App);
-        let owner = if app { &session.connection.connector } else { &session.tenant };
+        let owner = if app { &session.app } else { &session.tenant };
         off_thread(|| self.store.hold(owner, &backoff.scope, until))?;
         self.sessions.forget_holds(owner);
         Ok(())
@@ -229,6 +232,14 @@ fn join_forms(connection: &StoredConnection, credential: Option<&StoredCredentia
     form
 }
 
+/// Who holds of the whole app belong to: the OAuth client; the credential where there is none.
+pub(super) fn app_of(connection: &StoredConnection, credential: Option<&StoredCredential>) -> String {
+    match credential.and_then(|credential| credential.client.as_ref()) {
+        Some(client) => format!("client/{client}"),
+        None => format!("credential/{}", connection.credential),
+    }
+}
+
 /// Who holds belong to that are not the whole app's: the tenant, the connection itself until that is known.
 pub(super) fn tenant_of(connection: &StoredConnection) -> String {
     match &connection.identity {
@@ -237,21 +248,23 @@ pub(super) fn tenant_of(connection: &StoredConnection) -> String {
     }
 }
 
-/// The key of the account for the lockout guard: the proved identity; until then where the credential goes and the
-/// fields of the form that belong to it. However a site was typed, it is one site.
-pub(crate) fn account_key(connection: &StoredConnection, form: &Value, scheme: &Scheme) -> String {
-    match &connection.identity {
-        Some(identity) => format!("{}/{}/{}", connection.connector, identity.tenant, identity.account),
+/// The key of the account for the lockout guard: where the credential goes, and the name that the person gave it; the
+/// credential itself (its fingerprint) where it has no name. However a site was typed, it is one site; and a name that
+/// was mistyped is another account.
+pub(crate) fn account_key(connection: &StoredConnection, form: &Value, scheme: &Scheme, fingerprint: &str) -> String {
+    let origins = connection.origins.iter().filter(|origin| origin.credential);
+    let name = scheme.account_name().and_then(|field| form[field].as_str());
+    let (kind, mut origins, who): (_, Vec<String>, _) = match name {
+        Some(name) => ("account", origins.map(|origin| origin.url.clone()).collect(), name.trim().to_lowercase()),
         None => {
-            let origins =
-                connection.origins.iter().filter(|origin| origin.credential).map(|origin| origin.url.as_str());
-            let mut origins: Vec<_> = origins.collect();
-            origins.sort_unstable();
-            let fields: Vec<_> = scheme.fields().into_iter().map(|field| &form[field]).collect();
-            let known = json!([connection.connector, origins, fields]).to_string();
-            format!("unproven/{}", &hashed(known.as_bytes())[..32])
+            let site = |url: &str| Origin::parse(url).map_or_else(|_| url.to_owned(), |origin| origin.site());
+            ("credential", origins.map(|origin| site(&origin.url)).collect(), fingerprint.to_owned())
         }
-    }
+    };
+    origins.sort_unstable();
+    origins.dedup();
+    let known = json!([connection.connector, origins, who]).to_string();
+    format!("{kind}/{}", &hashed(known.as_bytes())[..32])
 }
 
 /// SHA-256, hexadecimal.
@@ -266,5 +279,85 @@ pub(crate) fn contract_connection(connection: &StoredConnection, generation: Opt
         settings: connection.settings.clone(),
         authorization: None,
         extra: extra.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoredOrigin;
+
+    fn connection(urls: &[&str]) -> StoredConnection {
+        let origin = |url: &&str| StoredOrigin { url: (*url).into(), credential: true, purpose: String::new() };
+        StoredConnection {
+            id: "c1".into(),
+            name: "demo".into(),
+            component: "connector.wasm".into(),
+            connector: "beacon".into(),
+            method: "token".into(),
+            form: json!({}),
+            credential: "k1".into(),
+            settings: "{}".into(),
+            origins: urls.iter().map(origin).collect(),
+            site_open: false,
+            allow_private: false,
+            authorities: None,
+            proven: false,
+            identity: None,
+            health: None,
+            memo: None,
+            created_at_ms: 0,
+            revision: 0,
+        }
+    }
+
+    fn scheme(text: Value) -> Scheme {
+        serde_json::from_value(text).unwrap()
+    }
+
+    #[test]
+    fn an_account_is_a_user_name_at_a_place_whatever_its_secret_is() {
+        let basic = scheme(json!({"type": "basic", "username": {"field": "user"}, "password": {"secret": "p"}}));
+        let key = |url: &str, user: &str, secret: &str| {
+            account_key(&connection(&[url]), &json!({"user": user}), &basic, secret)
+        };
+        let account = key("https://a.example.test/", "Ada", "one");
+        assert_eq!(account, key("https://a.example.test/", " ada", "two"));
+        assert_ne!(account, key("https://a.example.test/", "adah", "one"));
+        assert_ne!(account, key("https://b.example.test/", "Ada", "one"));
+    }
+
+    #[test]
+    fn where_nothing_names_the_account_its_credential_does_at_one_site() {
+        let bearer = scheme(json!({"type": "bearer", "token": {"secret": "t"}}));
+        let key = |url: &str, secret: &str| account_key(&connection(&[url]), &json!({}), &bearer, secret);
+        let account = key("https://a.example.test/", "one");
+        assert_eq!(account, key("https://a.example.test/north/", "one"));
+        assert_ne!(account, key("https://a.example.test/", "two"));
+        assert_ne!(account, key("https://b.example.test/", "one"));
+    }
+
+    #[test]
+    fn an_apps_quota_is_that_of_its_oauth_client_and_of_nobody_else() {
+        let credential = |id: &str, client: Option<&str>| StoredCredential {
+            id: id.into(),
+            connector: "beacon".into(),
+            method: "sign-in".into(),
+            form: json!({}),
+            client: client.map(str::to_owned),
+            generation: 1,
+            created_at_ms: 0,
+            version: 1,
+            scopes: None,
+            access_until_ms: None,
+            renewed_at_ms: None,
+            dead: None,
+        };
+        let one = connection(&[]);
+        let other = StoredConnection { credential: "k2".into(), ..one.clone() };
+        let app = app_of(&one, Some(&credential("k1", Some("app"))));
+        assert_eq!(app, app_of(&other, Some(&credential("k2", Some("app")))));
+        assert_ne!(app, app_of(&other, Some(&credential("k2", Some("another")))));
+        assert_ne!(app_of(&one, Some(&credential("k1", None))), app_of(&other, Some(&credential("k2", None))));
     }
 }

@@ -236,34 +236,22 @@ fn backlog_json(backlog: &Backlog, now: u64) -> Value {
 
 /// The connections whose accounts are held.
 pub(crate) fn held_accounts(host: &Host) -> Result<Vec<Trouble>, crate::store::StoreError> {
-    let held = host.store().held_accounts(MOST_FAILURES)?;
-    if held.is_empty() {
-        return Ok(vec![]);
-    }
-    let connections = host.store().connections()?;
     let mut troubles = vec![];
-    for one in held {
-        let of_it = |connection: &&crate::store::StoredConnection| {
-            connection.identity.as_ref().is_some_and(|identity| {
-                one.account == format!("{}/{}/{}", connection.connector, identity.tenant, identity.account)
-            })
-        };
-        let names: Vec<_> = connections.iter().filter(of_it).map(|connection| connection.name.clone()).collect();
-        let trouble = |connection: Option<String>| Trouble {
-            remedy: format!(
-                "Put a new credential in its place with `harness connection replace-credential {0}`; or mend it at the \
-                 service, then run `harness connection check {0} --release`.",
-                connection.as_deref().unwrap_or("NAME")
-            ),
-            connection,
-            code: "host.account-held".into(),
-            message: format!("its account is held, nothing is sent with it: {}", one.reason),
-        };
-        match names.is_empty() {
-            // Of a connection that is gone, or was never proved.
-            true if !one.account.starts_with("unproven/") => {}
-            true => troubles.push(trouble(None)),
-            false => troubles.extend(names.into_iter().map(|name| trouble(Some(name)))),
+    for held in host.store().held_accounts(MOST_FAILURES)? {
+        for name in held.connections {
+            let remedy = match held.granted {
+                true => format!("Authorize it anew: `harness connection reauthorize {name}`"),
+                false => format!(
+                    "Put a new credential in its place with `harness connection replace-credential {name}`; or mend it \
+                     at the service"
+                ),
+            };
+            troubles.push(Trouble {
+                remedy: format!("{remedy}, then run `harness connection check {name} --release`."),
+                connection: Some(name),
+                code: "host.account-held".into(),
+                message: format!("its account is held, nothing is sent with it: {}", held.reason),
+            });
         }
     }
     Ok(troubles)

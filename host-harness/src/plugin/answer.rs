@@ -32,6 +32,11 @@ pub(crate) trait Answer: Sized {
         Ok(())
     }
 
+    /// Tells why nothing more is sent until a person acts, where the result has a place for it; else `false`.
+    fn tell_shut(&mut self, _fault: &HostFault) -> bool {
+        false
+    }
+
     /// Adds that the host refused to send something, where the result has a place for it.
     fn explain_denial(&mut self, _reason: &str) {}
 }
@@ -227,6 +232,25 @@ impl Answer for connection::Health {
         let classes: Vec<FailureClass> = failed.filter_map(|finding| finding.class).collect();
         let credential = classes.iter().find(|class| **class == FailureClass::Credential);
         credential.or(classes.first()).copied()
+    }
+
+    fn tell_shut(&mut self, fault: &HostFault) -> bool {
+        // What the connector made of requests that never left says nothing: what it found out before stays.
+        self.findings.retain(|finding| {
+            let bad = matches!(finding.outcome, connection::Outcome::Failed | connection::Outcome::Unknown);
+            !bad || matches!(finding.class, None | Some(FailureClass::Input | FailureClass::Limit))
+        });
+        let failure = fault.to_failure();
+        self.findings.push(connection::Finding {
+            outcome: connection::Outcome::Failed,
+            code: failure.code,
+            message: failure.message,
+            remedy: failure.remedy,
+            who: failure.who,
+            class: Some(failure.class),
+        });
+        self.identity = None;
+        true
     }
 
     fn explain_denial(&mut self, reason: &str) {

@@ -181,7 +181,8 @@ impl Plugin {
         let run = async |store: &mut Store<Guest>, connector: &Connector<'_>| {
             connector.connection(store)?.call_check(store, call).await
         };
-        self.caller("check").run(Some(access), None, run).await
+        // Where the account is held, what anybody may ask is looked at all the same.
+        Caller { even_if_held: true, ..self.caller("check") }.run(Some(access), None, run).await
     }
 
     /// Runs an action card. The output is JSON that obeys the card's schema.
@@ -357,7 +358,7 @@ impl Caller<'_> {
         }
         match authority.guard.held(&authority.account, authority.credential.fingerprint()) {
             Ok(None) => Ok(()),
-            Ok(Some(reason)) => Err(HostFault::account_held(&reason)),
+            Ok(Some(reason)) => Err(HostFault::account_held(&reason, authority.credential.is_granted_by_a_person())),
             Err(error) => Err(HostFault::new(FaultKind::Internal, error.to_string())),
         }
     }
@@ -396,8 +397,7 @@ fn tell_guard<T: Answer>(access: &Access, record: &CallRecord, result: &Result<T
     let taken_back = matches!(class, Some(FailureClass::Scope | FailureClass::Permission));
     let mut told = refused.into_iter().try_for_each(|one| one.settle(taken_back));
     if class == Some(FailureClass::Credential) && record.refusals == 0 && record.credential_sent {
-        let (account, fingerprint) = (&authority.account, authority.credential.fingerprint());
-        told = authority.guard.confirm(account, fingerprint, "the connector found the credential refused");
+        told = authority.guard.confirm(access.guarded(authority), "the connector found the credential refused");
     }
     if let Err(error) = told {
         tracing::warn!(%error, "the lockout guard could not be told how a call ended");
@@ -417,6 +417,7 @@ fn may_come_of_denial(error: &Error) -> bool {
 /// Why nothing is sent until a person acts, where that is so. The denial is the whole sentence already.
 fn shut(record: &CallRecord) -> Option<HostFault> {
     let kind = match record {
+        CallRecord { account_held: true, granted: true, .. } => FaultKind::GrantHeld,
         CallRecord { account_held: true, .. } => FaultKind::AccountHeld,
         CallRecord { grant_dead: true, .. } => FaultKind::GrantDead,
         _ => return None,
@@ -448,8 +449,13 @@ fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord, writes: 
     let may_have_happened = writes.may_have_happened(record);
     match result {
         Ok(mut value) => {
-            if let Some(fault) = shut(record).filter(|_| value.failed_class().is_some()) {
-                return Err(fault.into());
+            if let Some(fault) = shut(record) {
+                if value.tell_shut(&fault) {
+                    return Ok(value);
+                }
+                if value.failed_class().is_some() {
+                    return Err(fault.into());
+                }
             }
             if let Some(fault) = put_off(record).filter(|_| value.failed_class() == Some(FailureClass::Unavailable)) {
                 return Err(fault.into());

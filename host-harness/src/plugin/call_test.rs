@@ -138,8 +138,13 @@ impl Bench {
     fn access(&self, url: &str) -> Access {
         let credential = Credential::from_vault(self.scheme(), &json!({}), &self.vault, "c1").unwrap();
         let origins = vec![PinnedOrigin { origin: Origin::parse(url).unwrap(), credential: true }];
-        let rejections =
-            vec![Rejection { status: None, header: "x-reason".into(), contains: "denied".into(), locks: false }];
+        let rejections = vec![Rejection {
+            status: None,
+            header: "x-reason".into(),
+            contains: "denied".into(),
+            locks: false,
+            accepts: false,
+        }];
         Access::new(self.network.clone(), Policy::new(origins, true), "c1")
             .with_credential(credential, rejections, self.guard.clone(), "account")
             .with_recorder(self.recorder.clone())

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::contract::types::{Error, Failure, FailureClass, Responsible};
+use crate::vault::NotAdmitted;
 
 /// How a call failed that the connector did not answer, or not acceptably.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -26,6 +27,8 @@ pub enum FaultKind {
     Quarantined,
     /// The account is held because its credential was refused; nothing was sent.
     AccountHeld,
+    /// The same of an account whose credential is what a person granted.
+    GrantHeld,
     /// The grant that the connection uses is over; nothing was sent.
     GrantDead,
     /// Other requests of the account were not answered in time, so this one was not sent.
@@ -72,7 +75,7 @@ impl FaultKind {
             Self::FloodedHost => "host.connector-flooded-host",
             Self::BadAnswer => "host.connector-bad-answer",
             Self::Quarantined => "host.connector-quarantined",
-            Self::AccountHeld => "host.account-held",
+            Self::AccountHeld | Self::GrantHeld => "host.account-held",
             Self::GrantDead => "host.grant-dead",
             Self::AccountBusy => "host.account-busy",
             Self::NotRenewed => "host.not-renewed-now",
@@ -83,7 +86,7 @@ impl FaultKind {
 
     fn class(self) -> FailureClass {
         match self {
-            Self::AccountHeld | Self::GrantDead => FailureClass::Credential,
+            Self::AccountHeld | Self::GrantHeld | Self::GrantDead => FailureClass::Credential,
             Self::EgressDenied => FailureClass::Permission,
             Self::AccountBusy | Self::NotRenewed | Self::TimedOut | Self::Quarantined | Self::Internal => {
                 FailureClass::Unavailable
@@ -96,7 +99,11 @@ impl FaultKind {
         match self {
             Self::AccountHeld => (
                 "Put a new one in its place with `harness connection replace-credential NAME`; or mend it in the service (if that shows a captcha, log in there once), then run `harness connection check NAME --release`.",
-                Responsible::Operator,
+                Responsible::User,
+            ),
+            Self::GrantHeld => (
+                "Authorize it anew: `harness connection reauthorize NAME`; or, where it was put right at the service, run `harness connection check NAME --release`.",
+                Responsible::User,
             ),
             Self::GrantDead => ("Reconnect it: `harness connection reauthorize NAME`.", Responsible::User),
             Self::AccountBusy => (
@@ -137,12 +144,10 @@ impl HostFault {
         Self { kind, detail: detail.into(), unsafe_request_sent: false, retry_after_ms: 0 }
     }
 
-    /// The account is held, because of this refusal.
-    pub(crate) fn account_held(reason: &str) -> Self {
-        let detail = format!(
-            "the service refused the account's credential twice ({reason}); nothing more is sent, so that the account is not locked"
-        );
-        Self::new(FaultKind::AccountHeld, detail)
+    /// The account is held, for this reason; `granted`: its credential is what a person granted.
+    pub(crate) fn account_held(reason: &str, granted: bool) -> Self {
+        let kind = if granted { FaultKind::GrantHeld } else { FaultKind::AccountHeld };
+        Self::new(kind, NotAdmitted::Held { reason: reason.to_owned() }.to_string())
     }
 
     /// A request waited in vain for its turn among those of its account.

@@ -66,10 +66,13 @@ pub struct StoredConnection {
     pub memo: Option<(String, EpochMs)>,
     /// When it was made.
     pub created_at_ms: EpochMs,
+    /// Grows with each change: what was read before one is not written over it.
+    pub revision: u64,
 }
 
 const COLUMNS: &str = "id, name, component, connector, method, form, settings, origins, allow_private, proven, \
-     tenant, account, label, health, memo, memo_at_ms, created_at_ms, credential, authorities, site_open";
+     tenant, account, label, health, memo, memo_at_ms, created_at_ms, credential, authorities, \
+     revision, site_open";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredConnection> {
     let identity = match (row.get(10)?, row.get(11)?, row.get(12)?) {
@@ -98,7 +101,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredConnection> {
         created_at_ms: row.get(16)?,
         credential: row.get(17)?,
         authorities: row.get(18)?,
-        site_open: row.get(19)?,
+        revision: row.get(19)?,
+        site_open: row.get(20)?,
     })
 }
 
@@ -160,31 +164,45 @@ impl Store {
         })
     }
 
-    /// Keeps what a check found out. An identity once proved stays when a later check fails.
+    /// Keeps what a check found out of a connection as it was read for it; `false`, and nothing of it, where it was
+    /// changed meanwhile. An identity once proved stays when a later check fails.
     pub fn save_health(
         &self,
-        id: &str,
+        checked: &StoredConnection,
         settings: &str,
         identity: Option<&StoredIdentity>,
         health: &Value,
         proven: bool,
         now: EpochMs,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         self.write(|transaction| {
-            transaction.execute(
+            let kept = transaction.execute(
                 "UPDATE connection SET settings = ?2, health = ?3, proven = ?4, updated_at_ms = ?5, \
-                 tenant = coalesce(?6, tenant), account = coalesce(?7, account), label = coalesce(?8, label) WHERE id = ?1",
+                 revision = revision + (settings IS NOT ?2), \
+                 tenant = coalesce(?6, tenant), account = coalesce(?7, account), label = coalesce(?8, label) \
+                 WHERE id = ?1 AND revision = ?9",
                 params![
-                    id,
+                    checked.id,
                     settings,
                     health.to_string(),
                     proven,
                     now,
                     identity.map(|it| &it.tenant),
                     identity.map(|it| &it.account),
-                    identity.map(|it| &it.label)
+                    identity.map(|it| &it.label),
+                    checked.revision,
                 ],
             )?;
+            Ok(kept == 1)
+        })
+    }
+
+    /// Keeps that no report could be made of a connection as it was read for it, unless it was changed meanwhile.
+    pub fn save_no_health(&self, checked: &StoredConnection, health: &Value, now: EpochMs) -> Result<(), StoreError> {
+        self.write(|transaction| {
+            let sql =
+                "UPDATE connection SET health = ?2, proven = 0, updated_at_ms = ?3 WHERE id = ?1 AND revision = ?4";
+            transaction.execute(sql, params![checked.id, health.to_string(), now, checked.revision])?;
             Ok(())
         })
     }
@@ -193,13 +211,14 @@ impl Store {
     pub fn replace_origins(&self, id: &str, from: &[StoredOrigin], to: &[StoredOrigin]) -> Result<bool, StoreError> {
         let text = |origins: &[StoredOrigin]| serde_json::to_string(origins).unwrap_or_default();
         self.write(|transaction| {
-            let sql = "UPDATE connection SET origins = ?3 WHERE id = ?1 AND origins = ?2";
+            let sql = "UPDATE connection SET origins = ?3, revision = revision + 1 WHERE id = ?1 AND origins = ?2";
             Ok(transaction.execute(sql, params![id, text(from), text(to)])? == 1)
         })
     }
 
-    /// Keeps what a person changed of a connection. Its memo goes: it may be about what was before.
-    pub fn change_connection(&self, changed: &StoredConnection, now: EpochMs) -> Result<(), StoreError> {
+    /// Keeps what a person changed of a connection; `false`, and nothing of it, where it was changed since it was read.
+    /// Its memo goes: it may be about what was before.
+    pub fn change_connection(&self, changed: &StoredConnection, now: EpochMs) -> Result<bool, StoreError> {
         self.write(|transaction| change(transaction, changed, now))
     }
 
@@ -218,6 +237,9 @@ impl Store {
     pub fn delete_connection(&self, id: &str, reason: &Value) -> Result<usize, StoreError> {
         self.write(|transaction| {
             transaction.execute("DELETE FROM secret WHERE owner = ?1 AND space = 'registration'", [id])?;
+            // What it alone was refused for holds nobody else any more.
+            transaction.execute("DELETE FROM alarm WHERE connection = ?1 AND code = 'host.account-held'", [id])?;
+            transaction.execute("DELETE FROM guard WHERE cause = ?1 AND credential = ''", [id])?;
             let sql = "DELETE FROM connection WHERE id = ?1 RETURNING credential";
             let credential: Option<String> = transaction.query_row(sql, [id], |row| row.get(0)).optional()?;
             if let Some(credential) = credential {
@@ -238,15 +260,17 @@ impl Store {
     }
 }
 
-/// Keeps what a person changed of a connection: its form, and what follows from it.
+/// Keeps what a person changed of a connection: its form, and what follows from it. `false` where it was changed since
+/// it was read.
 pub(crate) fn change(
     transaction: &rusqlite::Transaction<'_>,
     changed: &StoredConnection,
     now: EpochMs,
-) -> Result<(), StoreError> {
-    transaction.execute(
+) -> Result<bool, StoreError> {
+    let kept = transaction.execute(
         "UPDATE connection SET form = ?2, settings = ?3, origins = ?4, authorities = ?5, memo = NULL, \
-         memo_at_ms = NULL, updated_at_ms = ?6, site_open = ?7 WHERE id = ?1",
+         memo_at_ms = NULL, updated_at_ms = ?6, site_open = ?7, revision = revision + 1 \
+         WHERE id = ?1 AND revision = ?8",
         params![
             changed.id,
             changed.form.to_string(),
@@ -255,7 +279,8 @@ pub(crate) fn change(
             changed.authorities,
             now,
             changed.site_open,
+            changed.revision,
         ],
     )?;
-    Ok(())
+    Ok(kept == 1)
 }

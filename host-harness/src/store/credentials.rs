@@ -123,6 +123,22 @@ impl Store {
         })
     }
 
+    /// Notes that tokens were renewed before their time, and that it did not help.
+    pub fn renewed_in_vain(&self, id: &str, now: EpochMs) -> Result<(), StoreError> {
+        self.note(|transaction| {
+            transaction.execute("UPDATE credential SET in_vain_at_ms = ?2 WHERE id = ?1", params![id, now])?;
+            Ok(())
+        })
+    }
+
+    /// When that was last.
+    pub fn in_vain_at_ms(&self, id: &str) -> Result<Option<EpochMs>, StoreError> {
+        self.read(|db| {
+            let mut find = db.prepare_cached("SELECT in_vain_at_ms FROM credential WHERE id = ?1")?;
+            Ok(find.query_row([id], |row| row.get(0)).optional()?.flatten())
+        })
+    }
+
     /// Forgets a credential that no connection uses, with its secrets.
     pub fn delete_credential_unused(&self, id: &str) -> Result<bool, StoreError> {
         self.write(|transaction| delete_unused(transaction, id))

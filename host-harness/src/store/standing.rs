@@ -58,8 +58,12 @@ pub struct DueDelivery {
 pub struct HeldAccount {
     /// Its key.
     pub account: String,
-    /// What the last refusal said.
+    /// Why.
     pub reason: String,
+    /// The connection, by name, that was refused last, and those that share its credential.
+    pub connections: Vec<String>,
+    /// Whether its credential is what a person granted.
+    pub granted: bool,
 }
 
 impl Store {
@@ -105,14 +109,29 @@ impl Store {
         })
     }
 
-    /// The accounts of which a credential was refused so often that nothing more is sent.
+    /// The accounts that were refused so often that nothing more is sent, as far as the connection is there for which
+    /// they were.
     pub fn held_accounts(&self, most_failures: u32) -> Result<Vec<HeldAccount>, StoreError> {
         self.read(|db| {
             let mut statement = db.prepare_cached(
-                "SELECT account, coalesce(max(reason), '') FROM guard WHERE failures >= ?1 GROUP BY account ORDER BY account",
+                "SELECT guard.account, coalesce(max(guard.reason), 'logins ended without an answer'), json_group_array(DISTINCT other.name), \
+                    max(credential.client IS NOT NULL) \
+                 FROM guard JOIN connection cause ON cause.id = guard.cause \
+                 JOIN connection other ON other.credential = cause.credential \
+                 JOIN credential ON credential.id = cause.credential \
+                 WHERE failures >= ?1 OR (guard.credential = '' AND failures + unanswered >= ?1 \
+                    AND NOT EXISTS (SELECT 1 FROM guard_lease WHERE guard_lease.account = guard.account)) \
+                 GROUP BY guard.account ORDER BY guard.account",
             )?;
-            let rows = statement
-                .query_map([most_failures], |row| Ok(HeldAccount { account: row.get(0)?, reason: row.get(1)? }))?;
+            let rows = statement.query_map([most_failures], |row| {
+                let names: String = row.get(2)?;
+                Ok(HeldAccount {
+                    account: row.get(0)?,
+                    reason: row.get(1)?,
+                    connections: serde_json::from_str(&names).unwrap_or_default(),
+                    granted: row.get(3)?,
+                })
+            })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }

@@ -1,18 +1,21 @@
 //! The lockout guard. Services lock an account after a few refused logins, and a dead credential in
-//! fifty flows is refused fifty times in a second. So a credential that is refused twice is held:
-//! nothing more is sent with it until a person says otherwise or gives another one.
+//! fifty flows is refused fifty times in a second. So an account that is refused twice, with one credential
+//! or with several, is held: nothing more is sent for it until a person says otherwise or gives another one.
 //!
 //! An account that this process has no recent success of (it is new, or changed, or was refused, or
 //! was quiet for five seconds) sends one request at a time, whatever runs at once and in however many
 //! processes: a lease in the store says who. So a credential that is dead from the start is refused
 //! exactly twice on the wire.
 //!
+//! Who is killed, or given up, before the answer comes does not know whether it was a refusal. So where a credential
+//! was not accepted for a day, each try counts before it is sent, until it is answered.
+//!
 //! After a success an account sends freely for five seconds, each success allowing one more request
-//! at once, and nothing is written for each of them. The first refusal ends that at once, for every
-//! account with the same credential: nothing new leaves until the call that was refused has ended
+//! at once, and nothing is written for each of them. The first refusal ends that at once:
+//! nothing new leaves until the call that was refused has ended
 //! and it is known what the refusal was about; then one at a time again. A credential can die at any moment,
 //! though, and what is on its way by then is refused as well: those refusals are the price of sending
-//! freely. They are no more than were on their way; two of them, and the credential is held without a
+//! freely. They are no more than were on their way; two of them, and the account is held without a
 //! further try.
 //!
 //! Where the service says that the account is locked, that is enough: it is held at the first such answer.
@@ -30,7 +33,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use super::guard_rows::{self as rows, Lease, MOST_FAILURES};
+use super::guard_rows::{self as rows, Lease, MOST_FAILURES, Place};
 use crate::clock::{EpochMs, SharedClock};
 use crate::store::{Store, StoreError, off_thread};
 
@@ -72,9 +75,7 @@ pub enum GuardStatus {
 #[derive(Debug, thiserror::Error)]
 pub enum NotAdmitted {
     /// The account is held.
-    #[error(
-        "the service refused the account's credential ({reason}); nothing more is sent, so that the account is not locked"
-    )]
+    #[error("nothing more is sent for the account, because one more refused login could lock it: {reason}")]
     Held {
         /// What the last refusal said.
         reason: String,
@@ -138,35 +139,34 @@ impl LockoutGuard {
         Self(Arc::new(Shared { store, clock, holder: rows::holder(drawn), accounts: Mutex::default() }))
     }
 
-    /// What is known of an account: of the worst of its credentials, if it has several.
+    /// What is known of an account, whichever of its credentials was refused.
     pub fn status(&self, account: &str) -> Result<GuardStatus, StoreError> {
-        let (failures, reason, last_success_ms) = rows::worst(&self.0.store, account)?;
-        Ok(match failures {
-            0 => GuardStatus::Open { last_success_ms },
-            MOST_FAILURES.. => GuardStatus::Held { reason: reason.unwrap_or_default() },
-            _ => GuardStatus::Unsure { failures },
+        let (known, held) = rows::of_account(&self.0.store, account)?;
+        Ok(match (held, known.failures) {
+            (Some(reason), _) => GuardStatus::Held { reason },
+            (None, 0) => GuardStatus::Open { last_success_ms: known.last_success_ms },
+            (None, failures) => GuardStatus::Unsure { failures },
         })
     }
 
-    /// Forgets the refusals of an account, and of the credential (its fingerprint) that it has now: a person says that
-    /// they are settled.
-    pub fn release(&self, account: &str, credential: &str) -> Result<(), StoreError> {
-        off_thread(|| rows::forget(&self.0.store, account, credential))
+    /// Forgets the refusals of an account: a person says that they are settled.
+    pub fn release(&self, account: &str) -> Result<(), StoreError> {
+        off_thread(|| rows::forget(&self.0.store, account))
     }
 
-    /// Carries the refusals of an account over to its proved key.
-    pub fn rename(&self, from: &str, to: &str) -> Result<(), StoreError> {
-        if from == to { Ok(()) } else { rows::rename(&self.0.store, from, to) }
+    /// A person gave another credential in the place of the one with this fingerprint: the account is tried again. What
+    /// was refused with others of its credentials stays.
+    pub fn renew(&self, account: &str, before: &str) -> Result<(), StoreError> {
+        off_thread(|| rows::renew(&self.0.store, account, before))
     }
 
-    /// Whether an account's credential is held, and why.
+    /// Whether an account is held for this credential, and why.
     pub fn held(&self, account: &str, credential: &str) -> Result<Option<String>, StoreError> {
         let now = self.0.clock.monotonic();
         if self.0.lock().get(account).is_some_and(|local| local.may_go_freely(credential, now)) {
             return Ok(None);
         }
-        let (failures, reason) = off_thread(|| rows::of_credential(&self.0.store, credential))?;
-        Ok((failures >= MOST_FAILURES).then_some(reason))
+        Ok(off_thread(|| rows::of_credential(&self.0.store, account, credential))?.1)
     }
 
     /// Waits until a request of the account may be sent with the credential (its fingerprint), for
@@ -179,7 +179,8 @@ impl LockoutGuard {
         patience: Duration,
         longest: Duration,
     ) -> Result<Admission, NotAdmitted> {
-        self.admit_after(&Mutex::default(), account, credential, patience, longest).await
+        let place = Place { account, credential, connection: "" };
+        self.admit_after(&Mutex::default(), place, patience, longest).await
     }
 
     /// The same for a request of a call that has met refusals already: these, which stay unsettled until the call
@@ -187,22 +188,21 @@ impl LockoutGuard {
     pub(crate) async fn admit_after(
         &self,
         own: &Mutex<Vec<Refused>>,
-        account: &str,
-        credential: &str,
+        place: Place<'_>,
         patience: Duration,
         longest: Duration,
     ) -> Result<Admission, NotAdmitted> {
-        if let Tried::Admitted(admission) = self.try_admit(own, account, credential, longest)? {
+        if let Tried::Admitted(admission) = self.try_admit(own, place, longest)? {
             return Ok(admission);
         }
         let deadline = tokio::time::Instant::now() + patience;
-        let changed = self.0.lock().entry(account.to_owned()).or_default().changed.clone();
+        let changed = self.0.lock().entry(place.account.to_owned()).or_default().changed.clone();
         loop {
             let notified = changed.notified();
             tokio::pin!(notified);
             // Enabled before looking, so that no change in between is missed.
             notified.as_mut().enable();
-            let wait = match self.try_admit(own, account, credential, longest)? {
+            let wait = match self.try_admit(own, place, longest)? {
                 Tried::Admitted(admission) => return Ok(admission),
                 Tried::BusyHere => Duration::from_secs(1),
                 Tried::BusyElsewhere => ASK_AGAIN,
@@ -215,13 +215,8 @@ impl LockoutGuard {
         }
     }
 
-    fn try_admit(
-        &self,
-        own: &Mutex<Vec<Refused>>,
-        account: &str,
-        credential: &str,
-        longest: Duration,
-    ) -> Result<Tried, NotAdmitted> {
+    fn try_admit(&self, own: &Mutex<Vec<Refused>>, place: Place<'_>, longest: Duration) -> Result<Tried, NotAdmitted> {
+        let Place { account, credential, .. } = place;
         let now = self.0.clock.monotonic();
         let (round, again) = {
             let mut accounts = self.0.lock();
@@ -245,7 +240,7 @@ impl LockoutGuard {
                 local.in_flight += 1;
                 let round = local.round;
                 drop((accounts, own));
-                return Ok(Tried::Admitted(self.admission(account, credential, round, false)));
+                return Ok(Tried::Admitted(self.admission(place, round, None)));
             }
             if local.in_flight > 0 {
                 return Ok(Tried::BusyHere);
@@ -260,11 +255,11 @@ impl LockoutGuard {
         };
         let now_ms = self.0.clock.now_ms();
         let until = now_ms + u64::try_from((longest * 2).as_millis()).unwrap_or(u64::MAX / 2);
-        let lease = off_thread(|| rows::take(&self.0.store, account, credential, &self.0.holder, now_ms, until));
-        if again && !matches!(lease, Ok(Lease::Taken)) {
-            self.0.give_back(account);
+        let lease = off_thread(|| rows::take(&self.0.store, place, &self.0.holder, now_ms, until));
+        if again && !matches!(lease, Ok(Lease::Taken(_))) {
+            self.0.give_back(account, false);
         } else if let Some(local) = self.0.lock().get_mut(account) {
-            if matches!(lease, Ok(Lease::Taken)) {
+            if matches!(lease, Ok(Lease::Taken(_))) {
                 local.in_flight += 1;
                 local.turn.since.get_or_insert(now);
             } else {
@@ -275,19 +270,30 @@ impl LockoutGuard {
         match lease? {
             Lease::Held(reason) => Err(NotAdmitted::Held { reason }),
             Lease::Elsewhere => Ok(Tried::BusyElsewhere),
-            Lease::Taken => Ok(Tried::Admitted(self.admission(account, credential, round, true))),
+            Lease::Taken(counted) => Ok(Tried::Admitted(self.admission(place, round, Some(counted)))),
         }
     }
 
-    fn admission(&self, account: &str, credential: &str, round: u64, leased: bool) -> Admission {
-        let (account, credential) = (account.to_owned(), credential.to_owned());
-        Admission { guard: self.clone(), account, credential, round, leased }
+    /// `leased`: under a lease, and whether the try counts until it is answered.
+    fn admission(&self, place: Place<'_>, round: u64, leased: Option<bool>) -> Admission {
+        Admission {
+            guard: self.clone(),
+            of: Of::new(place),
+            round,
+            leased: leased.is_some(),
+            counted: leased == Some(true),
+            answered: false,
+        }
     }
 
     /// Counts a refusal that only the connector could see.
-    pub(crate) fn confirm(&self, account: &str, credential: &str, reason: &str) -> Result<(), StoreError> {
-        self.0.end_freedom(account, credential);
-        off_thread(|| rows::refused(&self.0.store, account, credential, reason, 1)).map(drop)
+    pub(crate) fn confirm(&self, place: Place<'_>, reason: &str) -> Result<(), StoreError> {
+        self.0.end_freedom(place.account);
+        let now = self.0.clock.now_ms();
+        off_thread(|| {
+            rows::refused(&self.0.store, place, reason, 1, false)?;
+            rows::tell(&self.0.store, place, now)
+        })
     }
 }
 
@@ -302,21 +308,17 @@ impl Shared {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A credential was refused: nothing is sent freely any more for its account, nor with it for another.
-    fn end_freedom(&self, account: &str, credential: &str) {
-        for (name, local) in self.lock().iter_mut() {
-            if name == account {
-                local.free.clear();
-                local.round += 1;
-            } else if local.free.remove(credential).is_some() {
-                local.round += 1;
-            }
+    /// The account was refused: nothing is sent freely any more for it.
+    fn end_freedom(&self, account: &str) {
+        if let Some(local) = self.lock().get_mut(account) {
+            local.free.clear();
+            local.round += 1;
         }
     }
 
     /// Gives the lease back. If the store fails here, the lease runs out by itself.
-    fn give_back(&self, account: &str) {
-        if let Err(error) = off_thread(|| rows::give_back(&self.store, account, &self.holder)) {
+    fn give_back(&self, account: &str, answered: bool) {
+        if let Err(error) = off_thread(|| rows::give_back(&self.store, account, &self.holder, answered)) {
             tracing::warn!(%error, "the lease of an account could not be given back; it runs out by itself");
         }
         self.lease_is_back(account);
@@ -340,29 +342,56 @@ enum Tried {
     BusyElsewhere,
 }
 
+/// Where a request goes, for the guard.
+#[derive(Clone)]
+struct Of {
+    account: String,
+    credential: String,
+    connection: String,
+}
+
+impl Of {
+    fn new(place: Place<'_>) -> Self {
+        let [account, credential, connection] = [place.account, place.credential, place.connection].map(str::to_owned);
+        Self { account, credential, connection }
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { account: &self.account, credential: &self.credential, connection: &self.connection }
+    }
+}
+
 /// The leave to send one request. What the service thought of the credential is told to it; when it
 /// is dropped, the next request may go.
 pub struct Admission {
     guard: LockoutGuard,
-    account: String,
-    credential: String,
+    of: Of,
     round: u64,
     leased: bool,
+    /// Whether the try counts until it is answered.
+    counted: bool,
+    answered: bool,
 }
 
 impl Admission {
+    /// The request was answered in a way that says nothing about the credential, or never left.
+    pub fn settled(mut self) {
+        self.answered = true;
+    }
+
     /// The service accepted the credential.
     pub fn accepted(mut self) -> Result<(), StoreError> {
+        self.answered = true;
         let shared = Arc::clone(&self.guard.0);
         let now = shared.clock.monotonic();
         let note = {
             let mut accounts = shared.lock();
-            let Some(local) = accounts.get_mut(&self.account) else { return Ok(()) };
+            let Some(local) = accounts.get_mut(&self.of.account) else { return Ok(()) };
             // After a refusal, the answer to an earlier request proves nothing.
             if local.round != self.round {
                 return Ok(());
             }
-            match local.free.get_mut(&self.credential) {
+            match local.free.get_mut(&self.of.credential) {
                 Some(free) if !self.leased => {
                     free.until = now + FREE;
                     free.at_once = free.at_once.saturating_add(1);
@@ -381,18 +410,18 @@ impl Admission {
         let now_ms = shared.clock.now_ms();
         if self.leased {
             let holder = &shared.holder;
-            off_thread(|| rows::accepted(&shared.store, &self.account, &self.credential, now_ms, holder))?;
+            off_thread(|| rows::accepted(&shared.store, self.of.place(), now_ms, holder))?;
             self.leased = false;
-            if let Some(local) = shared.lock().get_mut(&self.account).filter(|local| local.round == self.round) {
-                local.free.insert(self.credential.clone(), Free { until: now + FREE, at_once: 2, noted: now });
+            if let Some(local) = shared.lock().get_mut(&self.of.account).filter(|local| local.round == self.round) {
+                local.free.insert(self.of.credential.clone(), Free { until: now + FREE, at_once: 2, noted: now });
                 local.turn = Turn::default();
             }
-            shared.lease_is_back(&self.account);
+            shared.lease_is_back(&self.of.account);
         } else {
-            let well = off_thread(|| rows::still_well(&shared.store, &self.account, &self.credential, now_ms));
+            let well = off_thread(|| rows::still_well(&shared.store, self.of.place(), now_ms));
             if !matches!(well, Ok(true)) {
                 // Another process was refused since, or nobody can tell.
-                shared.end_freedom(&self.account, &self.credential);
+                shared.end_freedom(&self.of.account);
             }
             well?;
         }
@@ -415,23 +444,24 @@ impl Admission {
         let shared = Arc::clone(&self.guard.0);
         let late = {
             let mut accounts = shared.lock();
-            let local = accounts.entry(self.account.clone()).or_default();
+            let local = accounts.entry(self.of.account.clone()).or_default();
             local.unsettled += 1;
             local.round != self.round
         };
-        shared.end_freedom(&self.account, &self.credential);
-        let refused = Refused {
+        shared.end_freedom(&self.of.account);
+        let mut refused = Refused {
             guard: self.guard.clone(),
-            account: self.account.clone(),
-            credential: self.credential.clone(),
+            of: self.of.clone(),
             reason: reason.to_owned(),
             counts,
             late: late && counts == 1,
             leased: std::mem::take(&mut self.leased),
+            counted: std::mem::take(&mut self.counted),
             settled: false,
         };
         if !refused.late {
-            off_thread(|| rows::refused(&shared.store, &self.account, &self.credential, reason, counts))?;
+            let counted = std::mem::take(&mut refused.counted);
+            off_thread(|| rows::refused(&shared.store, self.of.place(), reason, counts, counted))?;
         }
         Ok(refused)
     }
@@ -440,12 +470,12 @@ impl Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         let shared = &self.guard.0;
-        if let Some(local) = shared.lock().get_mut(&self.account) {
+        if let Some(local) = shared.lock().get_mut(&self.of.account) {
             local.in_flight -= 1;
             local.changed.notify_waiters();
         }
         if self.leased {
-            shared.give_back(&self.account);
+            shared.give_back(&self.of.account, self.counted && self.answered);
         }
     }
 }
@@ -453,8 +483,7 @@ impl Drop for Admission {
 /// A refusal, until it is known what it was about.
 pub struct Refused {
     guard: LockoutGuard,
-    account: String,
-    credential: String,
+    of: Of,
     reason: String,
     /// As how many refusals it counts.
     counts: u32,
@@ -462,6 +491,8 @@ pub struct Refused {
     /// once it is known that it was about the credential.
     late: bool,
     leased: bool,
+    /// Whether the try still counts as one without an answer.
+    counted: bool,
     settled: bool,
 }
 
@@ -474,18 +505,22 @@ impl Refused {
 
     fn settle_now(&mut self, taken_back: bool) -> Result<(), StoreError> {
         self.settled = true;
-        let (shared, account, credential) = (&self.guard.0, &self.account, &self.credential);
-        let told = off_thread(|| match (taken_back && self.counts == 1, self.late) {
-            (true, false) => rows::undo(&shared.store, account, credential, 1),
-            (false, true) => rows::refused(&shared.store, account, credential, &self.reason, 1).map(drop),
-            _ => Ok(()),
+        let (shared, place) = (&self.guard.0, self.of.place());
+        let now = shared.clock.now_ms();
+        let told = off_thread(|| {
+            match (taken_back && self.counts == 1, self.late) {
+                (true, false) => rows::undo(&shared.store, place)?,
+                (false, true) => rows::refused(&shared.store, place, &self.reason, 1, self.counted)?,
+                _ => {}
+            }
+            rows::tell(&shared.store, place, now)
         });
-        if let Some(local) = shared.lock().get_mut(account) {
+        if let Some(local) = shared.lock().get_mut(place.account) {
             local.unsettled -= 1;
             local.changed.notify_waiters();
         }
         if std::mem::take(&mut self.leased) {
-            shared.give_back(account);
+            shared.give_back(place.account, taken_back && self.late && self.counted);
         }
         told
     }

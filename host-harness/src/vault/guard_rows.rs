@@ -1,42 +1,58 @@
-//! What the lockout guard keeps in the store.
+//! What the lockout guard keeps in the store: a row for each credential of an account, and one without a credential for
+//! the account itself, whichever credential was refused.
 //!
 //! A refusal is on disk before anything else is sent. Leases and successes are only noted: whoever lost them in a
 //! power cut is no process any more, or tries once less.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use crate::clock::EpochMs;
 use crate::store::{Store, StoreError};
 
-/// How many refusals may happen on the wire before an account's credential is held.
+/// How many refusals may happen on the wire before an account is held.
 pub(crate) const MOST_FAILURES: u32 = 2;
 
 /// How many refusals may be taken back between two successes. That a refusal was about a scope is
 /// the connector's word alone: without a bound it could try a dead credential for ever.
 pub(super) const MOST_UNDONE: u32 = 2;
 
+/// For how long a success says that an unanswered request was no refused login.
+const PROVED_MS: u64 = 24 * 3600 * 1000;
+
+/// The code of the alarm about an account that is held.
+const HELD: &str = "host.account-held";
+
+/// Where a request goes, for the guard: the account, the credential's fingerprint, and the connection that it is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) account: &'a str,
+    pub(crate) credential: &'a str,
+    /// By id; empty where it is for none.
+    pub(crate) connection: &'a str,
+}
+
 /// What came of asking for an account's lease.
 pub(super) enum Lease {
-    /// It is ours.
-    Taken,
+    /// It is ours. Whether the try counts until it is answered.
+    Taken(bool),
     /// Another process has it.
     Elsewhere,
-    /// The credential is held, for this reason.
+    /// The account is held, for this reason.
     Held(String),
 }
 
 /// Asks for the lease of an account, to send with this credential.
 pub(super) fn take(
     store: &Store,
-    account: &str,
-    credential: &str,
+    place: Place<'_>,
     holder: &str,
     now: EpochMs,
     until: EpochMs,
 ) -> Result<Lease, StoreError> {
+    let account = place.account;
     store.note(|transaction| {
-        let (failures, reason) = failures(transaction, credential)?;
-        if failures >= MOST_FAILURES {
+        let known = Known::read(transaction, account, place.credential)?;
+        if let Some(reason) = known.refusals(transaction)? {
             return Ok(Lease::Held(reason));
         }
         let sql = "SELECT holder FROM guard_lease WHERE account = ?1";
@@ -50,137 +66,247 @@ pub(super) fn take(
              WHERE holder = excluded.holder OR until_ms <= ?4",
             (account, holder, column(until), column(now)),
         )?;
-        Ok(if taken == 1 { Lease::Taken } else { Lease::Elsewhere })
+        if taken != 1 {
+            return Ok(Lease::Elsewhere);
+        }
+        if known.last_success_ms.is_some_and(|at| now.saturating_sub(at) < PROVED_MS) {
+            return Ok(Lease::Taken(false));
+        }
+        if let Some(reason) = known.unknown() {
+            transaction.execute("DELETE FROM guard_lease WHERE account = ?1 AND holder = ?2", (account, holder))?;
+            return Ok(Lease::Held(reason));
+        }
+        // Before it is sent: whoever is killed before the answer comes may have been refused all the same.
+        transaction.execute(
+            "INSERT INTO guard (account, credential, failures, unanswered, cause) VALUES (?1, '', 0, 1, ?2)
+             ON CONFLICT (account, credential) DO UPDATE SET unanswered = unanswered + 1, cause = excluded.cause",
+            (account, cause(place)),
+        )?;
+        Ok(Lease::Taken(true))
     })
 }
 
-/// Gives the lease back.
-pub(super) fn give_back(store: &Store, account: &str, holder: &str) -> Result<(), StoreError> {
+/// Gives the lease back. `counted`: the request under it counted until it was answered, and it is.
+pub(super) fn give_back(store: &Store, account: &str, holder: &str, counted: bool) -> Result<(), StoreError> {
     store.note(|transaction| {
         transaction.execute("DELETE FROM guard_lease WHERE account = ?1 AND holder = ?2", (account, holder))?;
-        Ok(())
+        if counted { answered(transaction, account) } else { Ok(()) }
     })
+}
+
+fn answered(transaction: &Transaction<'_>, account: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE guard SET unanswered = max(unanswered - 1, 0) WHERE account = ?1 AND credential = ''";
+    transaction.execute(sql, [account])?;
+    Ok(())
 }
 
 /// Notes that the service accepted the credential in a request that was sent under the lease, and gives that back.
-pub(super) fn accepted(
-    store: &Store,
-    account: &str,
-    credential: &str,
-    now: EpochMs,
-    holder: &str,
-) -> Result<(), StoreError> {
+pub(super) fn accepted(store: &Store, place: Place<'_>, now: EpochMs, holder: &str) -> Result<(), StoreError> {
     store.note(|transaction| {
-        transaction.execute(
-            "INSERT INTO guard (account, credential, failures, last_success_ms) VALUES (?1, ?2, 0, ?3)
-             ON CONFLICT (account, credential) DO UPDATE
-             SET failures = 0, undone = 0, reason = NULL, last_success_ms = excluded.last_success_ms",
-            (account, credential, column(now)),
-        )?;
-        transaction.execute("UPDATE guard SET failures = 0, undone = 0 WHERE credential = ?1", [credential])?;
-        transaction.execute("DELETE FROM guard_lease WHERE account = ?1 AND holder = ?2", (account, holder))?;
+        for credential in [place.credential, ""] {
+            transaction.execute(
+                "INSERT INTO guard (account, credential, failures, last_success_ms) VALUES (?1, ?2, 0, ?3)
+                 ON CONFLICT (account, credential) DO UPDATE SET failures = 0, undone = 0, unanswered = 0,
+                    reason = NULL, cause = NULL, last_success_ms = excluded.last_success_ms",
+                (place.account, credential, column(now)),
+            )?;
+        }
+        let sql = "DELETE FROM guard_lease WHERE account = ?1 AND holder = ?2";
+        transaction.execute(sql, (place.account, holder))?;
         Ok(())
     })
 }
 
-/// Notes when the service accepted the credential in a request that was sent freely. `false` where it was refused
-/// elsewhere: that such a request went well does not make up for it.
-pub(super) fn still_well(store: &Store, account: &str, credential: &str, now: EpochMs) -> Result<bool, StoreError> {
+/// Notes when the service accepted the credential in a request that was sent freely. `false` where the account was
+/// refused elsewhere: that such a request went well does not make up for it.
+pub(super) fn still_well(store: &Store, place: Place<'_>, now: EpochMs) -> Result<bool, StoreError> {
     store.note(|transaction| {
-        if failures(transaction, credential)?.0 > 0 {
+        if Known::read(transaction, place.account, place.credential)?.failures > 0 {
             return Ok(false);
         }
         transaction.execute(
-            "UPDATE guard SET last_success_ms = ?3 WHERE account = ?1 AND credential = ?2",
-            (account, credential, column(now)),
+            "UPDATE guard SET last_success_ms = ?3 WHERE account = ?1 AND credential IN (?2, '')",
+            (place.account, place.credential, column(now)),
         )?;
         Ok(true)
     })
 }
 
-/// Notes a refusal, which counts as so many; answers with how many there are now.
+/// Notes a refusal, which counts as so many; `counted`: its request counted until now, because it was not answered.
 pub(super) fn refused(
+    store: &Store,
+    place: Place<'_>,
+    reason: &str,
+    counts: u32,
+    counted: bool,
+) -> Result<(), StoreError> {
+    store.write(|transaction| {
+        if counted {
+            answered(transaction, place.account)?;
+        }
+        for credential in [place.credential, ""] {
+            transaction.execute(
+                "INSERT INTO guard (account, credential, failures, reason, cause) VALUES (?1, ?2, ?4, ?3, ?5)
+                 ON CONFLICT (account, credential) DO UPDATE
+                 SET failures = failures + ?4, reason = excluded.reason, cause = excluded.cause",
+                (place.account, credential, reason, counts, cause(place)),
+            )?;
+        }
+        Ok(())
+    })
+}
+
+/// Takes back a refusal, which is said to say nothing about the credential, as far as the bound on that goes.
+pub(super) fn undo(store: &Store, place: Place<'_>) -> Result<(), StoreError> {
+    store.note(|transaction| {
+        let undone = transaction.execute(
+            "UPDATE guard SET failures = failures - 1, undone = undone + 1
+             WHERE account = ?1 AND credential = ?2 AND failures > 0 AND undone < ?3",
+            (place.account, place.credential, MOST_UNDONE),
+        )?;
+        let sql = match undone {
+            0 => {
+                "UPDATE guard SET reason = reason || '; that it is about a scope or a permission can only be believed \
+                 twice, and nothing was accepted since' \
+                 WHERE account = ?1 AND credential IN (?2, '') AND instr(reason, 'believed') = 0"
+            }
+            _ => {
+                "UPDATE guard SET failures = max(failures - 1, 0) WHERE account = ?1 AND credential = '' AND ?2 IS NOT NULL"
+            }
+        };
+        transaction.execute(sql, (place.account, place.credential))?;
+        Ok(())
+    })
+}
+
+/// Raises an alarm where the account is held; one, however long it is.
+pub(super) fn tell(store: &Store, place: Place<'_>, now: EpochMs) -> Result<(), StoreError> {
+    if of_credential(store, place.account, place.credential)?.1.is_none() {
+        return Ok(());
+    }
+    store.write(|transaction| {
+        let known = Known::read(transaction, place.account, place.credential)?;
+        let Some(reason) = known.refusals(transaction)?.filter(|_| !place.connection.is_empty()) else { return Ok(()) };
+        let sql = "SELECT EXISTS (SELECT 1 FROM alarm WHERE connection = ?1 AND code = ?2)";
+        if transaction.query_row(sql, (place.connection, HELD), |row| row.get(0))? {
+            return Ok(());
+        }
+        let message = format!(
+            "the account is held, and nothing more is sent with it: {reason}; one more refusal can lock it at the service"
+        );
+        let sql = "INSERT INTO alarm (at_ms, connection, code, message) VALUES (?1, ?2, ?3, ?4)";
+        transaction.execute(sql, (column(now), place.connection, HELD, message))?;
+        Ok(())
+    })
+}
+
+/// Forgets all that is known of an account.
+pub(super) fn forget(store: &Store, account: &str) -> Result<(), StoreError> {
+    store.write(|transaction| {
+        take_back(transaction, account)?;
+        transaction.execute("DELETE FROM guard WHERE account = ?1", [account])?;
+        Ok(())
+    })
+}
+
+/// A person gave an account another credential in the place of one. What was refused with others stays.
+pub(super) fn renew(store: &Store, account: &str, before: &str) -> Result<(), StoreError> {
+    store.write(|transaction| {
+        take_back(transaction, account)?;
+        let sql = "DELETE FROM guard WHERE account = ?1 AND credential IN (?2, '')";
+        transaction.execute(sql, [account, before])?;
+        Ok(())
+    })
+}
+
+/// Takes back what was told of an account.
+fn take_back(transaction: &Transaction<'_>, account: &str) -> Result<(), StoreError> {
+    let sql = "DELETE FROM alarm WHERE code = ?2 AND connection IN (SELECT cause FROM guard WHERE account = ?1)";
+    transaction.execute(sql, [account, HELD])?;
+    Ok(())
+}
+
+/// What is known of an account and one of its credentials.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The greater number of refusals: of the credential, or of the account.
+    pub(super) failures: u32,
+    unanswered: u32,
+    reason: String,
+    /// The connection, by id, that was refused last.
+    cause: Option<String>,
+    /// When this credential was accepted last.
+    pub(super) last_success_ms: Option<EpochMs>,
+}
+
+impl Known {
+    fn read(connection: &Connection, account: &str, credential: &str) -> Result<Self, StoreError> {
+        let mut known = Self::default();
+        let mut statement = connection.prepare_cached(
+            "SELECT credential, failures, unanswered, coalesce(reason, ''), cause, last_success_ms
+             FROM guard WHERE account = ?1 AND credential IN (?2, '') ORDER BY failures, credential",
+        )?;
+        let mut rows = statement.query([account, credential])?;
+        // Of the row with the most refusals, which comes last, the words.
+        while let Some(row) = rows.next()? {
+            known.failures = row.get(1)?;
+            known.unanswered = known.unanswered.max(row.get(2)?);
+            known.reason = row.get(3)?;
+            known.cause = row.get(4)?;
+            if row.get_ref(0)?.as_str().is_ok_and(|of| of == credential) {
+                known.last_success_ms = row.get::<_, Option<i64>>(5)?.map(i64::cast_unsigned);
+            }
+        }
+        Ok(known)
+    }
+
+    /// Why the account is held for what the service refused, where it is.
+    fn refusals(&self, connection: &Connection) -> Result<Option<String>, StoreError> {
+        if self.failures < MOST_FAILURES {
+            return Ok(None);
+        }
+        let sql = "SELECT name FROM connection WHERE id = ?1";
+        let name: Option<String> = match &self.cause {
+            Some(cause) => connection.query_row(sql, [cause], |row| row.get(0)).optional()?,
+            None => None,
+        };
+        Ok(Some(match name {
+            Some(name) => format!("{}, last for `{name}`", self.reason),
+            None => self.reason.clone(),
+        }))
+    }
+
+    /// Why it is held for what was not answered.
+    fn unknown(&self) -> Option<String> {
+        let refused = match self.failures {
+            0 => "",
+            _ => ", beside one that was refused",
+        };
+        (self.failures + self.unanswered >= MOST_FAILURES)
+            .then(|| format!("logins ended without an answer{refused}: it is unknown whether they were refused, too"))
+    }
+}
+
+/// What is known of an account, whichever credential was refused: all of it, and why it is held where it is.
+pub(super) fn of_account(store: &Store, account: &str) -> Result<(Known, Option<String>), StoreError> {
+    of_credential(store, account, "")
+}
+
+/// The same of one of its credentials.
+pub(super) fn of_credential(
     store: &Store,
     account: &str,
     credential: &str,
-    reason: &str,
-    counts: u32,
-) -> Result<u32, StoreError> {
-    store.write(|transaction| {
-        transaction.execute(
-            "INSERT INTO guard (account, credential, failures, reason) VALUES (?1, ?2, ?4, ?3)
-             ON CONFLICT (account, credential) DO UPDATE SET failures = failures + ?4, reason = excluded.reason",
-            (account, credential, reason, counts),
-        )?;
-        Ok(failures(transaction, credential)?.0)
-    })
-}
-
-/// Takes back so many refusals, which are said to say nothing about the credential, as far as the
-/// bound on that goes.
-pub(super) fn undo(store: &Store, account: &str, credential: &str, count: u32) -> Result<(), StoreError> {
-    store.note(|transaction| {
-        transaction.execute(
-            "UPDATE guard SET failures = failures - min(failures, ?3, ?4 - undone),
-                              undone = undone + min(failures, ?3, ?4 - undone)
-             WHERE account = ?1 AND credential = ?2",
-            (account, credential, count, MOST_UNDONE),
-        )?;
-        Ok(())
-    })
-}
-
-/// Forgets all that is known of an account and of a credential, which may have been refused under another name.
-pub(super) fn forget(store: &Store, account: &str, credential: &str) -> Result<(), StoreError> {
-    store.write(|transaction| {
-        transaction.execute(
-            "DELETE FROM guard WHERE account = ?1 OR credential = ?2
-             OR credential IN (SELECT credential FROM guard WHERE account = ?1 AND failures > 0)",
-            [account, credential],
-        )?;
-        Ok(())
-    })
-}
-
-/// Carries what is known of an account over to the key it has from now on: the greater number of
-/// refusals stays.
-pub(super) fn rename(store: &Store, from: &str, to: &str) -> Result<(), StoreError> {
-    store.write(|transaction| {
-        transaction.execute(
-            "INSERT INTO guard (account, credential, failures, last_success_ms, reason, undone)
-             SELECT ?2, credential, failures, last_success_ms, reason, undone FROM guard WHERE account = ?1
-             ON CONFLICT (account, credential) DO UPDATE
-             SET failures = max(failures, excluded.failures), undone = max(undone, excluded.undone)",
-            (from, to),
-        )?;
-        transaction.execute("DELETE FROM guard WHERE account = ?1", [from])?;
-        Ok(())
-    })
-}
-
-/// The most refusals of any one credential of the account, the reason, and the last success.
-pub(super) fn worst(store: &Store, account: &str) -> Result<(u32, Option<String>, Option<EpochMs>), StoreError> {
+) -> Result<(Known, Option<String>), StoreError> {
     store.read(|connection| {
-        let row = connection
-            .query_row(
-                "SELECT failures, reason, last_success_ms FROM guard WHERE account = ?1 ORDER BY failures DESC LIMIT 1",
-                [account],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, Option<i64>>(2)?.map(i64::cast_unsigned))),
-            )
-            .optional()?;
-        Ok(row.unwrap_or((0, None, None)))
+        let known = Known::read(connection, account, credential)?;
+        let reason = known.refusals(connection)?;
+        Ok((known, reason))
     })
 }
 
-/// How often this credential was refused since it was last accepted, and why.
-pub(super) fn of_credential(store: &Store, credential: &str) -> Result<(u32, String), StoreError> {
-    store.read(|connection| failures(connection, credential))
-}
-
-/// A dead secret is dead under every name: the account may be written in two ways, or not be proved yet.
-fn failures(connection: &Connection, credential: &str) -> Result<(u32, String), StoreError> {
-    let sql = "SELECT coalesce(sum(failures), 0), coalesce(max(reason), '') FROM guard WHERE credential = ?1";
-    Ok(connection.query_row(sql, [credential], |row| Ok((row.get(0)?, row.get(1)?)))?)
+fn cause(place: Place<'_>) -> Option<&str> {
+    Some(place.connection).filter(|id| !id.is_empty())
 }
 
 /// The name under which this process takes leases: others can see by it whether it still lives.

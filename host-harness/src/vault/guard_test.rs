@@ -248,31 +248,116 @@ async fn a_success_forgets_an_earlier_failure() {
     }
 }
 
-#[tokio::test]
-async fn another_credential_and_a_release_open_a_held_account() {
-    let (folder, store) = store();
-    let guard = LockoutGuard::new(store, SystemClock::shared());
-    for _ in 0..2 {
-        guard.admit("account", "dead", PATIENCE, PATIENCE).await.unwrap().refused("status 401").unwrap();
+/// Lets a request be refused, if it is admitted.
+async fn refuse(guard: &LockoutGuard, account: &str, credential: &str) -> bool {
+    match guard.admit(account, credential, PATIENCE, PATIENCE).await {
+        Ok(admission) => admission.refused("status 401").unwrap().settle(false).is_ok(),
+        Err(NotAdmitted::Held { .. }) => false,
+        Err(error) => panic!("{error}"),
     }
-    let other = process(&folder);
-    assert!(matches!(other.admit("account", "dead", PATIENCE, PATIENCE).await, Err(NotAdmitted::Held { .. })));
-    other.admit("account", "fresh", PATIENCE, PATIENCE).await.unwrap().accepted().unwrap();
-    assert!(matches!(guard.admit("account", "dead", PATIENCE, PATIENCE).await, Err(NotAdmitted::Held { .. })));
-    guard.release("account", "fresh").unwrap();
-    assert!(guard.admit("account", "dead", PATIENCE, PATIENCE).await.is_ok());
 }
 
 #[tokio::test]
-async fn a_release_opens_a_credential_that_was_held_under_another_name_of_its_account() {
+async fn however_many_credentials_an_account_has_it_is_refused_twice_and_others_are_not_held_for_it() {
+    let (folder, store) = store();
+    let guard = LockoutGuard::new(store, SystemClock::shared());
+    let other = process(&folder);
+    let sent = [
+        refuse(&guard, "account", "one").await,
+        refuse(&other, "account", "two").await,
+        refuse(&guard, "account", "three").await,
+        refuse(&other, "account", "one").await,
+    ];
+    assert_eq!(sent, [true, true, false, false]);
+    // The same secret under a name that was mistyped is another account's.
+    guard.admit("another", "one", PATIENCE, PATIENCE).await.unwrap().accepted().unwrap();
+}
+
+#[tokio::test]
+async fn a_good_credential_makes_up_for_the_account_and_not_for_one_that_is_dead() {
     let (_folder, store) = store();
     let guard = LockoutGuard::new(store, SystemClock::shared());
     for _ in 0..2 {
-        guard.admit("removed", "dead", PATIENCE, PATIENCE).await.unwrap().refused("status 401").unwrap();
+        assert!(refuse(&guard, "account", "dead").await);
+        let good = guard.admit("account", "good", PATIENCE, PATIENCE).await;
+        if let Ok(good) = good {
+            good.accepted().unwrap();
+        }
     }
-    assert!(matches!(guard.admit("anew", "dead", PATIENCE, PATIENCE).await, Err(NotAdmitted::Held { .. })));
-    guard.release("anew", "dead").unwrap();
-    assert!(guard.admit("anew", "dead", PATIENCE, PATIENCE).await.is_ok());
+    assert!(!refuse(&guard, "account", "dead").await, "it was refused twice, whatever others are worth");
+}
+
+#[tokio::test]
+async fn another_credential_in_its_place_and_a_release_open_a_held_account() {
+    let (folder, store) = store();
+    let guard = LockoutGuard::new(store, SystemClock::shared());
+    for _ in 0..2 {
+        assert!(refuse(&guard, "account", "dead").await);
+    }
+    let other = process(&folder);
+    assert!(!refuse(&other, "account", "dead").await && !refuse(&other, "account", "fresh").await);
+    guard.renew("account", "dead").unwrap();
+    other.admit("account", "fresh", PATIENCE, PATIENCE).await.unwrap().accepted().unwrap();
+    for _ in 0..2 {
+        assert!(refuse(&guard, "account", "fresh").await);
+    }
+    guard.release("account").unwrap();
+    assert!(guard.admit("account", "fresh", PATIENCE, PATIENCE).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_login_without_an_answer_may_have_been_refused() {
+    let (folder, store) = store();
+    let guard = LockoutGuard::new(store, SystemClock::shared());
+    // What was answered, whatever it said, is no such login.
+    for _ in 0..3 {
+        guard.admit("account", "new", PATIENCE, PATIENCE).await.unwrap().settled();
+    }
+    for _ in 0..2 {
+        drop(process(&folder).admit("account", "new", PATIENCE, PATIENCE).await.unwrap());
+    }
+    let held = guard.admit("account", "new", PATIENCE, PATIENCE).await;
+    assert!(matches!(&held, Err(NotAdmitted::Held { reason }) if reason.contains("unknown")), "{held:?}");
+    guard.release("account").unwrap();
+    guard.admit("account", "new", PATIENCE, PATIENCE).await.unwrap().accepted().unwrap();
+    // One that was accepted lately is no stranger: a service may be slow.
+    for _ in 0..5 {
+        drop(process(&folder).admit("account", "new", PATIENCE, PATIENCE).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn who_is_killed_before_the_answer_has_tried_all_the_same() {
+    let (folder, store) = store();
+    for _ in 0..2 {
+        let gone = process(&folder);
+        let admission = gone.admit("account", "new", PATIENCE, PATIENCE).await.unwrap();
+        // Nothing that a process does at its end happens; its lease is as one that ran out.
+        std::mem::forget(admission);
+        store.write(|db| Ok::<_, StoreError>(db.execute("DELETE FROM guard_lease", []).map(drop)?)).unwrap();
+    }
+    let held = process(&folder).admit("account", "new", PATIENCE, PATIENCE).await;
+    assert!(matches!(held, Err(NotAdmitted::Held { .. })), "{held:?}");
+}
+
+#[tokio::test]
+async fn an_account_that_is_held_is_told_of_once_with_the_connection_that_was_refused() {
+    let (_folder, store) = store();
+    let guard = LockoutGuard::new(Arc::clone(&store), SystemClock::shared());
+    crate::authorize::bench::insert(&store, "mistyped");
+    let place = Place { account: "account", credential: "dead", connection: "c1" };
+    for _ in 0..3 {
+        guard.confirm(place, "status 401").unwrap();
+    }
+    let alarms = store.alarms(9).unwrap();
+    assert_eq!((alarms.len(), alarms[0].code.as_str()), (1, "host.account-held"));
+    assert!(alarms[0].message.contains("`mistyped`"), "{}", alarms[0].message);
+    let held = store.held_accounts(MOST_FAILURES).unwrap();
+    assert_eq!(held[0].connections, ["mistyped"]);
+    // It ends with the connection.
+    store.delete_connection("c1", &serde_json::json!({})).unwrap();
+    assert!(store.held_accounts(MOST_FAILURES).unwrap().is_empty() && store.alarms(9).unwrap().is_empty());
+    assert!(guard.admit("account", "good", PATIENCE, PATIENCE).await.is_ok());
 }
 
 #[tokio::test]
@@ -297,7 +382,7 @@ async fn a2_an_account_that_is_locked_is_held_at_once_whatever_the_connector_say
             let held = process.admit("account", "credential", PATIENCE, PATIENCE).await;
             assert!(matches!(held, Err(NotAdmitted::Held { .. })), "{held:?}");
         }
-        guard.release("account", "credential").unwrap();
+        guard.release("account").unwrap();
         guard.admit("account", "credential", PATIENCE, PATIENCE).await.unwrap().accepted().unwrap();
     }
 }
@@ -334,18 +419,6 @@ async fn a_scope_that_is_missing_again_and_again_between_successes_never_holds_t
 }
 
 #[tokio::test]
-async fn failures_follow_the_account_to_its_proved_key() {
-    let (_folder, store) = store();
-    let guard = LockoutGuard::new(store, SystemClock::shared());
-    for _ in 0..2 {
-        guard.admit("typed", "credential", PATIENCE, PATIENCE).await.unwrap().refused("status 401").unwrap();
-    }
-    guard.rename("typed", "proved").unwrap();
-    assert!(matches!(guard.status("proved").unwrap(), GuardStatus::Held { .. }));
-    assert!(matches!(guard.status("typed").unwrap(), GuardStatus::Open { .. }));
-}
-
-#[tokio::test]
 async fn a_request_that_was_given_up_frees_its_place() {
     let (folder, store) = store();
     let guard = LockoutGuard::new(store, SystemClock::shared());
@@ -368,7 +441,8 @@ async fn a_call_that_was_refused_may_try_in_another_way_and_no_call_three_times(
     let guard = LockoutGuard::new(store, SystemClock::shared());
     let own: Mutex<Vec<Refused>> = Mutex::default();
     let again = async |own: &Mutex<Vec<Refused>>| {
-        guard.admit_after(own, "account", "credential", Duration::from_millis(50), PATIENCE).await
+        let place = Place { account: "account", credential: "credential", connection: "" };
+        guard.admit_after(own, place, Duration::from_millis(50), PATIENCE).await
     };
     let refused = again(&own).await.unwrap().refused("status 401").unwrap();
     own.lock().unwrap().push(refused);
@@ -384,7 +458,7 @@ async fn a_call_that_was_refused_may_try_in_another_way_and_no_call_three_times(
     one.accepted().unwrap();
     two.accepted().unwrap();
     own.lock().unwrap().drain(..).try_for_each(|refused| refused.settle(false)).unwrap();
-    assert_eq!(rows::worst(&guard.0.store, "account").unwrap().0, 0);
+    assert_eq!(rows::of_account(&guard.0.store, "account").unwrap().0.failures, 0);
     assert!(guard.admit("account", "credential", PATIENCE, PATIENCE).await.is_ok());
 
     for _ in 0..2 {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub use guard::{Admission, GuardStatus, LockoutGuard, NotAdmitted, Refused};
-pub(crate) use guard_rows::MOST_FAILURES;
+pub(crate) use guard_rows::{MOST_FAILURES, Place as GuardPlace};
 pub use rotate::Rotated;
 pub use seal::VaultError;
 pub use secret::Secret;

@@ -55,6 +55,11 @@ fn a5_a_missing_scope_is_named_and_renews_nothing() {
                 judge("get-issue", json!({"issue": "DEMO-1"}), true);
             }
         }
+        // Nor is it after several in a row: the service itself says that it is about a scope.
+        for _ in 0..4 {
+            judge("add-comment", json!({"issue": "DEMO-1", "body": "Not to be"}), false);
+        }
+        judge("get-issue", json!({"issue": "DEMO-1"}), true);
         let calls = stage.jira.control("GET", "/token-endpoint", &Value::Null)["calls"].clone();
         renewals += calls.as_object().map_or(0, serde_json::Map::len);
         let shown = stage.host.run(&["connection", "show", "demo"]).json();
@@ -73,6 +78,24 @@ fn a5_a_missing_scope_is_named_and_renews_nothing() {
         ),
         wrong.is_empty() && renewals == 0,
     );
+}
+
+#[test]
+fn an_access_token_that_dies_before_its_time_is_renewed_and_holds_nobody() {
+    let granted = Granted::connected();
+    let jira = &granted.stage.jira;
+    let read = || granted.stage.run("get-issue", &json!({"issue": "DEMO-1"}));
+    let grants = jira.control("GET", "/grants", &Value::Null);
+    let grants = grants.as_array().cloned().unwrap_or_else(|| grants["grants"].as_array().cloned().unwrap_or_default());
+    let path = format!("/grants/{}/expire", text(&grants[0]["id"]));
+    let refused = jira.refused_logins();
+    for times in 1..=3 {
+        jira.control("POST", &path, &json!({"access": true}));
+        read().expect(0);
+        assert_eq!(jira.refused_logins() - refused, times, "it is found out once each time");
+    }
+    let shown = granted.stage.host.run(&["connection", "show", "demo"]).json();
+    assert!(shown["held"].is_null(), "{shown:#}");
 }
 
 /// What becomes of a grant whose renewal is answered so.

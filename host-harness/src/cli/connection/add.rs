@@ -39,7 +39,7 @@ pub(super) struct Add {
     #[arg(long, value_name = "NAME")]
     client: Option<String>,
     /// Use the credential of another connection: whoever replaces it heals both
-    #[arg(long, value_name = "CONNECTION", conflicts_with_all = ["secret", "client"])]
+    #[arg(long, value_name = "CONNECTION", conflicts_with = "client")]
     share: Option<String>,
     /// Trust the certificate authorities in this PEM file instead of the system's
     #[arg(long, value_name = "FILE")]
@@ -296,7 +296,10 @@ async fn made_with(person: &Person, host: &Host, mut new: NewConnection, output:
                 Some(place) => place,
             },
             Err(error) if is_plain_http(&error) => error.to_string(),
-            Err(error) => return Err(error),
+            Err(error) => {
+                new.secrets.extend(person.secrets_again(error)?);
+                continue;
+            }
         };
         person.tell(&format!("{offer}."));
         if !person.confirm("Is that meant to be so, and may this connection go there?", false)? {

@@ -131,6 +131,9 @@ pub(super) struct EditConnection {
     /// A field of the connection's own form
     #[arg(long, value_name = "KEY=VALUE", value_parser = input::pair, required_unless_present_any = ["ca", "system_ca"])]
     set: Vec<(String, String)>,
+    /// A secret of the credential once more, where it shall go to another place than before
+    #[arg(long, value_name = "KEY=@FILE|KEY=-")]
+    secret: Vec<String>,
     /// Trust the certificate authorities in this PEM file instead of the system's
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
@@ -148,7 +151,14 @@ impl EditConnection {
             Some(path) => Some(Some(input::authorities(path)?)),
             None => self.system_ca.then_some(None),
         };
-        let edited = host.edit_connection(&self.name, Edit { fields: self.set, authorities }).await?;
+        let person = Person::here(output);
+        let mut edit = Edit { fields: self.set, secrets: input::secrets(&self.secret)?, authorities };
+        let edited = loop {
+            match (host.edit_connection(&self.name, edit.clone()).await, &person) {
+                (Err(error), Some(person)) => edit.secrets.extend(person.secrets_again(error)?),
+                (outcome, _) => break outcome?,
+            }
+        };
         for correction in &edited.corrections {
             output.note(&format!("put right: {correction}"));
         }

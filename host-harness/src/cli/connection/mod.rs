@@ -89,11 +89,12 @@ that the browser ended at is pasted.")]
     Reauthorize(Reauthorize),
     /// Change fields of a connection's own form, or whom it trusts
     #[command(after_help = "Examples:
-  harness connection edit demo --set site=https://tracker.example.com/new-path/
   harness connection edit demo --ca company-ca.pem
+  harness connection edit demo --set site=renamed.example.com --secret token=@token.txt
 
-An address may change as long as the same tenant is there: that is asked first, and nothing is changed where it is
-another. For another tenant make another connection.")]
+An address may change where the same tenant is at another one: that is asked first, and nothing is changed where it is
+another. Before the credential goes to a place where it did not go yet, its secret is given once more. Where the address
+alone says which tenant it is, it does not change: make another connection.")]
     Edit(EditConnection),
     /// Give a connection another name
     #[command(after_help = "Examples:

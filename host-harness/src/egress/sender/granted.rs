@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody};
 
 use super::{LAST_WORDS, Refusal, Sender, is_unsafe};
-use crate::authorize::{Access, Authority, Current, GrantError, GrantUse};
+use crate::authorize::{Access, Authority, Current, GrantError, GrantUse, refusal};
 use crate::egress::body::{self, Start};
 
 /// The largest body that is kept to be sent once more.
@@ -65,26 +65,44 @@ impl Sender {
                 Some(Start::Larger(larger)) => (larger, None),
                 None => return Err(Refusal::Denied("its body is gone".into())),
             };
-            let admission = self.admit(authority, &parts.method).await?;
+            let admission = self.admit(access, authority, &parts.method).await?;
             // Others may have renewed them while this one waited for its turn.
             used = grant.newest(used);
             let request = attached(access, grant, &used, parts, body)?;
             self.0.recorder.mark(|record| record.credential_sent = true);
             let pool = access.pool(Some(&authority.credential));
-            let response = self.exchange(pool, request, options).await?;
-            if first && again.is_some() {
+            let (admission, response) = self.exchange_under(admission, pool, request, options).await?;
+            // Where the service says that it accepted the tokens, others would not help.
+            let stands = response.status() == StatusCode::UNAUTHORIZED
+                && refusal(&authority.rejections, response.status(), response.headers()).is_none();
+            if first && !stands {
                 let newer = self.in_time(grant.after(access, &used, response.status())).await;
-                if !matches!(newer, Ok(None)) && is_unsafe(&parts.method) {
-                    self.0.recorder.mark(|record| record.unsafe_requests_sent -= 1);
-                }
-                if let Some(newer) = newer? {
-                    (used, start, first) = (newer, again, false);
+                if !matches!(newer, Ok(None)) {
+                    admission.settled();
+                    if is_unsafe(&parts.method) {
+                        self.0.recorder.mark(|record| record.unsafe_requests_sent -= 1);
+                    }
+                    match (newer?, again) {
+                        (Some(newer), Some(again)) => (used, start, first) = (newer, Some(again), false),
+                        // What cannot be sent a second time was refused for its old tokens, and did nothing.
+                        _ => return Err(self.renewed_meanwhile()),
+                    }
                     continue;
                 }
+            }
+            if !first && !stands && response.status() == StatusCode::UNAUTHORIZED {
+                grant.renewed_in_vain();
             }
             self.judge(&authority.rejections, admission, &response)?;
             return Ok((response, used));
         }
+    }
+
+    /// The tokens of a request that cannot be sent once more were renewed while it was on its way.
+    fn renewed_meanwhile(&self) -> Refusal {
+        let reason = "the tokens were renewed while a request with a large body was on its way";
+        self.0.recorder.mark(|record| record.not_renewed = Some((reason.to_owned(), 0)));
+        Refusal::Unreached(reason.to_owned(), HttpError::DestinationUnavailable)
     }
 
     /// Waits for tokens as long as the call has time.

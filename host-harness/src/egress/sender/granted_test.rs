@@ -34,14 +34,48 @@ fn is_open(process: &Process) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a5_a_refusal_before_the_time_is_up_stands_as_it_is() {
+async fn a5_a_refusal_that_is_not_about_the_tokens_stands_and_counts_for_nothing() {
+    let bench = Bench::start().await;
+    let process = bench.authorized();
+    let access = bench.granted(&process, Bench::scheme(&json!({})));
+    let accepts = json!({"status": 401, "header": "X-Why", "contains": "SCOPE", "accepts": true});
+    let access = {
+        let authority = access.authority.as_ref().unwrap();
+        let rejections = vec![serde_json::from_value(accepts).unwrap()];
+        let (credential, guard) = (authority.credential.clone(), authority.guard.clone());
+        access.clone().with_credential(credential, rejections, guard, "account")
+    };
+    bench.world().accepted.clear();
+    bench.world().refused_says = Some(("x-why", "SCOPE_CHECK"));
+    for _ in 0..3 {
+        let (status, record) = send(&access, Method::GET, &format!("{}x", bench.url), Bytes::new()).await;
+        assert_eq!((status, record.refusals), (401, 0));
+    }
+    assert_eq!((bench.called(), bench.asked()), (3, 0));
+    assert!(is_open(&process));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_are_refused_before_their_time_are_renewed_once_and_not_again_and_again() {
     let bench = Bench::start().await;
     let process = bench.authorized();
     let access = bench.granted(&process, Bench::scheme(&json!({})));
     bench.world().accepted.clear();
-    let (status, record) = send(&access, Method::GET, &format!("{}x", bench.url), Bytes::new()).await;
-    assert_eq!((status, record.refusals, bench.called(), bench.asked()), (401, 1, 1, 0));
+    let url = format!("{}x", bench.url);
+    let (status, record) = send(&access, Method::POST, &url, Bytes::new()).await;
+    assert_eq!((status, record.refusals, record.unsafe_requests_sent, bench.asked()), (200, 0, 1, 1));
+    assert!(is_open(&process));
+    // So it goes whenever that helps.
+    bench.world().accepted.clear();
+    assert_eq!((send(&access, Method::GET, &url, Bytes::new()).await.0, bench.asked()), (200, 2));
+    // New ones that are refused, too, were not refused for their age.
+    bench.world().refuses_all = true;
+    let (status, record) = send(&access, Method::GET, &url, Bytes::new()).await;
+    assert_eq!((status, record.refusals, bench.asked()), (401, 1, 3));
     assert_eq!(process.guard.status("account").unwrap(), GuardStatus::Unsure { failures: 1 });
+    let (status, record) = send(&access, Method::GET, &url, Bytes::new()).await;
+    assert_eq!((status, record.refusals, bench.asked()), (401, 1, 3));
+    assert!(matches!(process.guard.status("account").unwrap(), GuardStatus::Held { .. }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -124,8 +158,10 @@ async fn a_larger_body_is_sent_once_with_tokens_that_last() {
     assert_eq!((status, record.unsafe_requests_sent, bench.asked()), (200, 1, 1));
     assert_eq!(bench.world().calls[0].3, body);
     bench.world().accepted.clear();
-    let (status, _) = send(&access, Method::POST, &format!("{}x", bench.url), body).await;
-    assert_eq!((status, bench.called(), bench.asked()), (401, 2, 1));
+    let (status, record) = send(&access, Method::POST, &format!("{}x", bench.url), body).await;
+    assert_eq!((status, bench.called(), bench.asked()), (0, 2, 2), "it cannot be sent once more");
+    assert!(record.not_renewed.is_some() && record.unsafe_requests_sent == 0 && record.refusals == 0, "{record:?}");
+    assert!(is_open(&process));
 }
 
 #[tokio::test(flavor = "multi_thread")]

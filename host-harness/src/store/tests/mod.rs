@@ -37,6 +37,7 @@ fn connection(id: &str, name: &str) -> StoredConnection {
         health: None,
         memo: None,
         created_at_ms: 1,
+        revision: 0,
     }
 }
 
@@ -123,8 +124,9 @@ fn an_identity_stays_when_a_later_check_fails() {
     let (_home, store) = store();
     insert(&store, &connection("c1", "demo"));
     let identity = StoredIdentity { tenant: "t".into(), account: "a".into(), label: "Somebody".into() };
-    store.save_health("c1", "{}", Some(&identity), &json!({}), true, 2).unwrap();
-    store.save_health("c1", "{}", None, &json!({}), false, 3).unwrap();
+    let read = || store.connection_by_id("c1").unwrap().unwrap();
+    assert!(store.save_health(&read(), "{}", Some(&identity), &json!({}), true, 2).unwrap());
+    assert!(store.save_health(&read(), "{}", None, &json!({}), false, 3).unwrap());
     let kept = store.connection_by_id("c1").unwrap().unwrap();
     assert_eq!(kept.identity, Some(identity));
     assert!(!kept.proven);
@@ -202,4 +204,22 @@ fn two_handles_on_one_file_see_each_others_writes() {
     let (one, two) = (Store::open(&path).unwrap(), Store::open(&path).unwrap());
     insert(&one, &connection("c1", "demo"));
     assert!(two.connection_by_name("demo").unwrap().is_some());
+}
+
+#[test]
+fn what_a_check_found_out_is_not_written_over_what_was_changed_meanwhile() {
+    let (_home, store) = store();
+    insert(&store, &connection("c1", "demo"));
+    let before = store.connection_by_id("c1").unwrap().unwrap();
+    let changed = StoredConnection { form: json!({"site": "other"}), settings: "{\"new\":1}".into(), ..before.clone() };
+    assert!(store.change_connection(&changed, 2).unwrap());
+    assert!(!store.save_health(&before, "{\"old\":1}", None, &json!({"of": "before"}), true, 3).unwrap());
+    store.save_no_health(&before, &json!({"of": "before"}), 3).unwrap();
+    assert!(!store.change_connection(&before, 4).unwrap(), "who read it before has to read it again");
+    let now = store.connection_by_id("c1").unwrap().unwrap();
+    assert_eq!((now.settings.as_str(), &now.form, now.health), ("{\"new\":1}", &json!({"site": "other"}), None));
+    // What a check finds out is a change, too.
+    let read = store.connection_by_id("c1").unwrap().unwrap();
+    assert!(store.save_health(&read, "{\"found\":1}", None, &json!({}), true, 5).unwrap());
+    assert!(!store.change_connection(&read, 6).unwrap());
 }
