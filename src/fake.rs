@@ -89,6 +89,7 @@ pub(crate) fn call() -> Call {
             id: "demo".to_owned(),
             settings: json!({ "site": SITE, "email": "administrator@example.test", "account-id": "acc-1" }),
             authorization: None,
+            generation: None,
         },
         deadline_ms: 30_000,
         idempotency_key: None,

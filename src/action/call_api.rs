@@ -50,7 +50,7 @@ pub(crate) struct Input {
     #[serde(default)]
     api: Api,
     /// The path below the API's own: issue/DEMO-1. One that begins with /rest/ is taken whole, whatever the API. With a
-    /// connection to Customer Service Management it is below that API's own: customer.
+    /// connection to Customer Service Management it is below that API's own: product.
     #[schemars(title = "Path", length(min = 1))]
     path: String,
     /// Parameters. A list repeats its parameter.

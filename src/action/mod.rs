@@ -11,7 +11,8 @@ pub(crate) mod issue_choices;
 
 #[cfg(not(target_arch = "wasm32"))]
 use crate::catalog::shape;
-use crate::catalog::{no_options, unknown_card};
+use crate::catalog::{no_options, refuse_lacking, unknown_card};
+use crate::connection;
 use crate::contract::{Call, Choice, ChoiceQuery, Continuation, Error, Failure, FailureClass, Invoked, Step};
 use crate::form::{self, Misfit, Read};
 use crate::host::Host;
@@ -122,6 +123,7 @@ pub fn invoke(
     state: Option<String>,
 ) -> Result<Invoked, Error> {
     let card = find(card).ok_or_else(|| unknown_card(card))?;
+    refuse_lacking(&call.connection.settings, card.id)?;
     let mut client = Client::open(host, call)?;
     let ran = (card.run)(&mut client, input, state).map_err(|error| with_scopes(error, call, card.scopes));
     let step = match ran? {
@@ -132,14 +134,13 @@ pub fn invoke(
 }
 
 /// Names the scopes that are missing, where Jira only says that some are.
-fn with_scopes(mut error: Error, call: &Call, needs: Needs) -> Error {
+pub(crate) fn with_scopes(mut error: Error, call: &Call, needs: Needs) -> Error {
     if let Error::Permanent(failure) | Error::PermanentUncertain(failure) = &mut error
         && failure.class == FailureClass::Scope
         && let Some(missing) = scope::missing(needs, call.granted_scopes.as_deref().unwrap_or_default())
     {
         failure.message = format!("The credential was accepted but lacks what this needs: {missing}.");
-        failure.remedy =
-            format!("Make a token with {missing} as well, or authorize again with it: the app has to have it, too.");
+        failure.remedy = connection::widened(&call.connection.settings).to_owned();
     }
     error
 }

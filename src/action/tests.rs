@@ -1,6 +1,6 @@
 //! The cards on a Data Center: version 2 of the API, wiki markup, user names, numbered pages.
 
-use super::invoke;
+use super::{CARDS, invoke};
 use crate::catalog::{describe, options};
 use crate::contract::{Call, ChoiceQuery, Error, Step};
 use crate::fake::{Script, call, done, empty_answer, json_answer};
@@ -23,6 +23,18 @@ fn run(host: &mut Script, version: &str, card: &str, input: Value, state: Option
 
 fn lines(host: &Script) -> Vec<String> {
     host.asked.iter().map(|r| format!("{} {}", r.method, r.url.trim_start_matches(BASE))).collect()
+}
+
+/// Customer Service Management has other paths: a request of a card would end who knows where.
+#[test]
+fn a_card_of_jiras_own_api_is_refused_by_name_where_another_api_is_behind_the_connection() {
+    let mut call = call();
+    call.connection.settings["method"] = json!("customer-service");
+    for card in CARDS.iter().filter(|card| card.id != "call-api") {
+        let error = invoke(&mut Script::new([]), &call, card.id, json!({}), None).map(|_| ()).expect_err("lacking");
+        assert_eq!(error.failure().code, "jira.card-lacking");
+        assert!(error.failure().message.contains(card.id) && error.failure().remedy.contains("call-api"));
+    }
 }
 
 #[test]
@@ -186,9 +198,9 @@ fn customer_service_management_is_called_below_its_own_base() {
     let lacking: Vec<String> = describe(Some(&call.connection)).lacking.into_iter().map(|lack| lack.card).collect();
     assert!(!lacking.contains(&"call-api".to_owned()) && lacking.contains(&"create-issue".to_owned()));
     let mut host = Script::new([json_answer(200, &json!({ "results": [] }))]);
-    invoke(&mut host, &call, "call-api", json!({ "path": "customer", "query": { "limit": 1 } }), None)
-        .expect("customers");
-    assert_eq!(host.asked[0].url, format!("{api}customer?limit=1"));
+    invoke(&mut host, &call, "call-api", json!({ "path": "product", "query": { "limit": 1 } }), None)
+        .expect("products");
+    assert_eq!(host.asked[0].url, format!("{api}product?limit=1"));
 }
 
 #[test]

@@ -56,12 +56,25 @@ fn schemas(card: &str) -> Option<(Value, Value)> {
     Some((card[input].take(), card["output"].take()))
 }
 
+/// The card that reaches what no other does.
+const RAW: &str = "call-api";
+const NOT_OF_JIRA: &str = "Customer Service Management has an API of its own, which raw calls reach.";
+
+/// Refuses a card that can never work on a connection: its requests would go to another API than they are for.
+pub(crate) fn refuse_lacking(settings: &Value, card: &str) -> Result<(), Error> {
+    if card == RAW || !connection::is_customer_service(settings) {
+        return Ok(());
+    }
+    let message = format!("The card {card} does not work on this connection. {NOT_OF_JIRA}");
+    let remedy = "Use the card call-api, or make a connection to Jira itself.";
+    Err(Failure::new(FailureClass::Input, "card-lacking", message, remedy).permanent())
+}
+
 fn lacking(connection: &Connection) -> Vec<Lack> {
     let (actions, events) = (action::CARDS.iter().map(|card| card.id), event::CARDS.iter().map(|card| card.id));
     let lack = |card: &str, reason: &str| Lack { card: card.to_owned(), reason: reason.to_owned() };
     if connection::is_customer_service(&connection.settings) {
-        let reason = "Customer Service Management has an API of its own, which raw calls reach.";
-        return actions.chain(events).filter(|card| *card != "call-api").map(|card| lack(card, reason)).collect();
+        return actions.chain(events).filter(|card| *card != RAW).map(|card| lack(card, NOT_OF_JIRA)).collect();
     }
     if connection.settings.get("administers") == Some(&Value::Bool(false)) {
         let reason = "The account may not administer Jira, which webhooks need.";
@@ -77,6 +90,7 @@ pub fn options(host: &mut dyn Host, call: &Call, query: &ChoiceQuery) -> Result<
         (None, Some(card)) => card.options,
         (None, None) => return Err(unknown_card(&query.card)),
     };
+    refuse_lacking(&call.connection.settings, &query.card)?;
     let mut client = Client::open(host, call)?;
     let (items, next) = options(&mut client, query)?;
     Ok(Choices { items, next, aside: client.into_aside() })
@@ -86,6 +100,7 @@ pub fn options(host: &mut dyn Host, call: &Call, query: &ChoiceQuery) -> Result<
 pub fn schema(host: &mut dyn Host, call: &Call, card: &str, input: &Value) -> Result<CardSchema, Error> {
     let mut client = Client::open(host, call)?;
     let (mut input_schema, output) = schemas(card).ok_or_else(|| unknown_card(card))?;
+    refuse_lacking(&call.connection.settings, card)?;
     if let Some(card) = action::find(card) {
         input_schema = (card.narrow)(&mut client, input, input_schema)?;
     }

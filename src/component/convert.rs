@@ -23,6 +23,7 @@ pub(super) fn connection_in(connection: types::Connection) -> Result<contract::C
         settings: json_in("connection.settings", &connection.settings)?,
         id: connection.id,
         authorization: connection.authorization,
+        generation: json::value(&connection.extra).get("generation").and_then(Value::as_u64),
     })
 }
 
@@ -140,14 +141,16 @@ pub(super) fn choices_out(choices: contract::Choices) -> catalog::Choices {
     }
 }
 
+fn origins_out(origins: Vec<contract::Origin>) -> Vec<connection::Origin> {
+    let origin = |o: contract::Origin| connection::Origin { url: o.url, credential: o.credential, purpose: o.purpose };
+    origins.into_iter().map(origin).collect()
+}
+
 pub(super) fn prepared_out(prepared: contract::Prepared) -> connection::Prepared {
     connection::Prepared {
         settings: json::text(&prepared.settings),
-        origins: prepared
-            .origins
-            .into_iter()
-            .map(|o| connection::Origin { url: o.url, credential: o.credential, purpose: o.purpose })
-            .collect(),
+        origins: origins_out(prepared.origins),
+        form: json::text(&prepared.form),
         corrections: prepared.corrections,
         extra: "{}".to_owned(),
     }
@@ -155,6 +158,7 @@ pub(super) fn prepared_out(prepared: contract::Prepared) -> connection::Prepared
 
 pub(super) fn sites_out(sites: contract::Sites) -> connection::Sites {
     let site = |site: contract::Site| connection::Site {
+        id: site.id,
         label: site.label,
         url: site.url,
         prepared: prepared_out(site.prepared),
@@ -187,6 +191,7 @@ pub(super) fn health_out(health: contract::Health) -> connection::Health {
             label: i.label,
         }),
         settings: json::text(&health.settings),
+        origins: health.origins.map(origins_out),
         aside: aside_out(health.aside),
     }
 }

@@ -8,6 +8,7 @@ use super::entry;
 use super::prepare::{Draft, text};
 use super::{Home, Method, Route};
 use crate::contract::{Error, Failure, Prepared};
+use crate::jira::site::Site;
 use crate::jira::timestamp;
 use serde_json::Value;
 #[cfg(not(target_arch = "wasm32"))]
@@ -18,6 +19,15 @@ pub(super) const METHOD: Method = Method {
     name: "API token",
     home: Home::Cloud,
     route: Route::Either,
+    reach: Some(reach),
+    app: false,
+    lists_tokens: false,
+    refused: (
+        "Jira did not accept the API token with this e-mail address.",
+        "Check that the e-mail address is that of the account the token was made with, and that the whole token was given; one \
+         that expired or was revoked has to be made anew at id.atlassian.com.",
+    ),
+    widened: "Make an API token that has it as well, at id.atlassian.com, and replace the credential.",
     #[cfg(not(target_arch = "wasm32"))]
     entry: manifest,
     prepare,
@@ -55,6 +65,7 @@ fn prepare(form: &Value) -> Result<Prepared, Error> {
         draft.correct("Blanks around the e-mail address were left out.");
     }
     draft.keep("email", &email);
+    draft.spell("email", &email);
     let expires = text(form, "expires").trim();
     if !expires.is_empty() {
         let day = timestamp::parse(&format!("{expires}T00:00Z")).map(timestamp::format);
@@ -64,13 +75,18 @@ fn prepare(form: &Value) -> Result<Prepared, Error> {
             return Err(Failure::input("expires-invalid", "/expires", "Expires", message, remedy).permanent());
         }
         draft.keep("expires", expires);
+        draft.spell("expires", expires);
     }
-    draft.pin_site(&site);
+    reach(&mut draft, &site, None);
+    Ok(draft.done())
+}
+
+fn reach(draft: &mut Draft, site: &Site, cloud_id: Option<&str>) {
+    draft.pin_site(site);
     // The id by which the gateway knows a site is the site's own word: only one of Atlassian's is believed.
     if site.is_cloud() {
-        draft.pin_gateway();
+        draft.pin_gateway(cloud_id);
     }
-    Ok(draft.done())
 }
 
 /// Basic authorization ends the user name at a colon, so an address with one could never work.
@@ -106,6 +122,11 @@ mod tests {
         assert_eq!(prepared.settings["email"], "administrator@example.test");
         assert_eq!(prepared.settings["expires"], "2027-01-31");
         assert_eq!(prepared.corrections.len(), 2);
+        assert_eq!(prepared.form["site"], "https://demo.atlassian.net/");
+        assert_eq!(prepared.form["email"], "administrator@example.test");
+        let secret =
+            prepare(&json!({ "site": "https://demo.atlassian.net/?os_password=not-real", "email": "a@b.test" }));
+        assert!(!secret.is_ok_and(|prepared| prepared.form.to_string().contains("not-real")));
         let origins: Vec<_> = prepared.origins.iter().map(|origin| (origin.url.as_str(), origin.credential)).collect();
         assert_eq!(
             origins,

@@ -16,6 +16,14 @@ pub(super) const METHOD: Method = Method {
     name: "application link",
     home: Home::Center(7, 13),
     route: Route::Site,
+    reach: None,
+    app: false,
+    lists_tokens: false,
+    refused: (
+        "Jira did not accept the authorization.",
+        "Authorize the connection again; somebody may have revoked it, or removed the application link.",
+    ),
+    widened: "",
     #[cfg(not(target_arch = "wasm32"))]
     entry: manifest,
     prepare,

@@ -15,6 +15,11 @@ pub(super) const METHOD: Method = Method {
     name: "OAuth 2.0 app for Customer Service Management",
     home: Home::Cloud,
     route: Route::CustomerService,
+    reach: None,
+    app: true,
+    lists_tokens: false,
+    refused: ("Atlassian did not accept the authorization.", "Authorize the connection again."),
+    widened: "Add it to the permissions of the app in the developer console and to the OAuth client, and authorize again.",
     #[cfg(not(target_arch = "wasm32"))]
     entry: manifest,
     prepare,
@@ -39,6 +44,11 @@ fn manifest() -> Value {
                 "Read organizations' details, without which none is shown.",
                 Choice::Usual,
             ),
+            scope(
+                "read:product:jira-service-management",
+                "Read products; the health report asks for them to see that the API answers.",
+                Choice::Usual,
+            ),
             scope("write:customer:jira-service-management", "Create and change customers.", Choice::Wish),
             scope("write:organization:jira-service-management", "Create and change organizations.", Choice::Wish),
         ],
@@ -47,5 +57,5 @@ fn manifest() -> Value {
 
 /// The form has no field: the site is one of those that the grant reaches.
 fn prepare(_: &Value) -> Result<Prepared, Error> {
-    Ok(oauth::undiscovered(&METHOD).done())
+    Ok(oauth::undecided(&METHOD))
 }

@@ -17,6 +17,14 @@ pub(super) const METHOD: Method = Method {
     name: "OAuth 2.0 incoming link",
     home: Home::Center(8, 22),
     route: Route::Site,
+    reach: None,
+    app: false,
+    lists_tokens: false,
+    refused: (
+        "Jira did not accept the authorization.",
+        "Authorize the connection again; somebody may have revoked it, or removed the incoming link.",
+    ),
+    widened: "Have the permission of the incoming link raised, ask for the scope with the OAuth client, and authorize again.",
     #[cfg(not(target_arch = "wasm32"))]
     entry: manifest,
     prepare,

@@ -9,12 +9,21 @@ use super::{Method, Route};
 use crate::contract::{Call, Error, Failure, FailureClass, Prepared, Site as Found, Sites};
 use crate::host::Host;
 use crate::jira::answer::{Answer, named};
-use crate::jira::client::{Ask, Client};
+use crate::jira::client::{Ask, Client, Door};
 use crate::jira::site::{self, GATEWAY, Site};
 use serde_json::Value;
 
 /// Where a grant's sites are listed.
 pub(super) const RESOURCES: &str = "https://api.atlassian.com/oauth/token/accessible-resources";
+
+/// Where the APIs of Customer Service Management are, each below the id of its site.
+pub(super) const CUSTOMER_SERVICE: &str = "https://api.atlassian.com/jsm/csm/cloudid/";
+
+/// How many sites are offered at most: nobody chooses among more.
+const MOST: usize = 500;
+/// How much of a site's name is shown.
+const LONGEST_NAME: usize = 80;
+const LIST_INVALID: &str = "Atlassian's list of sites is not what was due.";
 
 /// One site of the list, with the Jira that is there.
 struct Resource {
@@ -25,17 +34,14 @@ struct Resource {
 
 /// Lists the sites with a Jira that the connection's grant reaches.
 pub fn discover(host: &mut dyn Host, call: &Call) -> Result<Sites, Error> {
-    let method = Method::of(&call.connection.settings);
-    let undecided = call.connection.settings.get("method").is_some_and(|id| id == method.id)
-        && matches!(method.id, "oauth" | "customer-service");
-    if !undecided {
+    let method = Method::of(&call.connection.settings)?;
+    if !method.app {
         let message = "This connection's form names its site; there is nothing to discover.";
         return Err(Failure::new(FailureClass::Input, "nothing-to-discover", message, "Check the connection instead.")
             .permanent());
     }
     let mut client = Client::at(host, call, Site::atlassian(), GATEWAY.to_owned());
-    let path = RESOURCES.strip_prefix(GATEWAY).unwrap_or_default();
-    let answer = client.send(&Ask::new("GET", path, "accessible-resources"))?;
+    let answer = client.send(&ask())?;
     let found = resources(&answer)?;
     let items = found
         .iter()
@@ -46,15 +52,44 @@ pub fn discover(host: &mut dyn Host, call: &Call) -> Result<Sites, Error> {
             } else {
                 resource.name.clone()
             };
-            Found { label, url: resource.site.base().to_owned(), prepared: chosen(method, resource) }
+            Found {
+                id: resource.id.clone(),
+                label,
+                url: resource.site.base().to_owned(),
+                prepared: chosen(method, resource),
+            }
         })
         .collect();
     Ok(Sites { items, aside: client.into_aside() })
 }
 
+/// Asks which sites the grant reaches.
+pub(super) fn ask() -> Ask {
+    let path = RESOURCES.strip_prefix(GATEWAY).unwrap_or_default();
+    Ask { door: Door::Gateway, ..Ask::new("GET", path, "accessible-resources") }
+}
+
+/// The scopes that the grant has at one site, of all its products; none where it does not reach the site.
+pub(super) fn scopes_at(answer: &Answer, id: &str) -> Result<Option<Vec<String>>, Error> {
+    let list = answer.value();
+    let list = list.as_array().ok_or_else(|| answer.invalid(LIST_INVALID))?;
+    let mut at_site = list.iter().filter(|resource| named(resource, "id") == Some(id)).peekable();
+    if at_site.peek().is_none() {
+        return Ok(None);
+    }
+    let mut scopes: Vec<String> = at_site.flat_map(scopes_of).map(str::to_owned).collect();
+    scopes.sort_unstable();
+    scopes.dedup();
+    Ok(Some(scopes))
+}
+
+fn scopes_of(resource: &Value) -> impl Iterator<Item = &str> {
+    resource.get("scopes").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+}
+
 /// The sites of the list that have a Jira, each once.
 fn resources(answer: &Answer) -> Result<Vec<Resource>, Error> {
-    let invalid = || answer.invalid("Atlassian's list of sites is not what was due.");
+    let invalid = || answer.invalid(LIST_INVALID);
     let list = answer.value();
     let list = list.as_array().ok_or_else(invalid)?;
     let mut found: Vec<Resource> = Vec::new();
@@ -63,7 +98,10 @@ fn resources(answer: &Answer) -> Result<Vec<Resource>, Error> {
         let url = named(resource, "url").filter(|url| url.starts_with("https://")).ok_or_else(invalid)?;
         let site = site::understand(url).map_err(|_| invalid())?.site;
         if found.iter().all(|known| known.id != id) {
-            let name = named(resource, "name").unwrap_or(id).to_owned();
+            if found.len() == MOST {
+                return Err(too_many(list.len()));
+            }
+            let name = shown(named(resource, "name").unwrap_or(id));
             found.push(Resource { id: id.to_owned(), name, site });
         }
     }
@@ -72,8 +110,25 @@ fn resources(answer: &Answer) -> Result<Vec<Resource>, Error> {
 
 /// Each product of a site is a resource of its own; its scopes say of which.
 fn is_jira(resource: &Value) -> bool {
-    let scopes = resource.get("scopes").and_then(Value::as_array).into_iter().flatten();
-    scopes.filter_map(Value::as_str).any(|scope| scope.contains("jira") || scope.contains("servicedesk"))
+    scopes_of(resource).any(|scope| scope.contains("jira") || scope.contains("servicedesk"))
+}
+
+/// A name as it is shown: on one line, and no longer than one reads.
+fn shown(name: &str) -> String {
+    let mut letters = name.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+    let mut shown: String = letters.by_ref().take(LONGEST_NAME).collect();
+    if letters.next().is_some() {
+        shown.push('\u{2026}');
+    }
+    shown
+}
+
+fn too_many(listed: usize) -> Error {
+    let message = format!("The grant reaches more than {MOST} sites ({listed} resources are listed).");
+    let remedy = "Authorize again, and choose only the site that the connection is for.";
+    Failure::new(FailureClass::Limit, "too-many-sites", message, remedy)
+        .by(crate::contract::Responsible::User)
+        .permanent()
 }
 
 fn none_of(others: usize) -> Error {
@@ -108,7 +163,7 @@ fn chosen(method: &Method, resource: &Resource) -> Prepared {
 
 /// The base of the API of Customer Service Management. Source: its reference, section "URL structure".
 fn customer_service(cloud_id: &str) -> String {
-    format!("{GATEWAY}jsm/csm/cloudid/{cloud_id}/api/v1/")
+    format!("{CUSTOMER_SERVICE}{cloud_id}/api/v1/")
 }
 
 #[cfg(test)]
@@ -167,6 +222,19 @@ mod tests {
     }
 
     #[test]
+    fn names_are_shown_on_one_line_and_more_sites_than_anybody_chooses_among_are_one_error() {
+        let long = format!("De\nmo{}", "o".repeat(200_000));
+        let sites = found("oauth", &json!([resource("c-1", &long, "https://demo.atlassian.net", "read:jira-work")]));
+        let label = sites.expect("sites").items.remove(0).label;
+        assert!(label.starts_with("De mooo") && label.chars().count() == 81, "{label}");
+        let many: Vec<Value> = (0..20_000)
+            .map(|at| resource(&format!("c-{at}"), "Demo", &format!("https://d{at}.atlassian.net"), "read:jira-work"))
+            .collect();
+        let error = found("oauth", &json!(many)).map(|sites| sites.items.len()).expect_err("too many");
+        assert_eq!(error.failure().code, "jira.too-many-sites");
+    }
+
+    #[test]
     fn no_jira_at_all_is_said_and_a_strange_list_is_no_site() {
         for (list, code) in [
             (json!([]), "jira.no-site"),
@@ -183,9 +251,11 @@ mod tests {
 
     #[test]
     fn what_has_its_site_from_the_form_discovers_nothing() {
-        for method in ["api-token", "personal-access-token", "service-account", "unknown"] {
+        for method in ["api-token", "personal-access-token", "service-account", "unknown", ""] {
             let error = discover(&mut Script::new([]), &of(method)).map(|_| ()).expect_err("nothing");
             assert_eq!(error.failure().class, FailureClass::Input);
+            let unknown = matches!(method, "unknown" | "");
+            assert_eq!(error.failure().code == "jira.method-unknown", unknown, "{method}");
         }
     }
 }

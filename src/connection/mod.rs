@@ -1,6 +1,7 @@
 //! Connections: the ways in, what a form means, which sites a grant reaches, and whether the result works.
 //!
-//! A way in is one file with a `METHOD`; adding one adds the file and a line in [`METHODS`].
+//! A way in is one file with a `METHOD`, which says all that is its own; adding one adds the file and a line in
+//! [`METHODS`].
 
 mod api_token;
 mod application_link;
@@ -23,6 +24,8 @@ use crate::host::Host;
 use crate::jira::deployment::Deployment;
 use serde_json::Value;
 
+type Reach = fn(&mut prepare::Draft, &crate::jira::site::Site, Option<&str>);
+
 /// A way in: one entry of the manifest, how its form is understood, and where it leads.
 struct Method {
     id: &'static str,
@@ -30,6 +33,17 @@ struct Method {
     name: &'static str,
     home: Home,
     route: Route,
+    /// Pins what it reaches at its site, and once the site's id is known: fewer origins are then enough. None where the
+    /// id changes nothing.
+    reach: Option<Reach>,
+    /// Whether an app of Atlassian's developer console is authorized, for one of the sites that it then reaches.
+    app: bool,
+    /// Whether Jira lists the account's tokens, with the day on which each expires.
+    lists_tokens: bool,
+    /// What is said where the credential is not accepted, and what to do.
+    refused: (&'static str, &'static str),
+    /// How a credential with more scopes is got; empty where it has none.
+    widened: &'static str,
     #[cfg(not(target_arch = "wasm32"))]
     entry: fn() -> Value,
     prepare: fn(&Value) -> Result<Prepared, Error>,
@@ -69,10 +83,13 @@ const METHODS: &[Method] = &[
 ];
 
 impl Method {
-    /// The way in of a connection. One that is older than its settings has the first there was.
-    fn of(settings: &Value) -> &'static Self {
-        let id = settings.get("method").and_then(Value::as_str).unwrap_or_default();
-        METHODS.iter().find(|method| method.id == id).unwrap_or(&METHODS[0])
+    /// The way in of a connection. One that is older than this setting has the first there was.
+    fn of(settings: &Value) -> Result<&'static Self, Error> {
+        let id = match settings.get("method") {
+            None => api_token::METHOD.id,
+            Some(id) => id.as_str().unwrap_or_default(),
+        };
+        METHODS.iter().find(|method| method.id == id).ok_or_else(|| unknown(id))
     }
 
     fn fits(&self, deployment: Deployment) -> bool {
@@ -88,6 +105,13 @@ impl Method {
     }
 }
 
+fn unknown(method: &str) -> Error {
+    let known: Vec<&str> = METHODS.iter().map(|method| method.id).collect();
+    let message = format!("There is no auth method {method:?}.");
+    let remedy = format!("Use one of: {}.", known.join(", "));
+    Failure::new(FailureClass::Input, "method-unknown", message, remedy).permanent()
+}
+
 /// What to use in place of a way in that does not fit.
 fn fitting(deployment: Deployment) -> &'static str {
     if deployment.is_cloud() {
@@ -101,7 +125,12 @@ fn fitting(deployment: Deployment) -> &'static str {
 
 /// Whether a connection is one to Customer Service Management, whose API has nothing that the cards use.
 pub(crate) fn is_customer_service(settings: &Value) -> bool {
-    Method::of(settings).is_customer_service()
+    Method::of(settings).is_ok_and(Method::is_customer_service)
+}
+
+/// How a connection's credential gets more scopes.
+pub(crate) fn widened(settings: &Value) -> &'static str {
+    Method::of(settings).map_or("", |method| method.widened)
 }
 
 /// The manifest's `auth-methods`.
@@ -114,12 +143,7 @@ pub(crate) fn entries() -> Vec<Value> {
 pub fn prepare(method: &str, form: &Value) -> Result<Prepared, Error> {
     match METHODS.iter().find(|known| known.id == method) {
         Some(known) => (known.prepare)(form),
-        None => {
-            let known: Vec<&str> = METHODS.iter().map(|method| method.id).collect();
-            let message = format!("There is no auth method {method:?}.");
-            let remedy = format!("Use one of: {}.", known.join(", "));
-            Err(Failure::new(FailureClass::Input, "method-unknown", message, remedy).permanent())
-        }
+        None => Err(unknown(method)),
     }
 }
 

@@ -3,7 +3,7 @@
 //! Source: Atlassian, "OAuth 2.0 (3LO) apps", and "Jira scopes for OAuth 2.0 (3LO) and Forge apps". PKCE is not
 //! documented there; it is sent all the same and nothing relies on it.
 
-use super::discover::RESOURCES;
+use super::discover::{CUSTOMER_SERVICE, RESOURCES};
 #[cfg(not(target_arch = "wasm32"))]
 use super::entry::{self, Choice, scope};
 use super::prepare::Draft;
@@ -18,6 +18,11 @@ pub(super) const METHOD: Method = Method {
     name: "OAuth 2.0 app of Jira Cloud",
     home: Home::Cloud,
     route: Route::Gateway,
+    reach: None,
+    app: true,
+    lists_tokens: false,
+    refused: ("Atlassian did not accept the authorization.", "Authorize the connection again."),
+    widened: "Add it to the permissions of the app in the developer console and to the OAuth client, and authorize again.",
     #[cfg(not(target_arch = "wasm32"))]
     entry: manifest,
     prepare,
@@ -71,10 +76,20 @@ pub(super) fn cloud(method: &Method, title: &str, description: &str, scopes: &[V
 
 /// The form has no field: the site is one of those that the grant reaches.
 fn prepare(_: &Value) -> Result<Prepared, Error> {
-    Ok(undiscovered(&METHOD).done())
+    Ok(undecided(&METHOD))
 }
 
-/// What a connection reaches before its site is chosen.
+/// What a connection may come to reach: which site of the gateway's it is will be chosen among those of the grant.
+pub(super) fn undecided(method: &Method) -> Prepared {
+    let mut draft = undiscovered(method);
+    draft.pin_gateway(None);
+    if method.is_customer_service() {
+        draft.pin(CUSTOMER_SERVICE, true, "Customer Service Management");
+    }
+    draft.done()
+}
+
+/// What a connection reaches whichever site is chosen.
 pub(super) fn undiscovered(method: &Method) -> Draft {
     let mut draft = Draft::new(method);
     draft.pin_sign_in();

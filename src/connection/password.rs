@@ -17,6 +17,15 @@ pub(super) const METHOD: Method = Method {
     name: "password",
     home: Home::Center(7, 13),
     route: Route::Site,
+    reach: None,
+    app: false,
+    lists_tokens: false,
+    refused: (
+        "Jira did not accept the user name and password.",
+        "Check both by logging in to Jira in a browser. From Jira 11 on an administrator has to allow passwords for the API: a \
+         personal access token needs no leave.",
+    ),
+    widened: "",
     #[cfg(not(target_arch = "wasm32"))]
     entry: manifest,
     prepare,
@@ -53,6 +62,7 @@ fn prepare(form: &Value) -> Result<Prepared, Error> {
         draft.correct("Blanks around the user name were left out.");
     }
     draft.keep("username", name);
+    draft.spell("username", name);
     draft.pin_site(&site);
     Ok(draft.done())
 }

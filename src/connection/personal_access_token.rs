@@ -16,6 +16,14 @@ pub(super) const METHOD: Method = Method {
     name: "personal access token",
     home: Home::Center(8, 14),
     route: Route::Site,
+    reach: None,
+    app: false,
+    lists_tokens: true,
+    refused: (
+        "Jira did not accept the token.",
+        "Check that the whole token was given; one that expired or was revoked has to be made anew in Jira under your profile.",
+    ),
+    widened: "",
     #[cfg(not(target_arch = "wasm32"))]
     entry: manifest,
     prepare,

@@ -18,19 +18,22 @@ const SIGN_IN: &str = "https://auth.atlassian.com/";
 pub(super) struct Draft {
     settings: Map<String, Value>,
     origins: Vec<Origin>,
+    /// As it is to be kept.
+    form: Map<String, Value>,
     corrections: Vec<String>,
 }
 
 impl Draft {
     pub(super) fn new(method: &Method) -> Self {
-        let mut draft = Self { settings: Map::new(), origins: Vec::new(), corrections: Vec::new() };
+        let mut draft = Self { settings: Map::new(), origins: Vec::new(), form: Map::new(), corrections: Vec::new() };
         draft.keep("method", method.id);
         draft
     }
 
     /// With the site that the form names, and the origins to find out which Jira is there.
     pub(super) fn with_site(method: &Method, form: &Value) -> Result<(Self, Site), Error> {
-        let typed = site::understand(text(form, "site")).map_err(|why| {
+        let understand = if method.home == Home::Cloud { site::understand_cloud } else { site::understand };
+        let typed = understand(text(form, "site")).map_err(|why| {
             let remedy = "Give your Jira's address, such as demo.atlassian.net or jira.example.com/jira.";
             Failure::input("site-invalid", "/site", "Site", why, remedy).permanent()
         })?;
@@ -41,6 +44,8 @@ impl Draft {
             return Err(Failure::input("method-unfit", "/site", "Site", message, remedy).permanent());
         }
         let mut draft = Self::new(method);
+        draft.form = form.as_object().cloned().unwrap_or_default();
+        draft.spell("site", site.base());
         draft.corrections = typed.corrections;
         draft.look_at(&site, method.home == Home::Cloud);
         Ok((draft, site))
@@ -59,6 +64,11 @@ impl Draft {
         self.settings.insert(name.to_owned(), json!(value));
     }
 
+    /// The right spelling of a field: what else was typed is not kept.
+    pub(super) fn spell(&mut self, field: &str, text: &str) {
+        self.form.insert(field.to_owned(), json!(text));
+    }
+
     pub(super) fn pin(&mut self, url: impl Into<String>, credential: bool, purpose: &str) {
         self.origins.push(Origin { url: url.into(), credential, purpose: purpose.to_owned() });
     }
@@ -67,9 +77,15 @@ impl Draft {
         self.pin(site.base(), true, "The Jira site");
     }
 
-    /// Any Jira behind the gateway: which one is known once its id is.
-    pub(super) fn pin_gateway(&mut self) {
-        self.pin(format!("{GATEWAY}ex/jira/"), true, "Atlassian's gateway to the site");
+    /// The Jira behind the gateway; any, until the id of the site is known.
+    pub(super) fn pin_gateway(&mut self, cloud_id: Option<&str>) {
+        let any = || format!("{GATEWAY}ex/jira/");
+        self.pin(cloud_id.and_then(site::gateway).unwrap_or_else(any), true, "Atlassian's gateway to the site");
+    }
+
+    /// The origins alone.
+    pub(super) fn origins(self) -> Vec<Origin> {
+        self.origins
     }
 
     pub(super) fn pin_sign_in(&mut self) {
@@ -81,7 +97,8 @@ impl Draft {
     }
 
     pub(super) fn done(self) -> Prepared {
-        Prepared { settings: Value::Object(self.settings), origins: self.origins, corrections: self.corrections }
+        let (settings, form) = (Value::Object(self.settings), Value::Object(self.form));
+        Prepared { settings, origins: self.origins, form, corrections: self.corrections }
     }
 }
 

@@ -8,6 +8,7 @@ use super::entry;
 use super::prepare::Draft;
 use super::{Home, Method, Route};
 use crate::contract::{Error, Failure, Prepared};
+use crate::jira::site::Site;
 use serde_json::Value;
 #[cfg(not(target_arch = "wasm32"))]
 use serde_json::json;
@@ -17,6 +18,14 @@ pub(super) const METHOD: Method = Method {
     name: "credential of a service account",
     home: Home::Cloud,
     route: Route::Gateway,
+    reach: Some(reach),
+    app: false,
+    lists_tokens: false,
+    refused: (
+        "Atlassian did not accept the credential of the service account.",
+        "Make a new one at admin.atlassian.com, and replace the credential by its client id and secret.",
+    ),
+    widened: "Make a credential of the service account that has it as well, and replace this one by it.",
     #[cfg(not(target_arch = "wasm32"))]
     entry: manifest,
     prepare,
@@ -57,9 +66,13 @@ fn prepare(form: &Value) -> Result<Prepared, Error> {
         let remedy = "Give the address that Atlassian gave the site: demo.atlassian.net.";
         return Err(Failure::input("site-not-cloud", "/site", "Site", message, remedy).permanent());
     }
-    draft.pin_gateway();
-    draft.pin_sign_in();
+    reach(&mut draft, &site, None);
     Ok(draft.done())
+}
+
+fn reach(draft: &mut Draft, _: &Site, cloud_id: Option<&str>) {
+    draft.pin_gateway(cloud_id);
+    draft.pin_sign_in();
 }
 
 #[cfg(test)]

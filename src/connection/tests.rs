@@ -24,13 +24,15 @@ fn a_jira_of_ones_own_gets_the_credential_and_the_places_that_give_tokens_do_not
         assert_eq!(origins(&prepared, false), without, "{method}");
         assert!(prepared.corrections.iter().any(|said| said.contains("/browse")), "{:?}", prepared.corrections);
     }
-    assert_eq!(prepare("password", &form).expect("a good form").settings["username"], "flows");
+    let prepared = prepare("password", &form).expect("a good form");
+    assert_eq!(prepared.settings["username"], "flows");
+    assert_eq!(prepared.form, json!({ "site": base, "username": "flows" }), "what else was pasted is not kept");
 }
 
 #[test]
 fn what_jira_cloud_does_not_take_is_refused_offline_by_name() {
     for method in ["personal-access-token", "password", "data-center-oauth", "application-link"] {
-        let error = prepare(method, &json!({ "site": "demo", "username": "a" })).expect_err(method);
+        let error = prepare(method, &json!({ "site": "demo.atlassian.net", "username": "a" })).expect_err(method);
         let failure = error.failure();
         assert_eq!((failure.code.as_str(), failure.fields[0].pointer.as_str()), ("jira.method-unfit", "/site"));
         assert!(failure.message.starts_with("demo.atlassian.net is Jira Cloud"), "{}", failure.message);
@@ -48,7 +50,11 @@ fn what_has_no_site_yet_reaches_only_atlassian() {
     for method in ["oauth", "customer-service"] {
         let prepared = prepare(method, &json!({})).expect("an empty form");
         assert_eq!(prepared.settings, json!({ "method": method }));
-        assert_eq!(origins(&prepared, true), ["https://api.atlassian.com/oauth/token/accessible-resources"]);
+        let gateway =
+            ["https://api.atlassian.com/oauth/token/accessible-resources", "https://api.atlassian.com/ex/jira/"];
+        assert_eq!(origins(&prepared, true)[..2], gateway);
+        let management = origins(&prepared, true).contains(&"https://api.atlassian.com/jsm/csm/cloudid/");
+        assert_eq!(management, method == "customer-service");
         assert_eq!(origins(&prepared, false), ["https://auth.atlassian.com/"]);
     }
 }

@@ -15,6 +15,8 @@ pub struct Connection {
     pub id: String,
     pub settings: Value,
     pub authorization: Option<String>,
+    /// From `extra`: grows when the credential is replaced.
+    pub generation: Option<u64>,
 }
 
 impl fmt::Debug for Connection {
@@ -23,6 +25,7 @@ impl fmt::Debug for Connection {
             .field("id", &self.id)
             .field("settings", &self.settings)
             .field("authorization", &self.authorization.as_ref().map(|_| "redacted"))
+            .field("generation", &self.generation)
             .finish()
     }
 }
@@ -253,11 +256,13 @@ pub struct Origin {
 pub struct Prepared {
     pub settings: Value,
     pub origins: Vec<Origin>,
+    pub form: Value,
     pub corrections: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Site {
+    pub id: String,
     pub label: String,
     pub url: String,
     pub prepared: Prepared,
@@ -299,6 +304,7 @@ pub struct Health {
     pub findings: Vec<Finding>,
     pub identity: Option<Identity>,
     pub settings: Value,
+    pub origins: Option<Vec<Origin>>,
     pub aside: Aside,
 }
 

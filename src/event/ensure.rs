@@ -1,8 +1,9 @@
 //! One webhook for all subscriptions of a connection.
 
 use super::admin_webhook::{self, Hook, LIMIT, WARN_FROM};
-use super::find;
-use crate::catalog::unknown_card;
+use super::{SCOPES, find};
+use crate::action::with_scopes;
+use crate::catalog::{refuse_lacking, unknown_card};
 use crate::contract::event::{
     Allowance, Change, EnsureRequest, Ensured, ForeignRegistration, PlannedChange, Registration,
 };
@@ -18,9 +19,12 @@ const ALLOWANCE: &str = "active admin webhooks of the site";
 
 /// Makes the site's webhooks equal to what is wanted, or says what that would take.
 pub fn ensure(host: &mut dyn Host, call: &Call, request: &EnsureRequest) -> Result<Ensured, Error> {
+    for subscription in &request.wanted {
+        refuse_lacking(&call.connection.settings, &subscription.card)?;
+    }
     let mut client = Client::open(host, call)?;
     let events = wanted_events(request)?;
-    let hooks = match list(&mut client) {
+    let hooks = match list(&mut client).map_err(|error| with_scopes(error, call, SCOPES)) {
         Ok(hooks) => hooks,
         Err(error) if request.plan => return Ok(uncounted(client, request, &error)),
         Err(error) => return Err(error),

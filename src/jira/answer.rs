@@ -8,6 +8,9 @@ use crate::host::{Response, SendError};
 use crate::json::{self, Members, Outline, Part};
 use serde_json::{Value, json};
 
+/// What to do after a CAPTCHA was solved.
+const RELEASE: &str = "then let the connection go on: harness connection check NAME --release";
+
 /// A request that did what was asked.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Answer {
@@ -113,8 +116,8 @@ fn login_refused(ask: &Ask, response: &Response) -> Option<Failure> {
     let says = |word: &str| reasons.iter().any(|reason| reason.contains(word));
     if denied.contains("CAPTCHA") || says("AUTHENTICATION_DENIED") {
         let message = "Jira refuses to look at the credential until a person has logged in with a browser (CAPTCHA).";
-        let remedy = "Log in to Jira once in a browser, then release the connection.";
-        let mut failure = status(response, FailureClass::Credential, "captcha-required", message, remedy);
+        let remedy = format!("Log in to Jira once in a browser, {RELEASE}.");
+        let mut failure = status(response, FailureClass::Credential, "captcha-required", message, &remedy);
         let said = response.header("x-authentication-denied-reason").unwrap_or_default();
         if let Some((_, login)) = said.split_once("login-url=") {
             failure.extra = json!({ "login-url": login.split([';', ' ']).next().unwrap_or_default() });
@@ -135,7 +138,7 @@ pub(crate) fn with_login(mut error: Error, site: &Site) -> Error {
     let Error::Permanent(failure) = &mut error else { return error };
     let Some(login) = failure.extra.get("login-url").and_then(Value::as_str) else { return error };
     if login.starts_with(site.base()) && login.bytes().all(|byte| byte.is_ascii_graphic()) {
-        failure.remedy = format!("Log in to Jira once at {login}, then release the connection.");
+        failure.remedy = format!("Log in to Jira once at {login}, {RELEASE}.");
     } else {
         failure.extra = json!({});
     }
@@ -155,20 +158,18 @@ fn read_body(ask: &Ask, response: Response) -> Result<Answer, Error> {
         Err(fault) => (fault.into_bytes(), false),
     };
     let response = Response { status: code, headers, body };
-    let html = refusal::is_html(&response);
-    let (class, name, message) = if html {
-        (FailureClass::Protocol, "html-answer", "Jira answered with a web page where JSON was due.")
-    } else if cut {
-        (FailureClass::Unavailable, "answer-truncated", "Jira's answer broke off in the middle.")
+    let again = "Try again; if it stays so, look at what stands between the host and Jira.";
+    let (class, failure) = if refusal::is_html(&response) {
+        let page = refusal::page(code, &String::from_utf8_lossy(&response.body));
+        let class = FailureClass::Protocol;
+        (class, status(&response, class, page.code, page.message, page.remedy).by(page.who))
     } else {
-        (FailureClass::Protocol, "answer-invalid", "Jira's answer is not the JSON that was due.")
+        let (class, name, message) = match cut {
+            true => (FailureClass::Unavailable, "answer-truncated", "Jira's answer broke off in the middle."),
+            false => (FailureClass::Protocol, "answer-invalid", "Jira's answer is not the JSON that was due."),
+        };
+        (class, status(&response, class, name, message, again).by(Responsible::Operator))
     };
-    let remedy = if html {
-        "Check that the site's address leads to Jira itself and not to a login page or a proxy."
-    } else {
-        "Try again; if it stays so, look at what stands between the host and Jira."
-    };
-    let failure = status(&response, class, name, message, remedy).by(Responsible::Operator);
     Err(match (ask.effect, class) {
         (Effect::Read, FailureClass::Unavailable) => failure.transient(wait::DEFAULT_MS, endpoint(ask)),
         (Effect::Read, _) => failure.permanent(),
@@ -232,7 +233,8 @@ fn lost(ask: &Ask, fault: &SendError) -> Error {
             failure(unavailable, "egress-denied", message, remedy).permanent()
         }
         SendError::Tls => {
-            let remedy = "Check the site's certificate, and whether a proxy stands between.";
+            let remedy = "Check the site's certificate: one of a company's own authority has to be trusted for this \
+                          connection (--ca FILE), and a Jira without encryption has an address that begins with http://.";
             failure(unavailable, "tls-failed", message, remedy).permanent()
         }
         SendError::Dns => {

@@ -67,6 +67,8 @@ pub(crate) enum Door {
     Platform,
     /// To the site itself, as a stranger: without the credential.
     Stranger,
+    /// To Atlassian's gateway itself, whichever site it is about.
+    Gateway,
 }
 
 /// One request to the API.
@@ -240,6 +242,7 @@ impl<'a> Client<'a> {
             Door::Whole => (self.api.as_str(), ""),
             Door::Platform => (self.api.as_str(), self.deployment.platform()),
             Door::Stranger => (self.site.base(), ""),
+            Door::Gateway => (site::GATEWAY, ""),
         };
         if let Some(authorization) = self.call.connection.authorization.as_ref().filter(|_| ask.door != Door::Stranger)
         {

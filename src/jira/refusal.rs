@@ -16,6 +16,45 @@ pub(crate) fn is_html(response: &Response) -> bool {
     start == Some(b'<') || (declared && !matches!(start, Some(b'{' | b'[')))
 }
 
+/// What to do where the address is wrong.
+pub(crate) const ADDRESS: &str =
+    "Open Jira in a browser and copy its address; with a context path, such as /jira, where it has one.";
+
+/// A web page in place of an answer: what it is, and who can do what about it.
+pub(crate) struct Page {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) remedy: &'static str,
+    pub(crate) who: Responsible,
+}
+
+/// What a web page is that came in place of an answer.
+pub(crate) fn page(status: u16, body: &str) -> Page {
+    let body = body.to_ascii_lowercase();
+    let words = ["type=\"password\"", "type='password'", "log in", "login", "sign in", "saml"];
+    if words.iter().any(|word| body.contains(word)) {
+        return Page {
+            code: "login-page",
+            message: format!("A login page answers in place of Jira (status {status}): single sign-on, or a proxy."),
+            remedy: "Let requests to /rest/ and their credentials through to Jira itself, or give its own address.",
+            who: Responsible::ServiceAdmin,
+        };
+    }
+    let before = "perhaps a proxy, a firewall, or a network's login page";
+    Page {
+        code: "html-answer",
+        message: format!("A web page answers in place of Jira (status {status}): {before}."),
+        remedy: ADDRESS,
+        who: Responsible::User,
+    }
+}
+
+/// Jira refuses strangers with its own words or a page that says so; anything else stands before it.
+pub(crate) fn is_page_of_another(response: &Response) -> bool {
+    let body = String::from_utf8_lossy(&response.body);
+    is_html(response) && !body.contains("jira") && !body.contains("Jira") && !body.contains("Unauthorized (401)")
+}
+
 /// Reads an answer with a 4xx status other than 408, 425 and 429.
 pub(crate) fn read(ask: &Ask, response: &Response) -> Failure {
     let body = std::str::from_utf8(&response.body).map(json::value).unwrap_or_default();
@@ -76,7 +115,7 @@ fn by_status(response: &Response, body: &Value, said: &str) -> Failure {
             FailureClass::Scope,
             "scope-missing",
             "The credential was accepted but lacks a scope that this needs.",
-            "Make a token that has the scopes this card names.",
+            "Get a credential with the scopes that Atlassian's reference of the API names for this.",
         )
         .by(Responsible::User),
         401 if text.contains("with passwords is deprecated") => Failure::new(
@@ -102,13 +141,18 @@ fn by_status(response: &Response, body: &Value, said: &str) -> Failure {
             "app-not-installed",
             "Nobody has authorized the app for this site.",
             "Authorize the connection again and choose this site; a site's administrator may have blocked the app.",
-        ),
+        )
+        .by(Responsible::User),
         403 if text.contains("XSRF") => Failure::new(
             FailureClass::Protocol,
             "xsrf-refused",
             "Jira took the request for one that a browser was tricked into.",
             "Report this to the connector's maintainer.",
         ),
+        403 if is_page_of_another(response) => {
+            let Page { code, message, remedy, who } = page(403, &text);
+            Failure::new(FailureClass::Protocol, code, message, remedy).by(who)
+        }
         403 => Failure::new(
             FailureClass::Permission,
             "forbidden",

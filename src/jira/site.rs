@@ -6,6 +6,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The domain of Jira Cloud's sites.
 const CLOUD: &str = "atlassian.net";
+/// The domain of Atlassian's own pages: where people log in, make tokens, register apps. No site is there.
+const COMPANY: &str = "atlassian.com";
+/// The one Jira of that domain, of Atlassian's own.
+const OWN_JIRA: &str = "jira.atlassian.com";
 /// Atlassian's gateway, where everything goes that is no classic API token. Source: Atlassian, "OAuth 2.0 (3LO) apps",
 /// section "Make calls to the API", and "Manage API tokens", of tokens with scopes.
 pub(crate) const GATEWAY: &str = "https://api.atlassian.com/";
@@ -35,6 +39,9 @@ const PAGES: &[&str] = &[
     "home",
     "core",
 ];
+
+/// Those of them that are usual names of context paths too: alone, or with a page after it, such a path is the context.
+const PERHAPS_PAGES: &[&str] = &["issues", "projects", "core", "home"];
 
 /// The base of a Jira, such as `https://demo.atlassian.net/` or `https://example.test:8443/jira/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +84,28 @@ impl Site {
         rest.split('/').next().unwrap_or_default()
     }
 
+    /// Host without port; an IPv6 address without its brackets.
+    pub(crate) fn host(&self) -> &str {
+        let authority = self.authority();
+        match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, _)) => address,
+            None => authority.split(':').next().unwrap_or_default(),
+        }
+    }
+
+    /// Whether it is reached by https.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.base.starts_with("https:")
+    }
+
+    /// Whether it is on this very machine.
+    pub(crate) fn is_loopback(&self) -> bool {
+        let host = self.host();
+        host == "localhost"
+            || host.ends_with(".localhost")
+            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
     /// The page of an issue, for people.
     pub fn issue_page(&self, key: &str) -> String {
         format!("{}browse/{}", self.base, super::path::encode(key))
@@ -112,8 +141,17 @@ pub(crate) fn is_cloud_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
-/// Understands a written form of a site. An error says, in one sentence, why it can't be one.
+/// Understands a written form of an address where Jira may be. An error says, in one sentence, why it can't be one.
 pub fn understand(typed: &str) -> Result<Typed, String> {
+    read(typed, false)
+}
+
+/// The same where only Jira Cloud can be meant: there a name alone, `demo`, is that of a site.
+pub fn understand_cloud(typed: &str) -> Result<Typed, String> {
+    read(typed, true)
+}
+
+fn read(typed: &str, cloud: bool) -> Result<Typed, String> {
     let mut corrections = Vec::new();
     if typed.len() > 2048 {
         return Err("The site is too long to be an address.".to_owned());
@@ -135,7 +173,13 @@ pub fn understand(typed: &str) -> Result<Typed, String> {
         return Err("The site contains a user name (@). Give the address only.".to_owned());
     }
     let (host, port) = host_and_port(authority)?;
-    let host = host_of(&host, &mut corrections)?;
+    let mut host = host_of(&host)?;
+    refuse_mistyped(text, &host, tail)?;
+    // A name with a scheme, a port or a path is the whole name of a host, as networks of companies have them.
+    if cloud && !text.contains([':', '?', '#']) && tail.trim_end_matches('/').is_empty() && is_bare(&host) {
+        host = format!("{host}.{CLOUD}");
+        corrections.push(format!("The site's name was completed to {host}."));
+    }
     let (scheme, port) = default_port(scheme, port, &host, &mut corrections);
     let path = context_path(tail, &host, &mut corrections)?;
     let port = port.map_or(String::new(), |port| format!(":{port}"));
@@ -191,7 +235,7 @@ fn host_and_port(authority: &str) -> Result<(String, Option<u16>), String> {
 }
 
 /// The host in its one right spelling.
-fn host_of(host: &str, corrections: &mut Vec<String>) -> Result<String, String> {
+fn host_of(host: &str) -> Result<String, String> {
     if let Some(inner) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         let address: Ipv6Addr = inner.parse().map_err(|_| "The site's IPv6 address is not one.".to_owned())?;
         return Ok(format!("[{address}]"));
@@ -228,16 +272,32 @@ fn host_of(host: &str, corrections: &mut Vec<String>) -> Result<String, String> 
     if name == "localhost" {
         return Ok(name);
     }
-    if !name.contains('.') {
-        let full = format!("{name}.{CLOUD}");
-        corrections.push(format!("The site's name was completed to {full}."));
-        return Ok(full);
-    }
-    if name == CLOUD || name == format!("www.{CLOUD}") || name == "id.atlassian.com" || name == "home.atlassian.com" {
+    let companys = name == COMPANY || name.ends_with(&format!(".{COMPANY}"));
+    if name == CLOUD || name == format!("www.{CLOUD}") || (companys && name != OWN_JIRA) {
         return Err("This address belongs to Atlassian, not to one site. Give your site, such as demo.atlassian.net."
             .to_owned());
     }
     Ok(name)
+}
+
+/// Whether a host's name is one word, without a domain.
+fn is_bare(host: &str) -> bool {
+    host != "localhost" && !host.contains(['.', '['])
+}
+
+/// Refuses what became a host only by a slip: `http:/demo.atlassian.net`, `www/jira.example.com`. It would lead to a
+/// stranger.
+fn refuse_mistyped(text: &str, host: &str, tail: &str) -> Result<(), String> {
+    let path = tail.split(['?', '#']).next().unwrap_or_default();
+    let first = path.split('/').find(|part| !part.is_empty()).unwrap_or_default().to_ascii_lowercase();
+    let holds_host = path.to_ascii_lowercase().split('/').any(|part| part.ends_with(&format!(".{CLOUD}")))
+        || (!text.contains("://") && is_bare(host) && first.contains('.') && !PAGES.contains(&first.as_str()));
+    if matches!(host, "http" | "https" | "www") || holds_host {
+        return Err("The site's address is mistyped: there is a host name after a slash, or none at all. \
+                    Give it as https://demo.atlassian.net."
+            .to_owned());
+    }
+    Ok(())
 }
 
 fn default_port(
@@ -270,18 +330,24 @@ fn context_path(tail: &str, host: &str, corrections: &mut Vec<String>) -> Result
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     if host.ends_with(&format!(".{CLOUD}")) {
         if !parts.is_empty() {
-            corrections.push("The path was left out: it leads to a page inside Jira.".to_owned());
+            let product = if parts[0].eq_ignore_ascii_case("wiki") { "Confluence" } else { "Jira" };
+            corrections.push(format!("The path was left out: it leads to a page inside {product}."));
         }
         return Ok("/".to_owned());
     }
     // Elsewhere `/jira` alone is the most usual context path there is, and a page follows it: `/jira/browse/X-1`.
-    let page = parts.iter().enumerate().position(|(at, part)| {
-        let part = part.to_ascii_lowercase();
-        PAGES.contains(&part.as_str()) && !(at == 0 && part == "jira")
-    });
-    let kept = page.unwrap_or(parts.len());
+    let is_page = |at: usize| parts.get(at).is_some_and(|part| PAGES.contains(&part.to_ascii_lowercase().as_str()));
+    let is_context = |part: &str| match part.to_ascii_lowercase().as_str() {
+        "jira" => true,
+        perhaps => PERHAPS_PAGES.contains(&perhaps) && (tail.trim_matches('/') == part || is_page(1)),
+    };
+    let kept = (0..parts.len()).find(|at| is_page(*at) && !(*at == 0 && is_context(parts[0]))).unwrap_or(parts.len());
     if kept < parts.len() {
-        corrections.push(format!("The path from /{} on was left out: it leads to a page inside Jira.", parts[kept]));
+        let mut said = format!("The path from /{} on was left out: it leads to a page inside Jira.", parts[kept]);
+        if kept == 0 && PERHAPS_PAGES.contains(&parts[0].to_ascii_lowercase().as_str()) {
+            said.push_str(" If Jira itself is there, give the address up to that, and no further.");
+        }
+        corrections.push(said);
     }
     let mut context = String::from("/");
     for part in &parts[..kept] {
@@ -297,7 +363,7 @@ fn context_path(tail: &str, host: &str, corrections: &mut Vec<String>) -> Result
 
 #[cfg(test)]
 mod tests {
-    use super::understand;
+    use super::{understand, understand_cloud};
     use proptest::prelude::*;
 
     fn base(typed: &str) -> String {
@@ -307,9 +373,6 @@ mod tests {
     #[test]
     fn any_written_form_of_a_cloud_site_is_the_same_site() {
         for typed in [
-            "demo",
-            "DEMO",
-            "  demo ",
             "demo.atlassian.net",
             "Demo.Atlassian.NET.",
             "https://demo.atlassian.net",
@@ -321,14 +384,33 @@ mod tests {
             "https://demo.atlassian.net/browse/DEMO-1",
             "demo.atlassian.net/wiki/home",
             "https://demo.atlassian.net:443/secure/Dashboard.jspa",
-            "<demo>",
+            "<demo.atlassian.net>",
             "https://demo.atlassian.net:8443/",
-            "\u{201c}demo\u{201d}",
+            "\u{201c}demo.atlassian.net\u{201d}",
             "demo.atlassian.net#x",
             "demo.atlassian.net?x=y",
         ] {
             assert_eq!(base(typed), "https://demo.atlassian.net/", "{typed}");
         }
+    }
+
+    #[test]
+    fn a_name_alone_is_completed_only_where_cloud_can_be_meant() {
+        let cloud = |typed: &str| understand_cloud(typed).map(|typed| typed.site.base().to_owned());
+        for typed in ["demo", "DEMO", "  demo ", "<demo>", "\u{201c}demo\u{201d}", "demo/"] {
+            assert_eq!(cloud(typed).as_deref(), Ok("https://demo.atlassian.net/"), "{typed}");
+        }
+        // What has a scheme, a port or a path is the host of somebody's own network.
+        for (typed, expected) in [
+            ("http://jira:8080", "http://jira:8080/"),
+            ("https://jira/", "https://jira/"),
+            ("jira:8443/jira", "https://jira:8443/jira/"),
+            ("jira/jira", "https://jira/jira/"),
+        ] {
+            assert_eq!(cloud(typed).as_deref(), Ok(expected));
+            assert_eq!(base(typed), expected);
+        }
+        assert_eq!(base("jira"), "https://jira/");
     }
 
     #[test]
@@ -343,14 +425,35 @@ mod tests {
         assert_eq!(base("https://[0:0::1]"), "https://[::1]/");
         assert_eq!(base("::1"), "https://[::1]/");
         assert_eq!(base("localhost:2990/jira"), "https://localhost:2990/jira/");
+        assert_eq!(base("https://jira.atlassian.com/browse/X-1"), "https://jira.atlassian.com/");
+    }
+
+    #[test]
+    fn a_context_path_that_is_named_like_a_page_can_be_insisted_on() {
+        for (typed, path) in [
+            ("/issues", "/issues/"),
+            ("/core/", "/core/"),
+            ("/projects/browse/X-1", "/projects/"),
+            ("/home/secure/Dashboard.jspa", "/home/"),
+            ("/projects/DEMO/summary", "/"),
+            ("/issues/?jql=project=X", "/"),
+            ("/browse", "/"),
+            ("/jira/projects", "/jira/"),
+        ] {
+            assert_eq!(base(&format!("https://example.test{typed}")), format!("https://example.test{path}"), "{typed}");
+        }
+        let said = understand("https://example.test/projects/DEMO").map(|typed| typed.corrections.join(" "));
+        assert!(said.is_ok_and(|said| said.contains("give the address up to that")));
     }
 
     #[test]
     fn what_was_put_right_is_said() {
         let corrections = |typed: &str| understand(typed).map(|typed| typed.corrections.len());
         assert_eq!(corrections("https://demo.atlassian.net/"), Ok(0));
+        let wiki = understand("demo.atlassian.net/wiki/home").map(|typed| typed.corrections.join(" "));
+        assert!(wiki.is_ok_and(|said| said.contains("Confluence")));
         assert_eq!(corrections("http://demo.atlassian.net/browse/X-1"), Ok(2));
-        assert_eq!(corrections("demo"), Ok(1));
+        assert_eq!(understand_cloud("demo").map(|typed| typed.corrections.len()), Ok(1));
     }
 
     #[test]
@@ -381,11 +484,22 @@ mod tests {
             "https://127.1/",
             "//demo.atlassian.net",
             "atlassian.net",
+            "http:/demo.atlassian.net",
+            "https:/jira.example.test",
+            "htp/demo.atlassian.net",
+            "htp:/jira.example.test",
+            "www/jira.example.test",
+            "https://https/demo",
+            "https://example.test/https/demo.atlassian.net",
+            "admin.atlassian.com",
+            "https://id.atlassian.com/manage",
+            "https://api.atlassian.com/ex/jira/abc",
+            "atlassian.com",
             "https://example.test/%2e%2e/x",
             "https://example.test/../x",
             "demo\u{200b}",
         ] {
-            assert!(understand(typed).is_err(), "{typed:?} became {}", base(typed));
+            assert!(understand(typed).is_err() && understand_cloud(typed).is_err(), "{typed:?} became {}", base(typed));
         }
     }
 
@@ -394,7 +508,9 @@ mod tests {
         fn what_is_understood_is_understood_again_unchanged(typed in "\\PC{0,60}") {
             if let Ok(first) = understand(&typed) {
                 let again = understand(first.site.base());
-                prop_assert_eq!(again.map(|t| (t.site.base, t.corrections.len())), Ok((first.site.base, 0)));
+                prop_assert_eq!(again.map(|t| (t.site.base, t.corrections.len())), Ok((first.site.base.clone(), 0)));
+                let cloud = understand_cloud(first.site.base());
+                prop_assert_eq!(cloud.map(|t| (t.site.base, t.corrections.len())), Ok((first.site.base, 0)));
             }
         }
 

@@ -73,7 +73,7 @@ fn every_refusal_of_a_read_has_its_code() {
             "a page instead of JSON",
             json!({"status": 200, "headers": {"content-type": "text/html"}, "body": page}),
             3,
-            "jira.html-answer",
+            "jira.login-page",
         ),
         trouble("half a body", json!({"truncate_body_to": 40}), 4, "jira.answer-truncated"),
         trouble(

@@ -233,6 +233,52 @@ fn a_token_with_scopes_is_found_out_at_the_gateway_with_two_logins() {
 }
 
 #[test]
+fn a_token_of_the_other_kind_takes_the_place_of_one_with_one_refused_login() {
+    let mut stage = Stage::new();
+    let stand_in: Vec<String> = ["demo.atlassian.net", "api.atlassian.com"]
+        .iter()
+        .map(|name| format!("https://{name}={}", stage.jira.url()))
+        .collect();
+    stage.host.set("HARNESS_CONNECT_TO", &stand_in.join(","));
+    let token = |kind: Value| text(&stage.jira.control("POST", "/accounts/admin/tokens", &kind)["token"]);
+    let scoped = json!({"kind": "scoped", "scopes": ["read:jira-user", "read:jira-work", "write:jira-work"]});
+    let (classic, scoped) = (token(json!({"kind": "classic"})), token(scoped));
+    let email = stage.jira.account("admin").email;
+    stage.connect_at("demo", "demo", &email, &classic, &[]).expect(0);
+    let gateway = |shown: &Value| -> Vec<String> {
+        let origins = shown["origins"].as_array().into_iter().flatten().map(|one| text(&one["url"]));
+        origins.filter(|url| url.contains("api.atlassian.com")).collect()
+    };
+    let shown = stage.host.run(&["connection", "show", "demo"]).json();
+    let own = format!("https://api.atlassian.com/ex/jira/{}/", text(&shown["settings"]["cloud-id"]));
+    assert_eq!(gateway(&shown), [own.as_str()], "once its id is known, the site's own path is enough");
+    for (token, refused) in [(&scoped, 1), (&classic, 2)] {
+        let file = stage.host.file("new.secret", token);
+        let (secret, set) = (format!("token=@{}", file.display()), format!("email={email}"));
+        let replaced =
+            stage.host.run(&["connection", "replace-credential", "demo", "--set", &set, "--secret", &secret]);
+        assert_eq!((replaced.code, stage.jira.refused_logins()), (0, refused), "{replaced:#?}");
+    }
+    assert_eq!(gateway(&stage.host.run(&["connection", "show", "demo"]).json()), [own]);
+}
+
+#[test]
+fn what_was_pasted_along_with_the_address_is_kept_nowhere() {
+    let (jira, host) = (center("9.12.0"), Harness::new());
+    let pasted = format!("{}/secure/Dashboard.jspa?os_username=admin&os_password=canary-not-real", jira.url());
+    let password = jira.account("admin").password;
+    let added = add(&host, "password", &[("site", &pasted), ("username", " admin ")], ("password", &password));
+    assert_eq!(added.code, 0, "{added:#?}");
+    assert!(!added.stdout.contains("canary-not-real"), "{added:#?}");
+    let shown = host.run(&["connection", "show", "demo"]).json();
+    assert!(!shown.to_string().contains("canary-not-real"), "{shown:#}");
+    for entry in std::fs::read_dir(host.home()).expect("the home").flatten().filter(|one| one.path().is_file()) {
+        let kept = std::fs::read(entry.path()).expect("a file of the home");
+        assert!(!kept.windows(15).any(|bytes| bytes == b"canary-not-real"), "{}", entry.path().display());
+    }
+}
+
+#[test]
 fn the_scopes_of_a_service_account_are_held_against_what_each_card_needs() {
     let (jira, mut host) = (Jira::start(), Harness::new());
     let stand_in: Vec<String> = ["demo.atlassian.net", "api.atlassian.com", "auth.atlassian.com"]

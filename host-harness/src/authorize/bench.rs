@@ -271,6 +271,7 @@ pub(crate) fn insert(store: &Store, name: &str) {
         credential: CREDENTIAL.into(),
         settings: "{}".into(),
         origins: vec![],
+        site_open: false,
         allow_private: false,
         authorities: None,
         proven: false,

@@ -18,6 +18,7 @@ pub(super) fn in_terminal(card: &Value, connection: &str) -> String {
         vec![format!("{}  ({} card)", text("id"), text("kind")), format!("{}: {}", text("title"), text("description"))];
     lines.extend(card["lacking"].as_str().map(|reason| format!("not available on this connection: {reason}")));
     lines.extend(behaviour(card).map(|text| wrapped(&text, WIDTH, "")));
+    lines.extend(scopes(card).map(|text| wrapped(&text, WIDTH, "")));
     for (name, heading) in SCHEMAS {
         if card[name].is_null() {
             continue;
@@ -49,6 +50,17 @@ pub(super) fn in_terminal(card: &Value, connection: &str) -> String {
     lines.extend(answer.lines().map(|line| format!("  {line}")));
     lines.push("\n`--json` shows the schemas themselves.".to_owned());
     lines.join("\n")
+}
+
+/// The scopes it needs of a credential that has some: any of the lists.
+fn scopes(card: &Value) -> Option<String> {
+    let lists = card["scopes"].as_array().into_iter().flatten();
+    let lists = lists.map(|list| {
+        let names: Vec<&str> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        names.join(", ")
+    });
+    let lists: Vec<String> = lists.filter(|list| !list.is_empty()).collect();
+    (!lists.is_empty()).then(|| format!("Needs the scopes {}.", lists.join("; or ")))
 }
 
 fn field_table(fields: &[Field]) -> String {
@@ -212,6 +224,15 @@ mod tests {
         assert!(shown.contains("harness options light-lamp lamp --connection demo"), "{shown}");
         assert!(shown.contains("Running it twice does what once does."), "{shown}");
         assert!(shown.lines().all(|line| line.chars().count() <= WIDTH), "{shown}");
+    }
+
+    #[test]
+    fn a_card_in_a_terminal_names_the_scopes_it_needs() {
+        let mut card = card();
+        assert!(!in_terminal(&card, "demo").contains("scopes"));
+        card["scopes"] = json!([["read", "write"], ["all"]]);
+        let shown = in_terminal(&card, "demo");
+        assert!(shown.contains("Needs the scopes read, write; or all."), "{shown}");
     }
 
     #[test]

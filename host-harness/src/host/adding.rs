@@ -108,7 +108,7 @@ impl Host {
         if let Some(shared) = &shared {
             self.may_go(&plugin, method, &shared.credential, &prepared.origins, typed).await?;
         }
-        let (own, credentials_form) = forms::split(read.fields, &method.scheme);
+        let (own, credentials_form) = forms::split(forms::spelled(method, &prepared), &method.scheme);
         let now = self.clock.now_ms();
         let (credential, kept) = match credential {
             Some(shared) => (shared, None),
@@ -141,6 +141,7 @@ impl Host {
             form: own,
             settings: prepared.settings,
             origins,
+            site_open: method.discovers_sites,
             allow_private: new.allow_private,
             authorities: new.authorities,
             proven: false,

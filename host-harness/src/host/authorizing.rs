@@ -4,8 +4,9 @@
 use serde_json::{Value, json};
 use url::Url;
 
-use super::adding::{pinned, prepare};
+use super::adding::pinned;
 use super::forms;
+use super::narrowing::lies_within;
 use super::session::{app_of, tenant_of};
 use super::{Host, HostError, Problem, Session, off_thread};
 use crate::authorize::{Access, Credential, Pending, Registration, Scheme, Tokens, keep};
@@ -49,6 +50,8 @@ impl std::fmt::Debug for Granted {
 /// A site that a credential reaches.
 #[derive(Debug, Clone)]
 pub struct Site {
+    /// Its lasting id.
+    pub id: String,
     /// What a person reads. It decides nothing: two sites may have the same.
     pub label: String,
     /// Where it is.
@@ -59,20 +62,12 @@ pub struct Site {
 impl Site {
     /// As JSON.
     pub fn to_json(&self) -> Value {
-        json!({ "label": self.label, "url": self.url, "ids": self.ids() })
+        json!({ "id": self.id, "label": self.label, "url": self.url })
     }
 
-    /// The lasting ids that its settings give it.
-    pub fn ids(&self) -> Vec<String> {
-        let settings: Value = serde_json::from_str(&self.prepared.settings).unwrap_or_default();
-        let is_id = |name: &str| name == "id" || name.ends_with("-id");
-        let members = settings.as_object().into_iter().flatten().filter(|(name, _)| is_id(name));
-        members.filter_map(|(_, value)| value.as_str().map(str::to_owned)).collect()
-    }
-
-    /// Whether a person meant it: by its exact address or an id, never by its name.
+    /// Whether a person meant it: by its exact address or its id, never by its name.
     pub fn is(&self, text: &str) -> bool {
-        self.url.trim_end_matches('/') == text.trim_end_matches('/') || self.ids().iter().any(|id| id == text)
+        self.url.trim_end_matches('/') == text.trim_end_matches('/') || self.id == text
     }
 }
 
@@ -125,14 +120,15 @@ impl Host {
     /// Looks without a credential whether there is anything to authorize for: a person who goes to a browser shall not
     /// find a dead address there. Nothing is looked at where the site is chosen after the authorization.
     pub async fn look_before_authorizing(&self, name: &str) -> Result<(), HostError> {
-        if self.lacks_site(name).await? {
+        if self.lacks_site(name)? {
             return Ok(());
         }
         let Parts { connection, plugin, form, access, credential, .. } = self.authorizing_parts(name).await?;
         self.doing(format!("looking whether `{name}` is there"));
         let (tenant, app) = (tenant_of(&connection), app_of(&connection, Some(&credential)));
+        let (generation, account) = (Some(credential.generation), String::new());
         let session =
-            Session { connection, form, granted_scopes: None, plugin, access, account: String::new(), app, tenant };
+            Session { connection, form, granted_scopes: None, generation, plugin, access, account, app, tenant };
         let call = self.call(&session, None)?;
         let health = session.plugin.check(&session.access, &call).await;
         let health = self.settle(&session, health, |health| &health.aside)?;
@@ -246,20 +242,8 @@ impl Host {
     }
 
     /// Whether the person has not chosen yet which of the sites that the credential reaches it is for.
-    pub async fn lacks_site(&self, name: &str) -> Result<bool, HostError> {
-        let connection = self.connection(name)?;
-        let plugin = self.plugin_of(&connection).await?;
-        let method = forms::method_of(plugin.manifest(), &connection.method)?;
-        if !method.discovers_sites || connection.identity.is_some() {
-            return Ok(false);
-        }
-        let form = forms::members(&self.whole_form(&connection)?);
-        let prepared = prepare(&plugin, &method.id, &form).await?;
-        let same = |one: &str, other: &str| {
-            serde_json::from_str::<Value>(one).unwrap_or_default()
-                == serde_json::from_str::<Value>(other).unwrap_or_default()
-        };
-        Ok(same(&prepared.settings, &connection.settings))
+    pub fn lacks_site(&self, name: &str) -> Result<bool, HostError> {
+        Ok(self.connection(name)?.site_open)
     }
 
     /// The sites that a connection's credential reaches.
@@ -269,15 +253,25 @@ impl Host {
         let call = self.call(&session, None)?;
         let found = session.plugin.discover(&session.access, &call).await;
         let found = self.settle(&session, found, |found| &found.aside)?;
-        let site = |one: contract::Site| Site { label: one.label, url: one.url, prepared: one.prepared };
+        let site = |one: contract::Site| Site { id: one.id, label: one.label, url: one.url, prepared: one.prepared };
         Ok(found.items.into_iter().map(site).collect())
     }
 
-    /// Keeps the site that was chosen for a connection: its settings, and its origins, which are pinned now.
-    pub async fn choose_site(&self, name: &str, site: &Site) -> Result<StoredConnection, HostError> {
+    /// Keeps the site that was chosen for a connection: its settings, and its origins, which are pinned now. None of
+    /// them gets the credential that does not lie within what the person confirmed when the connection was made.
+    pub fn choose_site(&self, name: &str, site: &Site) -> Result<StoredConnection, HostError> {
         let mut connection = self.connection(name)?;
+        let beyond = site.prepared.origins.iter().find(|one| one.credential && !lies_within(&connection.origins, one));
+        if let Some(origin) = beyond {
+            return Err(HostError::other(
+                "site-outside",
+                format!("the connector wants the credential for {}, which nobody has confirmed", origin.url),
+                "Report this to the connector's maintainer. Nothing was changed.",
+            ));
+        }
         connection.origins = pinned(&site.prepared.origins, connection.allow_private)?;
         connection.settings.clone_from(&site.prepared.settings);
+        connection.site_open = false;
         self.keep_change(&connection)?;
         self.connection(name)
     }

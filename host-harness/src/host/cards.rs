@@ -46,7 +46,7 @@ impl Host {
             CardSource::Connection(name) => {
                 let connection = self.connection(name)?;
                 let plugin = self.plugin_of(&connection).await?;
-                let described = plugin.describe(Some(&super::session::contract_connection(&connection))).await?;
+                let described = plugin.describe(Some(&super::session::contract_connection(&connection, None))).await?;
                 let lacking = described.lacking.into_iter().map(|lack| (lack.card, lack.reason)).collect();
                 Ok((plugin, lacking))
             }

@@ -4,13 +4,14 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
+use super::narrowing::narrowed;
 use super::{Host, HostError, Session, off_thread};
 use crate::authorize::kept;
 use crate::clock::EpochMs;
 use crate::legible::one_line;
 use crate::plugin::contract::{connection as contract, types};
 use crate::plugin::contract_json;
-use crate::store::{Alarm, StoredConnection, StoredIdentity};
+use crate::store::{Alarm, StoredConnection, StoredIdentity, StoredOrigin};
 
 /// The code of alarms about what will go wrong with a connection unless somebody does something.
 const WARNS: &str = "host.connection-warns";
@@ -30,6 +31,8 @@ pub struct Checked {
     pub transient: bool,
     /// Whether another tenant answers than the one that the connection was made for.
     pub moved: bool,
+    /// The origins that are enough from now on, where they are narrower than those that are pinned.
+    pub(super) origins: Option<Vec<StoredOrigin>>,
 }
 
 impl Checked {
@@ -38,7 +41,7 @@ impl Checked {
         json!({ "proven": self.proven, "identity": self.identity, "findings": self.findings })
     }
 
-    fn of(health: &contract::Health, known: Option<&StoredIdentity>) -> Self {
+    fn of(health: &contract::Health, known: Option<&StoredIdentity>, pinned: &[StoredOrigin]) -> Self {
         let identity = health.identity.as_ref().map(|identity| StoredIdentity {
             tenant: identity.tenant.clone(),
             account: identity.account.clone(),
@@ -54,7 +57,7 @@ impl Checked {
             findings.insert(0, moved_finding(known, found));
         }
         let bad: Vec<&Value> = findings.iter().filter(|finding| finding["outcome"] == "failed").collect();
-        let unavailable = |finding: &Value| finding["class"] == "unavailable";
+        let unavailable = |finding: &Value| finding["class"] == "unavailable" || finding["class"] == "limit";
         let proven = bad.is_empty() && identity.is_some();
         let transient = !proven
             && bad.iter().all(|finding| unavailable(finding))
@@ -66,7 +69,9 @@ impl Checked {
             findings.push(another_finding(known, found));
         }
         let identity = identity.filter(|_| !moved);
-        Self { findings, identity, proven, transient, moved }
+        let offered = health.origins.as_ref().filter(|_| identity.is_some());
+        let origins = offered.and_then(|offered| narrowed(pinned, offered));
+        Self { findings, identity, proven, transient, moved, origins }
     }
 }
 
@@ -125,7 +130,7 @@ impl Host {
     /// put right what was wrong.
     pub async fn check_connection(&self, name: &str, release: bool) -> Result<Checked, HostError> {
         let mut session = self.session_of(name).await?;
-        if self.lacks_site(name).await? {
+        if self.lacks_site(name)? {
             return Err(HostError::bad_input(
                 "site-open",
                 format!("it is not said yet which site `{name}` is for"),
@@ -177,7 +182,7 @@ impl Host {
     /// there is nothing to check: it was never authorized, or not for a site, or has to be anew, and somebody was told;
     /// or its service wants to be left alone.
     pub(crate) async fn look_after(&self, name: &str) -> Result<Option<Checked>, HostError> {
-        if self.lacks_authorization(name).await? || self.lacks_site(name).await? {
+        if self.lacks_authorization(name).await? || self.lacks_site(name)? {
             return Ok(None);
         }
         let connection = self.connection(name)?;
@@ -227,7 +232,7 @@ impl Host {
         for finding in health.findings.iter_mut().filter(|finding| finding.code.starts_with("host.")) {
             finding.remedy = finding.remedy.replace(" NAME", &format!(" {}", session.connection.name));
         }
-        let mut checked = Checked::of(&health, known);
+        let mut checked = Checked::of(&health, known, &session.connection.origins);
         if let Some(until) = self.ends_at(session)? {
             checked.findings.push(ending_finding(&session.connection.name, until));
         }
@@ -266,6 +271,9 @@ impl Host {
         let kept = off_thread(|| self.store.save_health(connection, settings, identity, &report, proven, now))?;
         if !kept {
             tracing::warn!(connection = connection.name, "it was changed during its check, whose report is not kept");
+        }
+        if let Some(origins) = checked.origins.as_ref().filter(|origins| kept && **origins != connection.origins) {
+            off_thread(|| self.store.replace_origins(&connection.id, &connection.origins, origins))?;
         }
         self.sessions.forget(&connection.name, &connection.id);
         Ok(())

@@ -72,19 +72,20 @@ impl Host {
         let read = form.read(Map::new(), given)?;
         let sharing = off_thread(|| self.store.connections_sharing(&credential.id))?;
         let (mut changed, mut corrections) = (Vec::new(), read.notes);
+        let mut spelled = serde_json::Value::Object(read.fields.clone());
         for one in &sharing {
             let mut after = forms::members(&one.form);
             after.extend(read.fields.clone());
-            let (one, said) = self.refilled(&plugin, one, after).await?;
+            let (one, now) = self.refilled(&plugin, one, after).await?;
             changed.push(one);
-            corrections.extend(said);
+            spelled = forms::split(forms::spelled(method, &now), &method.scheme).1;
+            corrections.extend(now.corrections);
         }
         corrections.sort();
         corrections.dedup();
         let now = self.clock.now_ms();
-        let form = serde_json::Value::Object(read.fields);
         let before = self.guarded(&sharing).await;
-        let same = places::is_the_same(self, &credential, &form, &read.secrets)?;
+        let same = places::is_the_same(self, &credential, &spelled, &read.secrets)?;
         if same {
             for (account, fingerprint) in &before {
                 if let Some(reason) = self.guard.held(account, fingerprint)? {
@@ -101,7 +102,7 @@ impl Host {
                 for (name, secret) in &read.secrets {
                     self.vault.put_in(transaction, Space::Connection, &credential.id, name, secret)?;
                 }
-                crate::store::credentials::replace(transaction, &credential.id, &form)?;
+                crate::store::credentials::replace(transaction, &credential.id, &spelled)?;
                 for one in &changed {
                     if !crate::store::connections::change(transaction, one, now)? {
                         return Err(changed_meanwhile(&one.name));
@@ -145,7 +146,7 @@ impl Host {
         places::refuse_fixed(method, &before, &now, &changed_names, name)?;
         self.may_go(&plugin, method, &connection.credential, &now.origins, edit.secrets).await?;
         let mut candidate = connection.clone();
-        candidate.form = forms::split(after, &method.scheme).0;
+        candidate.form = forms::split(forms::spelled(method, &now), &method.scheme).0;
         candidate.settings = forms::settings_after(&connection.settings, &before.settings, &now.settings);
         if let Some(authorities) = edit.authorities {
             if let Some(authorities) = &authorities {
@@ -208,7 +209,7 @@ impl Host {
         plugin: &Plugin,
         connection: &StoredConnection,
         after: Map<String, serde_json::Value>,
-    ) -> Result<(StoredConnection, Vec<String>), HostError> {
+    ) -> Result<(StoredConnection, contract::Prepared), HostError> {
         let before = forms::members(&self.whole_form(connection)?);
         let before = prepare(plugin, &connection.method, &before).await?;
         let now = prepare(plugin, &connection.method, &after).await?;
@@ -221,7 +222,7 @@ impl Host {
         }
         let mut changed = connection.clone();
         changed.settings = forms::settings_after(&connection.settings, &before.settings, &now.settings);
-        Ok((changed, now.corrections))
+        Ok((changed, now))
     }
 
     /// Asks at a changed address whose it is, before anything is changed.

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::input::{self, Filled};
 use super::{FieldProblem, HostError, Problem};
 use crate::authorize::Scheme;
+use crate::plugin::contract::connection as contract;
 use crate::plugin::{AuthMethod, Manifest, secret_fields};
 use crate::vault::Secret;
 
@@ -180,6 +181,16 @@ pub(super) fn split(form: Map<String, Value>, scheme: &Scheme) -> (Value, Value)
     let (credentials, own): (Map<_, _>, Map<_, _>) =
         form.into_iter().partition(|(name, _)| fields.contains(&name.as_str()));
     (Value::Object(own), Value::Object(credentials))
+}
+
+/// The fields of a form as a connector spells them: those are kept, and not what was typed. Fields that the form does
+/// not have, or that are secret, are no business of the connector's.
+pub(super) fn spelled(method: &AuthMethod, prepared: &contract::Prepared) -> Map<String, Value> {
+    let secrets = method.secrets();
+    let known = method.form.get("properties").and_then(Value::as_object);
+    let mut form = serde_json::from_str::<Map<String, Value>>(&prepared.form).unwrap_or_default();
+    form.retain(|name, _| known.is_some_and(|known| known.contains_key(name)) && !secrets.contains(&name.as_str()));
+    form
 }
 
 /// A form's schema without some of its fields, for those that are known to be there.

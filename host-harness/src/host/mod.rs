@@ -14,6 +14,7 @@ mod forms;
 mod home;
 mod input;
 mod late;
+mod narrowing;
 mod parking;
 mod places;
 mod placing;

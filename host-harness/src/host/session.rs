@@ -25,6 +25,8 @@ pub struct Session {
     pub form: Value,
     /// The scopes that were granted to its credential, where the service said so.
     pub(crate) granted_scopes: Option<Vec<String>>,
+    /// The generation of its credential, which changes when a person replaces it.
+    pub(crate) generation: Option<u64>,
     /// Its connector.
     pub plugin: Plugin,
     /// What its calls may use.
@@ -68,6 +70,7 @@ impl Host {
             true => off_thread(|| self.grant_of(&stored, &connection, &form, &method.scheme))?,
             false => off_thread(|| Credential::from_vault(&method.scheme, &form, &self.vault, &connection.credential))?,
         };
+        let generation = Some(stored.generation);
         let account = account_key(&connection, &form, &method.scheme, credential.fingerprint());
         let app = app_of(&connection, Some(&stored));
         let granted_scopes = stored.scopes;
@@ -78,7 +81,7 @@ impl Host {
             account.clone(),
         );
         let tenant = tenant_of(&connection);
-        Ok(Arc::new(Session { tenant, app, connection, form, granted_scopes, plugin, access, account }))
+        Ok(Arc::new(Session { tenant, app, connection, form, granted_scopes, generation, plugin, access, account }))
     }
 
     /// What a connection may reach, without a credential.
@@ -151,7 +154,7 @@ impl Host {
             || off_thread(|| self.store.connection_by_id(&connection.id)).map(|kept| kept.and_then(|one| one.memo));
         let memo = self.sessions.memo(&connection.id, read)?;
         Ok(types::Call {
-            connection: contract_connection(connection),
+            connection: contract_connection(connection, session.generation),
             deadline_ms: u64::try_from(self.limits.time.as_millis()).unwrap_or(u64::MAX),
             idempotency_key: key,
             held,
@@ -267,12 +270,13 @@ pub(crate) fn hashed(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-pub(crate) fn contract_connection(connection: &StoredConnection) -> types::Connection {
+pub(crate) fn contract_connection(connection: &StoredConnection, generation: Option<u64>) -> types::Connection {
+    let extra = generation.map_or_else(|| json!({}), |generation| json!({ "generation": generation }));
     types::Connection {
         id: connection.id.clone(),
         settings: connection.settings.clone(),
         authorization: None,
-        extra: "{}".into(),
+        extra: extra.to_string(),
     }
 }
 
@@ -293,6 +297,7 @@ mod tests {
             credential: "k1".into(),
             settings: "{}".into(),
             origins: urls.iter().map(origin).collect(),
+            site_open: false,
             allow_private: false,
             authorities: None,
             proven: false,

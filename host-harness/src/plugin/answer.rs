@@ -180,13 +180,19 @@ impl Answer for catalog::CardSchema {
 impl Answer for connection::Prepared {
     fn checked(self, limits: &Limits) -> Result<Self, HostFault> {
         object("the settings", &self.settings, limits)?;
+        object("the form", &self.form, limits)?;
         object("`extra`", &self.extra, limits)?;
-        few("the list of origins", &self.origins, limits)?;
-        for origin in &self.origins {
-            crate::egress::Origin::parse(&origin.url).map_err(|error| bad("an origin:", error))?;
-        }
+        origins(&self.origins, limits)?;
         Ok(self)
     }
+}
+
+fn origins(origins: &[connection::Origin], limits: &Limits) -> Result<(), HostFault> {
+    few("the list of origins", origins, limits)?;
+    for origin in origins {
+        crate::egress::Origin::parse(&origin.url).map_err(|error| bad("an origin:", error))?;
+    }
+    Ok(())
 }
 
 impl Answer for connection::Sites {
@@ -194,6 +200,7 @@ impl Answer for connection::Sites {
         few("the list of sites", &self.items, limits)?;
         let items = std::mem::take(&mut self.items);
         for site in items {
+            filled("a site's id", &site.id)?;
             let prepared = site.prepared.checked(limits)?;
             self.items.push(connection::Site { prepared, ..site });
         }
@@ -206,6 +213,7 @@ impl Answer for connection::Health {
     fn checked(mut self, limits: &Limits) -> Result<Self, HostFault> {
         object("the settings", &self.settings, limits)?;
         few("the list of findings", &self.findings, limits)?;
+        origins(self.origins.as_deref().unwrap_or_default(), limits)?;
         if let Some(identity) = &self.identity {
             filled("the identity's tenant", &identity.tenant)?;
             filled("the identity's account", &identity.account)?;

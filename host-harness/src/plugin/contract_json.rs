@@ -160,6 +160,7 @@ pub fn prepared(prepared: &connection::Prepared) -> Value {
         .collect();
     json!({
         "settings": value_of(&prepared.settings),
+        "form": value_of(&prepared.form),
         "origins": origins,
         "corrections": prepared.corrections,
     })

@@ -50,6 +50,8 @@ pub struct StoredConnection {
     pub settings: String,
     /// The pinned origins.
     pub origins: Vec<StoredOrigin>,
+    /// Whether a person still has to choose which of the credential's sites it is for.
+    pub site_open: bool,
     /// Whether private addresses and plain `http` are allowed.
     pub allow_private: bool,
     /// The certificate authorities (PEM) that it trusts instead of the system's.
@@ -70,7 +72,7 @@ pub struct StoredConnection {
 
 const COLUMNS: &str = "id, name, component, connector, method, form, settings, origins, allow_private, proven, \
      tenant, account, label, health, memo, memo_at_ms, created_at_ms, credential, authorities, \
-     revision";
+     revision, site_open";
 
 fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredConnection> {
     let identity = match (row.get(10)?, row.get(11)?, row.get(12)?) {
@@ -100,6 +102,7 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredConnection> {
         credential: row.get(17)?,
         authorities: row.get(18)?,
         revision: row.get(19)?,
+        site_open: row.get(20)?,
     })
 }
 
@@ -107,8 +110,8 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredConnection> {
 pub(crate) fn insert(transaction: &Transaction<'_>, new: &StoredConnection) -> Result<bool, StoreError> {
     let inserted = transaction.execute(
         "INSERT INTO connection (id, name, component, connector, method, form, settings, origins, \
-         allow_private, proven, created_at_ms, updated_at_ms, credential, authorities) \
-         VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?11,?12,?13) ON CONFLICT (name) DO NOTHING",
+         allow_private, proven, created_at_ms, updated_at_ms, credential, authorities, site_open) \
+         VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?11,?12,?13,?14) ON CONFLICT (name) DO NOTHING",
         params![
             new.id,
             new.name,
@@ -123,6 +126,7 @@ pub(crate) fn insert(transaction: &Transaction<'_>, new: &StoredConnection) -> R
             new.created_at_ms,
             new.credential,
             new.authorities,
+            new.site_open,
         ],
     )?;
     Ok(inserted == 1)
@@ -206,6 +210,15 @@ impl Store {
         })
     }
 
+    /// Pins other origins in the place of some. `false` where somebody has pinned others meanwhile.
+    pub fn replace_origins(&self, id: &str, from: &[StoredOrigin], to: &[StoredOrigin]) -> Result<bool, StoreError> {
+        let text = |origins: &[StoredOrigin]| serde_json::to_string(origins).unwrap_or_default();
+        self.write(|transaction| {
+            let sql = "UPDATE connection SET origins = ?3, revision = revision + 1 WHERE id = ?1 AND origins = ?2";
+            Ok(transaction.execute(sql, params![id, text(from), text(to)])? == 1)
+        })
+    }
+
     /// Keeps what a person changed of a connection; `false`, and nothing of it, where it was changed since it was read.
     /// Its memo goes: it may be about what was before.
     pub fn change_connection(&self, changed: &StoredConnection, now: EpochMs) -> Result<bool, StoreError> {
@@ -259,7 +272,8 @@ pub(crate) fn change(
 ) -> Result<bool, StoreError> {
     let kept = transaction.execute(
         "UPDATE connection SET form = ?2, settings = ?3, origins = ?4, authorities = ?5, memo = NULL, \
-         memo_at_ms = NULL, updated_at_ms = ?6, revision = revision + 1 WHERE id = ?1 AND revision = ?7",
+         memo_at_ms = NULL, updated_at_ms = ?6, site_open = ?7, revision = revision + 1 \
+         WHERE id = ?1 AND revision = ?8",
         params![
             changed.id,
             changed.form.to_string(),
@@ -267,6 +281,7 @@ pub(crate) fn change(
             serde_json::to_string(&changed.origins).unwrap_or_default(),
             changed.authorities,
             now,
+            changed.site_open,
             changed.revision,
         ],
     )?;

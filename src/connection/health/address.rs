@@ -5,12 +5,12 @@ use super::super::prepare::{SERVER_INFO, TENANT_INFO};
 use super::super::{Home, Method, fitting};
 use super::report::Report;
 use super::{gateway_only, wants_tenant};
-use crate::contract::{Error, FailureClass, Responsible};
+use crate::contract::{FailureClass, Responsible};
 use crate::host::{Response, SendError};
-use crate::jira::answer::Answer;
 use crate::jira::client::{Ask, Client};
 use crate::jira::deployment::{Deployment, OLDEST};
-use crate::jira::{refusal, site};
+use crate::jira::refusal::{self, ADDRESS};
+use crate::jira::site::{self, Site};
 use crate::json;
 use serde_json::{Value, json};
 
@@ -29,14 +29,22 @@ pub(super) fn look(client: &mut Client<'_>, report: &mut Report, method: &Method
     };
     let server = answers.next().unwrap_or(Err(SendError::NoTime));
     let tenant = answers.next().map(|answer| client.interpret(&asks[1], answer));
-    if let Some(tenant) = tenant {
-        keep_tenant(tenant, report);
+    // Without the id, whatever the reason, the report goes on as far as it comes.
+    if let Some(Ok(tenant)) = tenant
+        && let Some(id) = tenant.members().string("cloudId").filter(|id| site::is_cloud_id(id))
+    {
+        report.keep("cloud-id", json!(id));
     }
     let found = match read(server) {
         Ok(info) => {
-            let tls = if client.site.base().starts_with("https:") { "over TLS" } else { "without encryption" };
-            report.passed("reachable", format!("Jira answers at {} {tls}.", client.site.base()));
+            reachable(&client.site, report);
             deployment(&info, client, report)
+        }
+        // Where a Jira was found before, the name is right, and the trouble passes.
+        Err(Wrong::NoAnswer(Err(SendError::Dns))) if report.text("deployment").is_none() => {
+            let message = format!("There is no host named {}.", client.site.host());
+            report.failed(FailureClass::Input, Responsible::User, "host-unknown", message, ADDRESS);
+            return false;
         }
         Err(Wrong::NoAnswer(answer)) => {
             match client.interpret(&asks[0], answer) {
@@ -55,14 +63,15 @@ pub(super) fn look(client: &mut Client<'_>, report: &mut Report, method: &Method
             }
             return is_routed(report, method);
         }
-        Err(Wrong::Elsewhere { code, message, remedy }) => {
+        Err(Wrong::Elsewhere { code, message, remedy, who }) => {
             let alone = code == "no-jira" && report.text("cloud-id").is_some();
             if alone {
                 let message =
                     format!("The site {} has no Jira: it may have Confluence alone.", client.site.authority());
-                report.failed(FailureClass::Input, "no-jira", message, "Give the site that has the Jira.");
+                let remedy = "Give the site that has the Jira.";
+                report.failed(FailureClass::Input, Responsible::User, "no-jira", message, remedy);
             } else {
-                report.failed(FailureClass::Input, code, message, remedy);
+                report.failed(FailureClass::Input, who, code, message, remedy);
             }
             return false;
         }
@@ -70,17 +79,15 @@ pub(super) fn look(client: &mut Client<'_>, report: &mut Report, method: &Method
     found.is_some_and(|found| fits(found, report, method))
 }
 
-fn keep_tenant(tenant: Result<Answer, Error>, report: &mut Report) {
-    match tenant {
-        Ok(answer) => {
-            if let Some(id) = answer.members().string("cloudId").filter(|id| site::is_cloud_id(id)) {
-                report.keep("cloud-id", json!(id));
-            }
-        }
-        // A trouble that passes is not taken for a site without an id.
-        Err(Error::Transient(_)) => report.tenant_unknown = true,
-        Err(_) => {}
+/// Says where Jira answers; away from this machine it is no place for a credential where everybody can listen.
+fn reachable(site: &Site, report: &mut Report) {
+    let base = site.base();
+    if site.is_encrypted() || site.is_loopback() {
+        return report.passed("reachable", format!("Jira answers at {base}."));
     }
+    let message = format!("Jira answers at {base}, without encryption: everybody on the way can read the credential.");
+    let remedy = "Have Jira set up for https, and make the connection with that address.";
+    report.warning("not-encrypted", message, remedy, Responsible::ServiceAdmin);
 }
 
 /// Why the address is not that of a Jira.
@@ -93,6 +100,7 @@ enum Wrong {
         code: &'static str,
         message: String,
         remedy: &'static str,
+        who: Responsible,
     },
 }
 
@@ -103,10 +111,13 @@ fn read(answer: Result<Response, SendError>) -> Result<Value, Wrong> {
         other => return Err(Wrong::NoAnswer(other)),
     };
     let body = String::from_utf8_lossy(&response.body);
-    let elsewhere = |code, message: &str, remedy| Err(Wrong::Elsewhere { code, message: message.to_owned(), remedy });
+    let by =
+        |who, code, message: &str, remedy| Err(Wrong::Elsewhere { code, message: message.to_owned(), remedy, who });
+    let elsewhere = |code, message: &str, remedy| by(Responsible::User, code, message, remedy);
     if response.status == 511 {
         let remedy = "Log in to the network that the host is in, or let the host out of it.";
-        return elsewhere(
+        return by(
+            Responsible::Operator,
             "captive-portal",
             "A network's login page (captive portal) answers in place of Jira.",
             remedy,
@@ -118,7 +129,7 @@ fn read(answer: Result<Response, SendError>) -> Result<Value, Wrong> {
     let asks = response.header_values("www-authenticate").map(str::to_ascii_lowercase);
     if response.status == 407 || asks.into_iter().any(|way| way.starts_with("negotiate") || way.starts_with("ntlm")) {
         let remedy = "Let the host reach Jira past the proxy: it can't log in to one.";
-        return elsewhere("proxy-login", "A proxy before Jira asks for a login of its own.", remedy);
+        return by(Responsible::Operator, "proxy-login", "A proxy before Jira asks for a login of its own.", remedy);
     }
     if response.status < 300 && !refusal::is_html(&response) {
         let info = json::value(&body);
@@ -129,44 +140,38 @@ fn read(answer: Result<Response, SendError>) -> Result<Value, Wrong> {
     }
     if let Some(product) = product(&response, &body) {
         let message = format!("There is {product} at the address, and no Jira.");
-        return Err(Wrong::Elsewhere { code: "other-product", message, remedy: ADDRESS });
+        return elsewhere("other-product", &message, ADDRESS);
     }
     match response.status {
         404 | 410 => elsewhere("no-jira", "There is no Jira at the address (404).", ADDRESS),
-        401 | 403 if !is_page_of_another(&response, &body) => Err(Wrong::Unsaid(response.status)),
-        status if is_login(&body) => {
-            let message =
-                format!("A login page answers in place of Jira (status {status}): single sign-on, or a proxy.");
-            let remedy =
-                "Let requests to /rest/ and their credentials through to Jira itself, or give its own address.";
-            Err(Wrong::Elsewhere { code: "login-page", message, remedy })
-        }
+        401 | 403 if !refusal::is_page_of_another(&response) => Err(Wrong::Unsaid(response.status)),
         status => {
-            let message = format!(
-                "A web page answers in place of Jira (status {status}): perhaps a proxy, or a network's login page."
-            );
-            Err(Wrong::Elsewhere { code: "html-answer", message, remedy: ADDRESS })
+            let refusal::Page { code, message, remedy, who } = refusal::page(status, &body);
+            Err(Wrong::Elsewhere { code, message, remedy, who })
         }
     }
 }
 
-const ADDRESS: &str =
-    "Open Jira in a browser and copy its address; with a context path, such as /jira, where it has one.";
-
 fn redirected(response: &Response) -> Wrong {
     let place = response.header("location").unwrap_or_default();
-    let host = place.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap_or_default());
-    let plain = !host.is_empty() && host.len() <= 253 && host.bytes().all(|byte| byte.is_ascii_graphic());
+    let (scheme, rest) = place.split_once("://").unwrap_or_default();
+    // What follows ? may be a ticket for somebody's login.
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     // What stands before an @ is not the host.
     let host = host.rsplit('@').next().unwrap_or_default();
-    let scheme = if place.starts_with("https://") { "https" } else { "http" };
-    let message = match plain {
-        true => format!("The address leads on to {scheme}://{host}/, and redirects are not followed."),
-        false => "The address leads on to another one, and redirects are not followed.".to_owned(),
+    // Where the same question is to be asked there, what comes before it is the address.
+    let path = path.strip_suffix(SERVER_INFO).unwrap_or(path);
+    let plain = !host.is_empty() && rest.len() <= 300 && rest.bytes().all(|byte| byte.is_ascii_graphic());
+    let message = match (scheme, plain) {
+        ("https" | "http", true) => {
+            format!("The address leads on to {scheme}://{host}/{path}, and redirects are not followed.")
+        }
+        _ => "The address leads on to another one, and redirects are not followed.".to_owned(),
     };
     let remedy = "If that is your Jira, make the connection with that address; if it is a login page, let requests \
                   to /rest/ through to Jira itself.";
-    Wrong::Elsewhere { code: "redirected", message, remedy }
+    Wrong::Elsewhere { code: "redirected", message, remedy, who: Responsible::User }
 }
 
 /// Another of Atlassian's products, by what it says of itself.
@@ -184,23 +189,9 @@ fn product(response: &Response, body: &str) -> Option<&'static str> {
     }
 }
 
-fn is_login(body: &str) -> bool {
-    let body = body.to_ascii_lowercase();
-    ["type=\"password\"", "type='password'", "log in", "login", "sign in", "saml"]
-        .iter()
-        .any(|word| body.contains(word))
-}
-
-/// Jira refuses strangers with its own words or a page that says so; anything else stands before it.
-fn is_page_of_another(response: &Response, body: &str) -> bool {
-    refusal::is_html(response)
-        && !body.contains("jira")
-        && !body.contains("Jira")
-        && !body.contains("Unauthorized (401)")
-}
-
 fn not_jira(report: &mut Report, base: &str) {
-    report.failed(FailureClass::Input, "not-jira", format!("What answers at {base} is no Jira."), ADDRESS);
+    let message = format!("What answers at {base} is no Jira.");
+    report.failed(FailureClass::Input, Responsible::User, "not-jira", message, ADDRESS);
 }
 
 /// Keeps which one it is.
@@ -227,7 +218,7 @@ fn deployment(info: &Value, client: &mut Client<'_>, report: &mut Report) -> Opt
 fn fits(found: Deployment, report: &mut Report, method: &Method) -> bool {
     if !found.since(7, 13) {
         let message = format!("This is {found}; the oldest that this connector speaks to is {OLDEST}.");
-        report.failed(FailureClass::Input, "version-too-old", message, "Upgrade Jira.");
+        report.failed(FailureClass::Input, Responsible::ServiceAdmin, "version-too-old", message, "Upgrade Jira.");
         return false;
     }
     if !method.fits(found) {
@@ -238,7 +229,7 @@ fn fits(found: Deployment, report: &mut Report, method: &Method) -> bool {
             _ => format!("This is {found}, which takes no {}.", method.name),
         };
         let remedy = format!("Make a new connection: {}.", fitting(found));
-        report.failed(FailureClass::Input, "method-unfit", message, &remedy);
+        report.failed(FailureClass::Input, Responsible::User, "method-unfit", message, &remedy);
         return false;
     }
     is_routed(report, method)
@@ -247,9 +238,7 @@ fn fits(found: Deployment, report: &mut Report, method: &Method) -> bool {
 /// Whether it is known where the credential goes.
 fn is_routed(report: &mut Report, method: &Method) -> bool {
     if gateway_only(method) && report.text("cloud-id").is_none() {
-        let message = "The id of the site could not be found out, without which Atlassian's gateway is not reached.";
-        report.unknown("cloud-id-unknown", message, "Try again later.", Responsible::User);
-        report.unavailable();
+        report.no_cloud_id();
         return false;
     }
     true

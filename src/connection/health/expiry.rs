@@ -34,14 +34,18 @@ pub(super) fn say(now_ms: u64, tokens: Option<Result<Answer, Error>>, report: &m
 
 /// Which of several tokens the connection uses is not told: the first that expires is the one to know of.
 fn listed(now_ms: u64, tokens: &Value, report: &mut Report) {
-    let tokens = tokens.as_array().map(Vec::as_slice).unwrap_or_default();
-    let expiring = |token: &Value| {
-        let at = token.get("expiringAt")?;
-        let at = at.as_u64().or_else(|| timestamp::parse(at.as_str()?))?;
-        // One that has expired already is not the one that was just accepted.
-        (at > now_ms).then_some(at)
+    let Some(tokens) = tokens.as_array() else {
+        let message = "Jira's list of the account's tokens is not what was due: when this one expires is not known.";
+        return report.unknown("expiry-unknown", message, "", Responsible::User);
     };
-    let first = tokens.iter().filter_map(expiring).min();
+    let days: Vec<Day> = tokens.iter().map(Day::of).collect();
+    let known = || days.iter().filter_map(|day| if let Day::At(at) = day { Some(*at) } else { None });
+    let first = known().filter(|at| *at > now_ms).min();
+    if days.contains(&Day::Unreadable) {
+        let message = "Jira names a day on which a token of the account expires, in a way that cannot be read.";
+        let remedy = "Look in Jira under your profile, Personal Access Tokens, when it expires.";
+        report.unknown("expiry-unknown", message, remedy, Responsible::User);
+    }
     match (first, tokens.len()) {
         (Some(at), 1) => warn(now_ms, at, &day_of(at), "The token", report),
         (Some(at), number) => {
@@ -55,7 +59,34 @@ fn listed(now_ms: u64, tokens: &Value, report: &mut Report) {
             let message = "Jira lists no token of the account, and so does not say when this one expires.";
             report.unknown("expiry-unknown", message, "", Responsible::User);
         }
-        (None, _) => report.passed("expiry", "The token does not expire."),
+        // One that has no day, or is past, and was just accepted.
+        (None, _) if days.contains(&Day::Never) => report.passed("expiry", "The token does not expire."),
+        (None, _) => {
+            if let Some(at) = known().max() {
+                warn(now_ms, at, &day_of(at), "The token", report);
+            }
+        }
+    }
+}
+
+/// When a token expires, as Jira lists it.
+#[derive(PartialEq)]
+enum Day {
+    Never,
+    At(u64),
+    Unreadable,
+}
+
+impl Day {
+    fn of(token: &Value) -> Self {
+        match token.get("expiringAt") {
+            _ if !token.is_object() => Self::Unreadable,
+            None | Some(Value::Null) => Self::Never,
+            Some(at) => match at.as_u64().or_else(|| timestamp::parse(at.as_str()?)) {
+                Some(at) => Self::At(at),
+                None => Self::Unreadable,
+            },
+        }
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! An API token of Jira Cloud is of one of two kinds, which look alike: a classic one works at the site alone, one with
 //! scopes at the gateway alone, and at the site its owner is a stranger. So one that is not accepted at the site is
-//! tried once at the gateway. What was accepted is kept: later checks go there alone, until the credential is refused
-//! there, for it may have been replaced by one of the other kind.
+//! tried once at the gateway. What was accepted is kept: later checks go there alone, until the credential is replaced,
+//! perhaps by one of the other kind. A host that says when that was has both ways tried, the known one first; with
+//! another, a refusal has the other way tried first at the next check.
 
 use super::super::{Method, Route};
 use super::gateway_only;
@@ -16,6 +17,8 @@ use serde_json::{Value, json};
 
 /// Set where the known route refused the credential.
 const DOUBTED: &str = "route-doubted";
+/// The generation of the credential that the known route was found with.
+const FOUND_WITH: &str = "api-generation";
 
 /// An account that was proved.
 pub(super) struct Account {
@@ -35,8 +38,7 @@ pub(super) fn prove(client: &mut Client<'_>, report: &mut Report, method: &Metho
         match ask(client) {
             Ok(account) => {
                 if matches!(method.route, Route::Either | Route::Gateway) {
-                    report.keep("api", json!(route));
-                    report.forget(DOUBTED);
+                    keep_route(client, report, route);
                 }
                 return Some(account);
             }
@@ -46,10 +48,10 @@ pub(super) fn prove(client: &mut Client<'_>, report: &mut Report, method: &Metho
                 let unsent = at > 0 && error.failure().class == FailureClass::Unavailable;
                 let error = if unsent { refused.unwrap_or(error) } else { error };
                 if error.failure().class == FailureClass::Scope && method.route == Route::Either {
-                    report.keep("api", json!(route));
+                    keep_route(client, report, route);
                 }
                 if error.failure().class == FailureClass::Scope {
-                    scope_missing(client, report);
+                    scope_missing(client, report, method);
                 } else {
                     report.fatal(&error, "");
                 }
@@ -60,7 +62,7 @@ pub(super) fn prove(client: &mut Client<'_>, report: &mut Report, method: &Metho
             break;
         }
     }
-    if method.route == Route::Either && report.text("api").is_some() {
+    if method.route == Route::Either && routes.len() == 1 && client.call.connection.generation.is_none() {
         report.keep(DOUBTED, json!(true));
     }
     match refused {
@@ -68,6 +70,15 @@ pub(super) fn prove(client: &mut Client<'_>, report: &mut Report, method: &Metho
         _ => not_accepted(client, report, method, routes.len()),
     }
     None
+}
+
+/// Keeps where the credential was accepted.
+fn keep_route(client: &Client<'_>, report: &mut Report, route: &str) {
+    report.keep("api", json!(route));
+    report.forget(DOUBTED);
+    if let Some(generation) = client.call.connection.generation {
+        report.keep(FOUND_WITH, json!(generation));
+    }
 }
 
 /// Where the credential may be accepted, in the order to try.
@@ -79,14 +90,17 @@ fn routes(client: &Client<'_>, report: &Report, method: &Method) -> Vec<String> 
         _ if gateway_only(method) => gateway.into_iter().collect(),
         _ => {
             let gateway = gateway.filter(|_| client.site.is_cloud());
-            let known = report.text("api");
-            let doubted = report.settings.get(DOUBTED).is_some();
             let mut routes: Vec<String> = std::iter::once(site).chain(gateway).collect();
-            if let Some(known) = known.filter(|known| routes.contains(known)) {
-                routes.retain(|route| *route == known || doubted);
-                if routes.first() != Some(&known) {
-                    routes.reverse();
-                }
+            let Some(known) = report.text("api").filter(|known| routes.contains(known)) else { return routes };
+            let doubted = report.settings.get(DOUBTED).is_some();
+            let replaced =
+                client.call.connection.generation.is_some_and(|generation| {
+                    report.settings.get(FOUND_WITH).and_then(Value::as_u64) != Some(generation)
+                });
+            routes.retain(|route| *route == known || doubted || replaced);
+            // Replaced, it is most likely of the same kind; doubted, of the other.
+            if (routes.first() == Some(&known)) == (doubted && !replaced) {
+                routes.reverse();
             }
             routes
         }
@@ -95,11 +109,11 @@ fn routes(client: &Client<'_>, report: &Report, method: &Method) -> Vec<String> 
 
 /// Asks who it is. An answer that names no account was given to a stranger, whatever its status says.
 fn ask(client: &mut Client<'_>) -> Result<Account, Error> {
-    let answer = client.send(&Ask::api("GET", "myself", "myself")).map_err(|error| match is_page(&error) {
-        true => stranger(),
-        false => error,
-    })?;
+    let answer = client.send(&Ask::api("GET", "myself", "myself"))?;
     let said = answer.value();
+    if !said.is_object() {
+        return Err(answer.invalid("What answers does not say whose the credential is, as a Jira would."));
+    }
     let id = if client.deployment.is_cloud() { "accountId" } else { "key" };
     let id = named(&said, id).or_else(|| named(&said, "name").filter(|_| !client.deployment.is_cloud()));
     let Some(id) = id.map(str::to_owned) else { return Err(stranger()) };
@@ -113,58 +127,27 @@ fn stranger() -> Error {
     crate::contract::Failure::new(FailureClass::Credential, "credential-refused", message, remedy).permanent()
 }
 
-/// Whether what should have been an account is something else: a page, as a stranger gets it.
-fn is_page(error: &Error) -> bool {
-    let failure = error.failure();
-    failure.class == FailureClass::Protocol && failure.status.is_some_and(|status| (200..300).contains(&status))
-}
-
 fn not_accepted(client: &Client<'_>, report: &mut Report, method: &Method, tried: usize) {
-    let (message, remedy) = match method.route {
-        Route::Either if tried > 1 => (
-            "Jira did not accept the API token with this e-mail address, neither at the site nor at Atlassian's gateway.",
-            "Check that the e-mail address is that of the account the token was made with, and that the whole token was \
-             given; a token that expired or was revoked has to be made anew at id.atlassian.com.",
-        ),
-        Route::Either if report.settings.get(DOUBTED).is_some() => (
-            "Jira did not accept the API token with this e-mail address, in the way that it was accepted before.",
-            "One that expired or was revoked has to be made anew at id.atlassian.com. One that was replaced by one of the \
-             other kind, with scopes or without, is tried in the other way when the connection is checked again.",
-        ),
-        Route::Either => (
-            "Jira did not accept the API token with this e-mail address.",
-            "Check site, e-mail address and token, and that the whole token was given; one that expired or was revoked \
-             has to be made anew at id.atlassian.com.",
-        ),
-        Route::Gateway | Route::CustomerService => (
-            "Atlassian did not accept the authorization.",
-            "Authorize the connection again, or check the client id and secret of the service account.",
-        ),
-        Route::Site if method.id == "password" => (
-            "Jira did not accept the user name and password.",
-            "Check both by logging in to Jira in a browser. From Jira 11 on an administrator has to allow passwords for \
-             the API: a personal access token needs no leave.",
-        ),
-        Route::Site => (
-            "Jira did not accept the token.",
-            "Check that the whole token was given; one that expired or was revoked has to be made, or authorized, anew.",
-        ),
-    };
-    report.failed(
-        FailureClass::Credential,
-        "credential-refused",
-        format!("{message} ({})", client.site.authority()),
-        remedy,
-    );
+    let (mut message, mut remedy) = method.refused;
+    if method.route == Route::Either && tried > 1 {
+        message = "Jira did not accept the API token with this e-mail address, neither at the site nor at Atlassian's \
+                   gateway.";
+    } else if report.settings.get(DOUBTED).is_some() {
+        message = "Jira did not accept the API token with this e-mail address, in the way that it was accepted before.";
+        remedy = "One that expired or was revoked has to be made anew at id.atlassian.com. One that was replaced by one \
+                  of the other kind, with scopes or without, is tried in the other way when the connection is checked \
+                  again.";
+    }
+    let message = format!("{message} ({})", client.site.authority());
+    report.failed(FailureClass::Credential, Responsible::User, "credential-refused", message, remedy);
 }
 
 /// The credential is good and may not even say whose it is.
-fn scope_missing(client: &Client<'_>, report: &mut Report) {
+fn scope_missing(client: &Client<'_>, report: &mut Report, method: &Method) {
     let scope = if client.deployment.is_cloud() { "read:jira-user" } else { "READ" };
     let message =
         format!("The credential was accepted, and lacks the scope {scope}, by which it is found out whose it is.");
-    let remedy = format!("Make a token, or authorize again, with {scope} and the scopes that the cards name.");
-    report.failed(FailureClass::Scope, "scope-missing", message, &remedy);
+    report.failed(FailureClass::Scope, Responsible::User, "scope-missing", message, method.widened);
 }
 
 /// Says who it is, and whether it is who the person gave.

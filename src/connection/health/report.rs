@@ -1,23 +1,21 @@
 //! The findings as they grow, and the settings with what was found out.
 
-use crate::contract::{Error, FailureClass, Finding, Health, Identity, Outcome, Responsible};
+use crate::contract::{Error, FailureClass, Finding, Health, Identity, Origin, Outcome, Responsible};
 use crate::jira::client::Client;
 use serde_json::Value;
 
 pub(super) struct Report {
     findings: Vec<Finding>,
     pub(super) settings: Value,
-    /// Which site it is could not be found out today, and may be tomorrow.
-    pub(super) tenant_unknown: bool,
 }
 
 impl Report {
     pub(super) fn new(settings: &Value) -> Self {
-        Self { findings: Vec::new(), settings: settings.clone(), tenant_unknown: false }
+        Self { findings: Vec::new(), settings: settings.clone() }
     }
 
-    pub(super) fn done(self, client: Client<'_>, identity: Option<Identity>) -> Health {
-        Health { findings: self.findings, identity, settings: self.settings, aside: client.into_aside() }
+    pub(super) fn done(self, client: Client<'_>, identity: Option<Identity>, origins: Option<Vec<Origin>>) -> Health {
+        Health { findings: self.findings, identity, settings: self.settings, origins, aside: client.into_aside() }
     }
 
     /// A text of the settings.
@@ -62,15 +60,25 @@ impl Report {
     }
 
     /// Something that does not work.
-    pub(super) fn failed(&mut self, class: FailureClass, code: &str, message: impl Into<String>, remedy: &str) {
-        self.add(Outcome::Failed, code, message, remedy, Responsible::User);
+    pub(super) fn failed(
+        &mut self,
+        class: FailureClass,
+        who: Responsible,
+        code: &str,
+        message: impl Into<String>,
+        remedy: &str,
+    ) {
+        self.add(Outcome::Failed, code, message, remedy, who);
         if let Some(finding) = self.findings.last_mut() {
             finding.class = Some(class);
         }
     }
 
-    /// The last finding may be another one later.
-    pub(super) fn unavailable(&mut self) {
+    /// Which site of Jira Cloud it is could not be found out today, and may be tomorrow.
+    pub(super) fn no_cloud_id(&mut self) {
+        let message = "The id that Atlassian gave the site could not be found out: by it the site is known for good, and \
+                       reached by Atlassian's gateway.";
+        self.unknown("cloud-id-unknown", message, "Try again later.", Responsible::User);
         if let Some(finding) = self.findings.last_mut() {
             finding.class = Some(FailureClass::Unavailable);
         }
@@ -92,11 +100,17 @@ impl Report {
 
     fn say(&mut self, error: &Error, outcome: Outcome, what: &str) {
         let failure = error.failure();
+        let remedy = match error {
+            Error::Transient(wait) if failure.class == FailureClass::Limit && wait.retry_after_ms > 0 => {
+                format!("Try again in {}.", lasting(wait.retry_after_ms))
+            }
+            _ => failure.remedy.clone(),
+        };
         self.findings.push(Finding {
             outcome,
             code: failure.code.clone(),
             message: format!("{what}{}", failure.message),
-            remedy: failure.remedy.clone(),
+            remedy,
             who: failure.who,
             class: Some(failure.class),
         });
@@ -111,6 +125,14 @@ impl Report {
             "If others are to use it, let the app's owner set its distribution to sharing in the developer console.",
             Responsible::Operator,
         );
+    }
+}
+
+/// How long a pause is, in words.
+fn lasting(ms: u64) -> String {
+    match ms.div_ceil(1000) {
+        seconds @ 0..=120 => count(seconds, "second", "seconds"),
+        seconds => count(seconds.div_ceil(60), "minute", "minutes"),
     }
 }
 

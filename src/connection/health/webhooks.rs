@@ -1,18 +1,18 @@
 //! How many webhooks are used, of as many as there may be.
 
 use super::report::{Report, count};
+use crate::action::with_scopes;
 use crate::contract::{Error, Responsible};
-use crate::event::{list_webhooks, webhook_usage};
+use crate::event::{self, list_webhooks, webhook_usage};
 use crate::jira::answer::Answer;
 use crate::jira::client::{Ask, Client};
-use crate::jira::deployment::Deployment;
 
 pub(super) fn ask(client: &Client<'_>) -> Ask {
     list_webhooks(client)
 }
 
 /// `answer` is none where the credential lacks the scope to ask.
-pub(super) fn say(deployment: Deployment, answer: Option<Result<Answer, Error>>, report: &mut Report) {
+pub(super) fn say(client: &Client<'_>, answer: Option<Result<Answer, Error>>, report: &mut Report) {
     let usage = match answer {
         None => {
             let message = "How many webhooks are used could not be counted: the credential has no scope to see them.";
@@ -22,7 +22,7 @@ pub(super) fn say(deployment: Deployment, answer: Option<Result<Answer, Error>>,
         Some(answer) => webhook_usage(answer),
     };
     match usage {
-        Ok((used, ..)) if !deployment.is_cloud() => {
+        Ok((used, ..)) if !client.deployment.is_cloud() => {
             report.passed(
                 "webhooks",
                 format!(
@@ -40,6 +40,9 @@ pub(super) fn say(deployment: Deployment, answer: Option<Result<Answer, Error>>,
                 report.passed("webhooks", message);
             }
         }
-        Err(error) => report.error(&error, "How many webhooks are used could not be counted: "),
+        Err(error) => report.error(
+            &with_scopes(error, client.call, event::SCOPES),
+            "How many webhooks are used could not be counted: ",
+        ),
     }
 }

@@ -53,7 +53,10 @@ impl Tried {
     /// An attempt that came to its end, and to no tokens.
     fn ended(&mut self, what: &str, outcome: &Outcome) {
         let error = &outcome.json()["error"];
-        let told = outcome.code != 0 && text(&error["message"]).contains("not authorized");
+        let message = text(&error["message"]);
+        let kept =
+            ["is not authorized", "keeps the authorization that it has"].iter().any(|says| message.contains(says));
+        let told = outcome.code != 0 && kept;
         self.refused(what, told, error);
     }
 }

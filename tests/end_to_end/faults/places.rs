@@ -213,6 +213,7 @@ pub(super) fn invoke(card: &str, input: Value) -> Ears {
             id: "demo".to_owned(),
             settings: json!({"site": SITE, "email": "administrator@example.test", "account-id": "acc-1"}),
             authorization: None,
+            generation: None,
         },
         deadline_ms: 30_000,
         idempotency_key: None,

@@ -182,7 +182,7 @@ fn cases() -> Vec<Case> {
                 &megabyte,
                 0,
             ),
-            &["jira.html-answer"],
+            &["jira.login-page"],
         ),
         case(
             "500 MB of createmeta",

@@ -267,8 +267,8 @@ fn ways() -> Vec<Way> {
 
     let granted = cloud("customer-service");
     let of = |what: &str| format!("read:{what}:jira-service-management");
-    let scopes = ["customer", "customer.detail", "organization", "organization.detail"].map(of);
-    let scopes: Vec<&str> = scopes.iter().map(String::as_str).chain(["read:jira-user"]).collect();
+    let own = ["customer", "customer.detail", "organization", "organization.detail", "product"].map(of);
+    let scopes: Vec<&str> = own.iter().map(String::as_str).chain(["read:jira-user"]).collect();
     granted.register(&scopes, &[]);
     granted.authorize("demo", &[]).expect(0);
     let base = format!("/jsm/csm/cloudid/{}/api/v1/", id(&granted));
@@ -316,4 +316,29 @@ fn a13_each_credential_goes_where_its_kind_is_taken() {
         ),
         wrong.is_empty() && judged.len() == 10,
     );
+}
+
+/// What the page of this way in promises, followed letter by letter.
+#[test]
+fn customer_service_management_answers_raw_calls_and_every_other_card_is_refused_by_name() {
+    let granted = cloud("customer-service");
+    let of = |what: &str| format!("read:{what}:jira-service-management");
+    let own = ["customer", "customer.detail", "organization", "organization.detail", "product"].map(of);
+    let scopes: Vec<&str> = own.iter().map(String::as_str).chain(["read:jira-user"]).collect();
+    granted.register(&scopes, &[]);
+    let added = granted.authorize("demo", &[]).expect(0);
+    let findings = added["health"]["findings"].as_array().cloned().unwrap_or_default();
+    let outcome = |code: &str| {
+        let finding = findings.iter().find(|finding| finding["code"] == code);
+        finding.map(|finding| text(&finding["outcome"])).unwrap_or_default()
+    };
+    for code in ["jira.scopes", "jira.cards-lacking", "jira.customer-service"] {
+        assert_eq!(outcome(code), "passed", "{code}: {findings:#?}");
+    }
+    let listed = granted.stage.run("call-api", &json!({"path": "product", "query": {"limit": 10}})).expect(0);
+    assert_eq!(listed["body"]["results"][0]["name"], "A product", "{listed:#}");
+    let before = granted.stage.jira.wire().len();
+    let refused = granted.read();
+    refused.fails(3, "jira.card-lacking");
+    assert_eq!(granted.stage.jira.wire().len(), before, "nothing is sent to an API that it is not for");
 }

@@ -106,9 +106,10 @@ fn adf(input: &[u8]) {
 
 fn site_typed(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
-    if let Ok(typed) = site::understand(&text) {
+    for understand in [site::understand, site::understand_cloud] {
+        let Ok(typed) = understand(&text) else { continue };
         // What was understood once is understood again, with nothing left to put right.
-        let again = site::understand(typed.site.base()).expect("a base is a site");
+        let again = understand(typed.site.base()).expect("a base is a site");
         assert_eq!((again.site.base(), again.corrections.len()), (typed.site.base(), 0), "{text:?}");
     }
 }

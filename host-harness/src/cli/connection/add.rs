@@ -98,7 +98,7 @@ impl Add {
             let state = json["connection"]["state"].as_str().unwrap_or_default();
             let next = match () {
                 () if state.contains("authorized") => format!("reauthorize {name}"),
-                () if host.lacks_site(name).await? => format!("reauthorize {name} --site URL"),
+                () if host.lacks_site(name)? => format!("reauthorize {name} --site URL"),
                 () => format!("check {name}"),
             };
             output.note(&format!(

@@ -16,6 +16,9 @@ use crate::vault::Secret;
 /// How often a person may paste something that is not the answer.
 const TRIES: usize = 3;
 
+/// How many sites an error names.
+const MOST_NAMED: usize = 20;
+
 /// How the person authorizes.
 #[derive(Debug, Args)]
 pub(super) struct Way {
@@ -159,8 +162,8 @@ fn query_of(typed: &str, callback: &Url) -> Option<Secret> {
 }
 
 /// Refuses a site for a connection whose site is settled; answers whether it is.
-pub(super) async fn refuse_settled(host: &Host, name: &str, way: &Way) -> Result<bool, HostError> {
-    let settled = !host.lacks_site(name).await?;
+pub(super) fn refuse_settled(host: &Host, name: &str, way: &Way) -> Result<bool, HostError> {
+    let settled = !host.lacks_site(name)?;
     if settled && way.chooses_a_site() {
         return Err(HostError::bad_input(
             "site-chosen",
@@ -179,12 +182,12 @@ pub(super) async fn choose_site(
     person: Option<&Person>,
     output: &Output,
 ) -> Result<(), HostError> {
-    if refuse_settled(host, name, way).await? {
+    if refuse_settled(host, name, way)? {
         return Ok(());
     }
     let sites = host.sites(name).await?;
     let site = chosen(name, &sites, way.site.as_deref(), person)?;
-    let connection = host.choose_site(name, site).await?;
+    let connection = host.choose_site(name, site)?;
     output.note(&format!("site: {} at {}", one_line(&site.label), one_line(&site.url)));
     super::add::tell_origins(&connection, output);
     Ok(())
@@ -197,7 +200,10 @@ fn chosen<'a>(
     person: Option<&Person>,
 ) -> Result<&'a Site, HostError> {
     let refuse = |code: &str, message: String| {
-        let lines: Vec<String> = sites.iter().map(line).collect();
+        let mut lines: Vec<String> = sites.iter().take(MOST_NAMED).map(line).collect();
+        if sites.len() > MOST_NAMED {
+            lines.push(format!("and {} more", sites.len() - MOST_NAMED));
+        }
         let remedy = match sites {
             [] => "Ask for access to a site, then authorize anew.".to_owned(),
             _ => format!(
@@ -224,9 +230,7 @@ fn chosen<'a>(
 }
 
 fn line(site: &Site) -> String {
-    let ids = site.ids();
-    let ids = if ids.is_empty() { String::new() } else { format!(" ({})", ids.join(", ")) };
-    one_line(&format!("{} {}{ids}", site.url, site.label)).into_owned()
+    one_line(&format!("{} {} ({})", site.url, site.label, site.id)).into_owned()
 }
 
 #[cfg(test)]

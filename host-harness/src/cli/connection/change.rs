@@ -87,10 +87,10 @@ impl Reauthorize {
     pub(super) async fn run(self, host: &Host, output: &Output) -> Done {
         let person = Person::here(output);
         // Before a person goes all the way through the browser.
-        refuse_settled(host, &self.name, &self.way).await?;
+        refuse_settled(host, &self.name, &self.way)?;
         // A choice of a site alone needs no other authorization.
         let settled = self.way.chooses_a_site() && !host.lacks_authorization(&self.name).await?;
-        let names = match settled && host.lacks_site(&self.name).await? {
+        let names = match settled && host.lacks_site(&self.name)? {
             true => vec![self.name.clone()],
             false => authorize(host, &self.name, &self.way, person.as_ref(), output).await?,
         };
@@ -103,7 +103,7 @@ impl Reauthorize {
 async fn reports(host: &Host, names: &[String], mut json: Value, output: &Output) -> Done {
     let (mut reports, mut texts, mut code) = (Vec::new(), Vec::new(), 0);
     for name in names {
-        if host.lacks_site(name).await? {
+        if host.lacks_site(name)? {
             texts.push(format!("{name}\nno site is chosen yet: `harness connection reauthorize {name} --site URL`"));
             reports.push(json!({ "name": name, "health": null }));
             continue;

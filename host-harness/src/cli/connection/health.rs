@@ -35,6 +35,8 @@ pub(super) fn failure_of(name: &str, checked: &Checked) -> Option<HostError> {
         "input" => FailureClass::Input,
         "not-found" => FailureClass::NotFound,
         "unavailable" => FailureClass::Unavailable,
+        "limit" => FailureClass::Limit,
+        "conflict" => FailureClass::Conflict,
         _ => FailureClass::Protocol,
     };
     let message = match first {
@@ -77,7 +79,12 @@ pub(super) fn health_text(health: &Value) -> String {
             "failed" => "FAILED  ",
             _ => "unclear ",
         };
-        lines.push(format!("{mark} {}", wrapped(text("message"), WIDTH, MARGIN)));
+        // The pages of documentation are looked up by the code.
+        let message = match (text("outcome"), text("code")) {
+            ("passed", _) | (_, "") => text("message").to_owned(),
+            (_, code) => format!("{} ({code})", text("message")),
+        };
+        lines.push(format!("{mark} {}", wrapped(&message, WIDTH, MARGIN)));
         if !text("remedy").is_empty() {
             let who = match text("who") {
                 "service-admin" => "your administrator at the service",
@@ -104,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_report_says_in_order_what_was_found_and_who_can_do_what() {
-        let finding = |outcome: &str, message: &str, remedy: &str, who: &str| json!({"outcome": outcome, "message": message, "remedy": remedy, "who": who});
+        let finding = |outcome: &str, message: &str, remedy: &str, who: &str| json!({"outcome": outcome, "message": message, "remedy": remedy, "who": who, "code": format!("x.{outcome}")});
         let report = json!({"proven": false, "identity": null, "findings": [
             finding("passed", "It answers.", "", "user"),
             finding("warning", "The token expires.", "Make a new one.", "user"),
@@ -114,11 +121,11 @@ mod tests {
         let forged = json!({"identity": {"label": "Ann\nproven"}});
         assert!(!health_text(&forged).lines().any(|line| line == "proven"));
         let expected = "ok       It answers.
-warning  The token expires.
+warning  The token expires. (x.warning)
          you: Make a new one.
-FAILED   No project is visible.
+FAILED   No project is visible. (x.failed)
          your administrator at the service: Grant access.
-unclear  Could not ask.
+unclear  Could not ask. (x.unknown)
          whoever operates this host: Open the firewall.
 account  not proved
 unproven";

@@ -36,5 +36,6 @@ SELECT id, connector, method, form, NULL, 1, created_at_ms, 0 FROM connection;
 
 ALTER TABLE connection ADD COLUMN credential TEXT REFERENCES credential (id);
 ALTER TABLE connection ADD COLUMN authorities TEXT; -- PEM: the certificate authorities that it trusts instead of the system's
+ALTER TABLE connection ADD COLUMN site_open INTEGER NOT NULL DEFAULT 0; -- whether a site is still to be chosen
 UPDATE connection SET credential = id;
 CREATE INDEX connection_credential ON connection (credential);

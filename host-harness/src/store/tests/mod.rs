@@ -29,6 +29,7 @@ fn connection(id: &str, name: &str) -> StoredConnection {
         credential: format!("k-{id}"),
         settings: "{}".into(),
         origins: vec![],
+        site_open: false,
         allow_private: false,
         authorities: None,
         proven: false,

@@ -1,5 +1,5 @@
 use super::{center, checked, cloud, codes, healthy, last, made, myself, outcome, own, own_myself, tenant};
-use crate::contract::{FailureClass, Outcome};
+use crate::contract::{FailureClass, Outcome, Responsible};
 use crate::fake::{Scripted, json_answer, raw_answer};
 use crate::host::SendError;
 use serde_json::json;
@@ -59,9 +59,19 @@ fn what_answers_in_place_of_jira_is_named() {
     let page = |status, headers: &[(&str, &str)], body: &str| raw_answer(status, headers, body.as_bytes());
     let html = [("content-type", "text/html")];
     let variants: Vec<(Scripted, &str, &str)> = vec![
-        (page(302, &[("location", "https://sso.example.test/login?x")], ""), "redirected", "https://sso.example.test/"),
+        (
+            page(302, &[("location", "https://sso.example.test/login?x")], ""),
+            "redirected",
+            "https://sso.example.test/login,",
+        ),
+        (
+            page(301, &[("location", "https://jira.example.test/jira/rest/api/2/serverInfo")], ""),
+            "redirected",
+            "https://jira.example.test/jira/,",
+        ),
+        (page(301, &[("location", "javascript://evil.test/x")], ""), "redirected", "another"),
         (page(301, &[("location", "/elsewhere")], ""), "redirected", "another"),
-        (page(301, &[("location", "https://a:b@evil.test/x")], ""), "redirected", "https://evil.test/"),
+        (page(301, &[("location", "https://a:b@evil.test/x")], ""), "redirected", "https://evil.test/x,"),
         (page(511, &html, "<html>"), "captive-portal", "captive portal"),
         (page(200, &html, "<html><input type=\"password\"></html>"), "login-page", "login page"),
         (page(200, &html, "<html>Welcome to the lobby</html>"), "html-answer", "web page"),
@@ -98,13 +108,66 @@ fn a_site_with_confluence_alone_is_told_from_none() {
 fn what_may_pass_is_unknown_and_tls_fails() {
     for answer in [Err(SendError::Dns), Err(SendError::TimedOut), raw_answer(503, &[], b""), raw_answer(429, &[], b"")]
     {
-        let (health, host) = checked(&own("password"), vec![answer]);
+        let mut known = own("password");
+        known.connection.settings["deployment"] = json!("data-center");
+        let (health, host) = checked(&known, vec![answer]);
         assert_eq!(last(&health).outcome, Outcome::Unknown);
         assert!(matches!(last(&health).class, Some(FailureClass::Unavailable | FailureClass::Limit)));
         assert_eq!(host.asked.len(), 1);
     }
     let (health, _) = checked(&own("password"), vec![Err(SendError::Tls)]);
     assert_eq!((last(&health).outcome, last(&health).code.as_str()), (Outcome::Failed, "jira.tls-failed"));
+}
+
+#[test]
+fn a_name_that_is_no_hosts_is_the_persons_to_correct_until_a_jira_was_found_there() {
+    let (health, _) = checked(&own("password"), vec![Err(SendError::Dns)]);
+    let finding = last(&health);
+    assert_eq!((finding.outcome, finding.class), (Outcome::Failed, Some(FailureClass::Input)));
+    assert_eq!((finding.code.as_str(), finding.who), ("jira.host-unknown", Responsible::User));
+    assert!(finding.message.contains("jira.example.test") && !finding.message.contains("/jira"), "{}", finding.message);
+}
+
+#[test]
+fn how_long_a_pause_is_asked_for_is_said() {
+    for (seconds, says) in [("90", "in 90 seconds"), ("600", "in 10 minutes"), ("1", "in 1 second.")] {
+        let (health, _) = checked(&own("password"), vec![raw_answer(429, &[("retry-after", seconds)], b"")]);
+        assert_eq!((last(&health).outcome, last(&health).class), (Outcome::Unknown, Some(FailureClass::Limit)));
+        assert!(last(&health).remedy.contains(says), "{}", last(&health).remedy);
+    }
+}
+
+#[test]
+fn what_is_not_encrypted_is_warned_of_except_on_this_machine() {
+    for (site, expected) in [
+        ("http://jira.example.test:8080/", ("jira.not-encrypted", Outcome::Warning)),
+        ("http://127.0.0.1.example.test/", ("jira.not-encrypted", Outcome::Warning)),
+        ("http://127.0.0.1:8080/", ("jira.reachable", Outcome::Passed)),
+        ("http://[::1]:8080/", ("jira.reachable", Outcome::Passed)),
+        ("http://localhost:8080/", ("jira.reachable", Outcome::Passed)),
+        ("https://jira.example.test/", ("jira.reachable", Outcome::Passed)),
+    ] {
+        let mut call = own("password");
+        call.connection.settings["site"] = json!(site);
+        let (health, _) = checked(&call, vec![center("9.12.0"), Err(SendError::Refused)]);
+        assert_eq!((health.findings[0].code.as_str(), health.findings[0].outcome), expected, "{site}");
+        assert!(!health.findings[0].message.contains("TLS"), "where requests are led is not ours to see");
+    }
+}
+
+#[test]
+fn who_can_act_is_who_can() {
+    let of = |answer: Scripted| checked(&own("password"), vec![answer]).0;
+    let page = |status, body: &str| raw_answer(status, &[("content-type", "text/html")], body.as_bytes());
+    for (answer, who) in [
+        (center("7.6.1"), Responsible::ServiceAdmin),
+        (page(407, ""), Responsible::Operator),
+        (page(511, ""), Responsible::Operator),
+        (page(200, "<input type=\"password\">"), Responsible::ServiceAdmin),
+        (page(404, "<html>nothing</html>"), Responsible::User),
+    ] {
+        assert_eq!(last(&of(answer.clone())).who, who, "{answer:?}");
+    }
 }
 
 #[test]

@@ -45,11 +45,46 @@ fn two_logins_are_the_most_and_the_known_route_is_one() {
     assert_eq!(health.settings["route-doubted"], true);
     // The credential was replaced by one of the other kind.
     let doubted = json!({ "cloud-id": "cloud-1", "api": GATEWAY, "route-doubted": true });
-    let answers = [vec![cloud(), unauthorized(), myself()], healthy()].concat();
+    let answers = [vec![cloud(), myself()], healthy()].concat();
     let (health, host) = checked(&made("api-token", &doubted), answers);
-    assert_eq!((host.asked[1].url.starts_with(GATEWAY), host.batches), (true, vec![1, 1, 1, 4]));
+    assert_eq!(host.batches, [1, 1, 4], "the other way comes first: the known one was refused already");
     assert_eq!(health.settings["api"], "https://demo.atlassian.net/");
     assert!(health.settings.get("route-doubted").is_none());
+}
+
+#[test]
+fn a_replaced_token_of_the_other_kind_is_found_out_in_one_check() {
+    let known = json!({ "cloud-id": "cloud-1", "api": "https://demo.atlassian.net/", "api-generation": 1 });
+    let mut call = made("api-token", &known);
+    call.connection.generation = Some(1);
+    let (health, host) = checked(&call, vec![cloud(), strangers()]);
+    assert_eq!(host.batches, [1, 1], "the same credential is not tried elsewhere");
+    assert!(health.settings.get("route-doubted").is_none());
+    call.connection.generation = Some(2);
+    let (health, host) = checked(&call, [vec![cloud(), strangers(), myself()], healthy()].concat());
+    assert_eq!(host.batches, [1, 1, 1, 4]);
+    assert_eq!((&health.settings["api"], &health.settings["api-generation"]), (&json!(GATEWAY), &json!(2)));
+}
+
+#[test]
+fn what_stands_before_jira_is_not_taken_for_its_word_on_the_credential() {
+    let html = [("content-type", "text/html")];
+    for (answer, code) in [
+        (raw_answer(200, &html, b"<html>Log in</html>"), "jira.login-page"),
+        (raw_answer(403, &html, b"<html>Access denied, incident 4711</html>"), "jira.html-answer"),
+        (raw_answer(200, &[], b"null"), "jira.answer-invalid"),
+        (raw_answer(200, &[], b""), "jira.answer-invalid"),
+        (raw_answer(200, &[], &[b"[".repeat(20_000), b"]".repeat(20_000)].concat()), "jira.answer-invalid"),
+    ] {
+        for (call, before) in
+            [(own("password"), vec![center("9.12.0")]), (made("api-token", &json!({})), vec![cloud(), tenant()])]
+        {
+            let (health, _) = checked(&call, [before, vec![answer.clone()]].concat());
+            let finding = last(&health);
+            assert_eq!((finding.outcome, finding.code.as_str()), (Outcome::Failed, code));
+            assert_eq!(finding.class, Some(FailureClass::Protocol), "{}", finding.message);
+        }
+    }
 }
 
 #[test]
@@ -80,11 +115,9 @@ fn nothing_more_is_asked_once_the_identity_was_refused() {
         json_answer(401, &json!({ "errorMessages": ["No."] })),
         raw_answer(200, &failed, br#"{"key":"JIRAUSER1"}"#),
         raw_answer(200, &[("x-ausername", "anonymous")], br#"{"key":"JIRAUSER1"}"#),
-        raw_answer(200, &[], b""),
         json_answer(200, &json!({})),
         json_answer(200, &json!({ "key": "" })),
         json_answer(200, &json!({ "displayName": "Anonymous", "key": null })),
-        raw_answer(200, &[("content-type", "text/html")], b"<html>Log in</html>"),
         raw_answer(403, &[("x-authentication-denied-reason", "CAPTCHA_CHALLENGE")], b""),
     ];
     for answer in variants {

@@ -113,9 +113,12 @@ impl Connect for Beacon {
         if rest.is_none_or(|rest| rest.starts_with('/') || rest.contains(['?', '#', '@', ' ', '\\'])) {
             return Err(refused(&format!("/{field}"), "That is not the address of a Beacon."));
         }
+        let mut kept = form.clone();
+        kept[field] = Value::from(base_url.as_str());
         let corrections = if typed == base_url { vec![] } else { vec![format!("The address was read as {base_url}")] };
         let login_url = (method == "sign-in").then(|| base_url.clone());
-        Ok(Prepared { corrections, ..prepared(Settings { base_url, login_url, site_id: None }) })
+        let prepared = prepared(Settings { base_url, login_url, site_id: None });
+        Ok(Prepared { corrections, form: kept.to_string(), ..prepared })
     }
 
     fn discover(call: Call) -> Result<Sites, Error> {
@@ -128,7 +131,7 @@ impl Connect for Beacon {
             let url = format!("{login_url}{id}/");
             let settings =
                 Settings { base_url: url.clone(), login_url: Some(login_url.clone()), site_id: Some(id.clone()) };
-            Site { label: text(&harbour["name"]), url, prepared: prepared(settings) }
+            Site { id, label: text(&harbour["name"]), url, prepared: prepared(settings) }
         });
         Ok(Sites { items: items.collect(), aside: aside() })
     }
@@ -165,7 +168,7 @@ impl Connect for Beacon {
             }
         };
         let findings = [finding].into_iter().chain(more).collect();
-        Ok(Health { findings, identity, settings, aside: aside() })
+        Ok(Health { findings, identity, settings, origins: None, aside: aside() })
     }
 }
 
@@ -187,7 +190,8 @@ fn prepared(settings: Settings) -> Prepared {
     let url = settings.login_url.as_ref().unwrap_or(&settings.base_url);
     let origin = Origin { url: url.clone(), credential: true, purpose: "your Beacon".to_owned() };
     let settings = json!(settings).to_string();
-    Prepared { settings, origins: vec![origin], corrections: vec![], extra: "{}".to_owned() }
+    let form = "{}".to_owned();
+    Prepared { settings, origins: vec![origin], form, corrections: vec![], extra: "{}".to_owned() }
 }
 
 /// What `light-beacon` takes.

@@ -127,7 +127,7 @@ impl Connect for Hostile {
         };
         let origins = [origin("base-url", true), origin("plain-url", false)].into_iter().flatten().collect();
         let corrections = vec![search(&typed, &format!("{method} {form}")).to_string()];
-        Ok(Prepared { settings: form, origins, corrections, extra: "{}".to_owned() })
+        Ok(Prepared { settings: form.clone(), origins, form, corrections, extra: "{}".to_owned() })
     }
 
     fn discover(_: Call) -> Result<Sites, Error> {
@@ -151,7 +151,7 @@ impl Connect for Hostile {
         let claim = |name: &str| settings[name].as_str().unwrap_or("anyone").to_owned();
         let identity = Identity { tenant: claim("tenant"), account: claim("account"), label: "anyone".to_owned() };
         let (findings, settings) = (vec![finding], call.connection.settings);
-        Ok(Health { findings, identity: Some(identity), settings, aside: aside() })
+        Ok(Health { findings, identity: Some(identity), settings, origins: None, aside: aside() })
     }
 }
 
