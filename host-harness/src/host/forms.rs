@@ -157,7 +157,7 @@ fn is_blank(letter: char) -> bool {
 }
 
 /// The auth method of a name; else which there are.
-pub(super) fn method_of<'a>(manifest: &'a Manifest, id: &str) -> Result<&'a AuthMethod, HostError> {
+pub(crate) fn method_of<'a>(manifest: &'a Manifest, id: &str) -> Result<&'a AuthMethod, HostError> {
     manifest.auth_method(id).ok_or_else(|| {
         let known: Vec<_> = manifest.auth_methods.iter().map(|method| method.id.as_str()).collect();
         HostError::bad_input(

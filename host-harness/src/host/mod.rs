@@ -42,6 +42,7 @@ pub use credentials::{Edit, Edited, Replaced};
 pub use error::{FieldProblem, HostError, Problem};
 pub(crate) use events::contract_delivery;
 pub use events::{CapturedDelivery, Processed};
+pub(crate) use forms::method_of;
 pub use forms::{Entries, Secrets};
 pub use home::Home;
 pub(crate) use input::check_members;

@@ -15,7 +15,7 @@ use crate::cli::input;
 use crate::cli::oauth_client;
 use crate::cli::output::{Output, failure_text};
 use crate::egress::{Origin, reserved};
-use crate::host::{Added, Draft, Host, HostError, NewConnection};
+use crate::host::{Added, Draft, Host, HostError, NewConnection, method_of};
 use crate::plugin::{AuthMethod, Plugin};
 use crate::store::StoredConnection;
 
@@ -208,12 +208,7 @@ fn method<'a>(
 ) -> Result<Option<&'a AuthMethod>, HostError> {
     let methods = &plugin.manifest().auth_methods;
     match (given, methods.as_slice(), person) {
-        (Some(given), ..) => methods.iter().find(|one| one.id == given).map(Some).ok_or_else(|| {
-            let known: Vec<&str> = methods.iter().map(|one| one.id.as_str()).collect();
-            let name = &plugin.manifest().connector.name;
-            let message = format!("{name} has no auth method `{given}`");
-            HostError::bad_input("method-unknown", message, format!("It has: {}.", known.join(", ")))
-        }),
+        (Some(given), ..) => method_of(plugin.manifest(), &given).map(Some),
         (None, [only], _) => Ok(Some(only)),
         (None, _, None) => Ok(None),
         (None, several, Some(person)) => {
