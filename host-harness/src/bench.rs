@@ -106,6 +106,11 @@ impl Bench {
         self.host.add_connection(new).await.unwrap();
     }
 
+    /// Where the service is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap()
     }

@@ -38,6 +38,11 @@ pub(crate) fn legible(text: &str) -> Cow<'_, str> {
     written_out(text, |c| steers(c) || misleads(c))
 }
 
+/// The same as one line of blanks and letters, for what stands in the midst of others: a name in a table.
+pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
+    written_out(text, |c| c.is_control() || misleads(c))
+}
+
 /// Where log lines go. Colours are kept: what steers a terminal is taken out of values by whoever lays the lines out.
 pub(crate) struct LegibleLines<W>(pub(crate) W);
 

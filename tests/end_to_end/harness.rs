@@ -256,11 +256,21 @@ impl Started {
         let _ = self.child.wait();
     }
 
+    /// Sends it a signal, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.id(), name);
+    }
+
     /// Waits for its end.
     pub(crate) fn finish(self) -> Outcome {
         let arguments: Vec<_> = self.arguments.iter().map(String::as_str).collect();
         finish(self.child, &arguments, "", &self.said)
     }
+}
+
+fn signal(process: u32, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "a signal can be sent");
 }
 
 fn finish(mut child: Child, arguments: &[&str], input: &str, said: &Mutex<String>) -> Outcome {
@@ -310,8 +320,7 @@ impl Serving {
 
     /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "SIGTERM can be sent");
+        signal(self.id(), "TERM");
     }
 
     /// Waits until it has ended; its exit code.

@@ -340,3 +340,32 @@ fn a_dead_token_costs_two_logins_at_most_and_then_none() {
     stage.host.run(&["connection", "check", "demo"]);
     assert_eq!(stage.jira.refused_logins(), 2, "the account is held");
 }
+
+#[test]
+fn a_refused_client_secret_of_a_service_account_is_a_finding_and_is_replaced() {
+    let (jira, mut host) = (Jira::start(), Harness::new());
+    let stand_in: Vec<String> = ["demo.atlassian.net", "api.atlassian.com", "auth.atlassian.com"]
+        .iter()
+        .map(|name| format!("https://{name}={}", jira.url()))
+        .collect();
+    host.set("HARNESS_CONNECT_TO", &stand_in.join(","));
+    jira.control("POST", "/accounts", &json!({"name": "robot", "service": true}));
+    let scopes = json!(["read:jira-user", "read:jira-work", "write:jira-work"]);
+    let app = json!({"name": "r", "kind": "service-account", "owner": "robot", "scopes": scopes});
+    let app = jira.control("POST", "/apps", &app);
+    let id = app["client_id"].as_str().expect("an id");
+    let wrong = ("client-secret", "obviously-fake-secret");
+    let added = add(&host, "service-account", &[("site", "demo"), ("client-id", id)], wrong);
+    assert_eq!(added.code, 3, "{added:#?}");
+    for report in [&added.json()["health"], &report(&host)] {
+        let findings = report["findings"].as_array().expect("a report");
+        let failed: Vec<&Value> = findings.iter().filter(|finding| finding["outcome"] == "failed").collect();
+        assert_eq!((failed.len(), &failed[0]["code"]), (1, &json!("host.grant-dead")), "{report:#}");
+        assert!(text(&failed[0]["remedy"]).contains("harness connection replace-credential demo"), "{report:#}");
+        assert!(findings.len() > 1, "what anybody may ask is told, too: {report:#}");
+    }
+    let file = host.file("right.secret", app["client_secret"].as_str().expect("a secret"));
+    let (id, secret) = (format!("client-id={id}"), format!("client-secret=@{}", file.display()));
+    host.run(&["connection", "replace-credential", "demo", "--set", &id, "--secret", &secret]).expect(0);
+    assert_eq!(report(&host)["proven"], true);
+}

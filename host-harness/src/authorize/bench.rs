@@ -19,7 +19,7 @@ use super::{Access, Context, Credential, GrantUse, Grants, Keeper, Registration,
 use crate::clock::SharedClock;
 use crate::egress::{Network, Origin, PinnedOrigin, Policy};
 use crate::host::Home;
-use crate::store::{NewTokens, Store, StoredConnection, StoredCredential, StoredOauthClient, supersede};
+use crate::store::{Edition, NewTokens, Store, StoredConnection, StoredCredential, StoredOauthClient, supersede};
 use crate::test_clock::TestClock;
 use crate::vault::{LockoutGuard, Secret, Space, Vault};
 
@@ -47,7 +47,7 @@ pub(crate) struct World {
     pub(crate) beside: Option<Beside>,
     pub(crate) slow: Duration,
     /// How long the access tokens last, in seconds.
-    pub(crate) lasts: Option<u64>,
+    pub(crate) lasts: Option<f64>,
     /// Whether a refresh ends the access tokens of before.
     pub(crate) ends_access: bool,
     /// The answer to accepted requests, and the one to others.
@@ -114,7 +114,7 @@ impl Bench {
             answers: VecDeque::new(),
             beside: None,
             slow: Duration::ZERO,
-            lasts: Some(3600),
+            lasts: Some(3600.0),
             ends_access: false,
             refused_with: 401,
             refuses_all: false,
@@ -213,7 +213,7 @@ impl Bench {
             access: Secret::new(granted["access_token"].as_str().unwrap()),
             refresh: granted["refresh_token"].as_str().map(Secret::new),
             token_secret: None,
-            expires_in: granted["expires_in"].as_u64().map(Duration::from_secs),
+            expires_in: granted["expires_in"].as_f64().map(Duration::from_secs_f64),
             scopes: None,
         }
     }
@@ -249,6 +249,7 @@ fn insert_credential(store: &Store) {
         access_until_ms: None,
         renewed_at_ms: None,
         dead: None,
+        paused: None,
     };
     store.insert_credential(&credential).unwrap();
 }
@@ -257,7 +258,8 @@ fn insert_credential(store: &Store) {
 pub(crate) fn insert(store: &Store, name: &str) {
     insert_credential(store);
     let tokens = NewTokens { scopes: None, access_until_ms: None, renewed_at_ms: 0 };
-    let kept = store.write(|transaction| supersede(transaction, CREDENTIAL, 0, &tokens));
+    let kept =
+        store.write(|transaction| supersede(transaction, CREDENTIAL, Edition { version: 0, generation: 1 }, &tokens));
     assert!(kept.unwrap());
     let connection = StoredConnection {
         id: "c1".into(),

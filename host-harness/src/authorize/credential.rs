@@ -69,6 +69,13 @@ impl Credential {
         Self { kind: Kind::Grant(grant), fingerprint, traces: Traces::default() }
     }
 
+    /// An access token by itself, before it is kept.
+    pub(crate) fn of_token(token: &Secret, vault: &Vault) -> Result<Self, CredentialError> {
+        let kind = header(AUTHORIZATION, "access-token", "Bearer ", token)?;
+        let traces = Traces::of(std::iter::once(token.expose()));
+        Ok(Self { kind, fingerprint: vault.fingerprint(token), traces })
+    }
+
     /// The grant that it is, if it is one.
     pub(crate) fn grant(&self) -> Option<&GrantUse> {
         match &self.kind {
@@ -85,6 +92,16 @@ impl Credential {
     /// Builds the credential that a scheme asks for from the form (a JSON object without its
     /// secrets) and the secrets that the vault holds for the connection of this id.
     pub fn from_vault(scheme: &Scheme, form: &Json, vault: &Vault, connection: &str) -> Result<Self, CredentialError> {
+        Self::of_secrets(scheme, form, vault, |name| vault.get(Space::Connection, connection, name))
+    }
+
+    /// The same with secrets from elsewhere.
+    pub(crate) fn of_secrets(
+        scheme: &Scheme,
+        form: &Json,
+        vault: &Vault,
+        get: impl Fn(&str) -> Result<Option<Secret>, VaultError>,
+    ) -> Result<Self, CredentialError> {
         let (mut secrets, mut each) = (String::new(), Vec::new());
         let mut take = |value: &Value| -> Result<(String, Secret), CredentialError> {
             match value {
@@ -94,7 +111,7 @@ impl Credential {
                     Ok((name.clone(), Secret::new(text)))
                 }
                 Value::Secret(name) => {
-                    let secret = vault.get(Space::Connection, connection, name)?;
+                    let secret = get(name)?;
                     let secret = secret.filter(|secret| !secret.expose().is_empty());
                     let secret = secret.ok_or_else(|| CredentialError::SecretMissing(name.clone()))?;
                     secrets.push_str(secret.expose());

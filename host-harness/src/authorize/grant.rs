@@ -17,7 +17,7 @@ use super::signature::Signer;
 use super::tokens::KeptTokens;
 use super::traces::Traces;
 use crate::clock::EpochMs;
-use crate::store::StoredCredential;
+use crate::store::{Edition, Pause, StoredCredential};
 use crate::vault::VaultError;
 
 /// Tokens are renewed so long before their time is up, or a tenth of their time, whichever is shorter.
@@ -27,7 +27,7 @@ const EARLY_MS: u64 = 5 * 60_000;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum GrantError {
     /// Only a person can help.
-    #[error("the connection has to be authorized again: {0}")]
+    #[error("the connection's authorization is over: {0}")]
     Dead(String),
     /// It may pass by itself.
     #[error("the access token could not be renewed now: {reason}")]
@@ -94,8 +94,8 @@ impl fmt::Debug for Grants {
 
 /// The tokens to send with, and when they came.
 pub(crate) struct Current {
-    /// That of the store; 0: none yet.
-    pub(crate) version: u64,
+    /// That of the store; version 0: none yet.
+    pub(crate) of: Edition,
     pub(super) tokens: Option<KeptTokens>,
     pub(super) until_ms: Option<EpochMs>,
     pub(super) renewed_at_ms: EpochMs,
@@ -136,19 +136,22 @@ pub(crate) struct Grant {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) current: Option<Arc<Current>>,
-    pub(super) generation: u64,
     /// Why only a person can help.
     pub(super) dead: Option<String>,
-    /// The version that was renewed, or is, because it was refused before its time.
-    pub(super) hastened: Option<u64>,
+    /// How these tokens could not be renewed, where that may pass.
+    pub(super) paused: Option<Pause>,
+    /// The tokens that were renewed, or are, because they were refused before their time.
+    pub(super) hastened: Option<Edition>,
     /// The task that renews it, or looks whether another process did.
     pub(super) flight: Option<Flight>,
 }
 
 impl State {
-    /// Which tokens they are: of which version and generation.
-    pub(super) fn of(&self) -> (u64, u64) {
-        (self.current.as_ref().map_or(0, |current| current.version), self.generation)
+    /// Why nobody asks for tokens now, where that is so.
+    pub(super) fn pause(&self, now: EpochMs) -> Option<GrantError> {
+        let pause = self.paused.as_ref()?;
+        let again = pause.left(now);
+        (!again.is_zero()).then(|| GrantError::Later { reason: pause.reason.clone(), again })
     }
 }
 
@@ -182,8 +185,9 @@ impl Grant {
     fn adopt(&self, stored: &StoredCredential) -> Result<(), VaultError> {
         let known = {
             let state = self.lock();
-            let version = state.current.as_ref().map(|current| current.version);
-            version == Some(stored.version) && state.generation == stored.generation && state.dead == stored.dead
+            state.current.as_ref().map(|current| current.of) == Some(stored.edition())
+                && state.dead == stored.dead
+                && state.paused == stored.paused
         };
         if known { Ok(()) } else { self.look().map(drop) }
     }
@@ -194,16 +198,16 @@ impl Grant {
         let mut state = self.lock();
         match &state.current {
             // Never an older one: another task of this process may have been faster.
-            Some(current) if current.version > stored.version => return Ok(Arc::clone(current)),
-            Some(current) if current.version == stored.version && state.generation == stored.generation => {
+            Some(current) if current.of.is_newer_than(stored.edition()) => return Ok(Arc::clone(current)),
+            Some(current) if current.of == stored.edition() => {
                 let current = Arc::clone(current);
-                state.dead = stored.dead;
+                (state.dead, state.paused) = (stored.dead, stored.paused);
                 return Ok(current);
             }
             _ => {}
         }
         let current = Arc::new(Current {
-            version: stored.version,
+            of: stored.edition(),
             traces: tokens.as_ref().map(KeptTokens::traces).unwrap_or_default(),
             tokens,
             until_ms: stored.access_until_ms,
@@ -211,7 +215,7 @@ impl Grant {
             signer: Mutex::default(),
         });
         state.current = Some(Arc::clone(&current));
-        (state.generation, state.dead) = (stored.generation, stored.dead);
+        (state.dead, state.paused) = (stored.dead, stored.paused);
         Ok(current)
     }
 

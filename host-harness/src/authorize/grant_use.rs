@@ -17,7 +17,7 @@ use super::registration::Registration;
 use super::renewal;
 use super::scheme::{Oauth2, Scheme};
 use crate::clock::EpochMs;
-use crate::store::{StoredOauthClient, off_thread};
+use crate::store::{Edition, StoredCredential, StoredOauthClient, off_thread};
 use crate::vault::Secret;
 
 /// Tokens of which nobody knows how long they last are not renewed sooner than so after they came.
@@ -39,6 +39,17 @@ impl Context {
             Scheme::Oauth2(scheme) => Some(scheme),
             _ => None,
         }
+    }
+
+    /// The same with what a credential's form and its OAuth client are now: a call may have begun before they were
+    /// changed.
+    pub(super) fn as_of(&self, stored: &StoredCredential, app: Option<StoredOauthClient>) -> Self {
+        let mut form = self.form.clone();
+        if let (Json::Object(form), Json::Object(of_credential)) = (&mut form, &stored.form) {
+            form.extend(of_credential.clone());
+        }
+        let (scheme, settings) = (self.scheme.clone(), self.settings.clone());
+        Self { scheme, settings, form, app: app.or_else(|| self.app.clone()) }
     }
 
     /// Whether others can be got in the place of these tokens, without a person.
@@ -89,10 +100,10 @@ impl GrantUse {
                     return Ok(current);
                 }
                 let usable = if current.is_over(now) { None } else { Some(Arc::clone(&current)) };
-                if let Some(error) = self.grant.keeper.trouble(&self.grant.id, state.of()).and_then(|one| one.pause) {
+                if let Some(error) = state.pause(now) {
                     return usable.ok_or(error);
                 }
-                (self.fly(&mut state, access, current.version, true), usable)
+                (self.fly(&mut state, access, current.of, true), usable)
             };
             // While the tokens last, nobody waits for new ones; where those end the old ones, everybody does.
             let ends_access = self.context.oauth2().is_some_and(|scheme| scheme.refresh_ends_access);
@@ -102,10 +113,7 @@ impl GrantUse {
             }
             match flight.outcome().await {
                 Ok(current) if !current.is_over(self.grant.keeper.clock.now_ms()) => return Ok(current),
-                // Tokens that were over as they came: asking again would not help.
-                Ok(current) if current.until_ms.is_some_and(|until| until <= current.renewed_at_ms) => {
-                    return Err(GrantError::later("the service's tokens last no time at all"));
-                }
+                // Those of another process, whose time was up as well.
                 Ok(_) => {}
                 Err(error @ GrantError::Dead(_)) => return Err(error),
                 Err(error) => return usable.ok_or(error),
@@ -115,7 +123,8 @@ impl GrantUse {
 
     /// The newest tokens that this process knows of.
     pub(crate) fn newest(&self, known: Arc<Current>) -> Arc<Current> {
-        self.grant.lock().current.clone().filter(|current| current.version > known.version).unwrap_or(known)
+        let newest = self.grant.lock().current.clone();
+        newest.filter(|newest| newest.of.is_newer_than(known.of) && newest.tokens.is_some()).unwrap_or(known)
     }
 
     /// The tokens to send once more with, after an answer with this status to a request with `used`; none where the
@@ -140,54 +149,58 @@ impl GrantUse {
         let renewable = self.context.oauth2().is_some();
         let ends_access = self.context.oauth2().is_some_and(|scheme| scheme.refresh_ends_access);
         let mut own = false;
-        loop {
+        let newer = loop {
             let flight = {
                 let mut state = self.grant.lock();
-                if let Some(current) = state.current.as_ref().filter(|current| current.version > used.version) {
-                    return Ok(Some(Arc::clone(current)));
+                if let Some(current) = state.current.as_ref().filter(|current| current.of.is_newer_than(used.of)) {
+                    break Arc::clone(current);
                 }
                 if let Some(reason) = &state.dead {
                     return Err(GrantError::Dead(reason.clone()));
                 }
-                let trouble = self.grant.keeper.trouble(&self.grant.id, state.of());
                 // A renewal whose answer was lost may have ended these tokens.
                 let may_renew = renewable
                     && (over
                         || unknown
-                        || (trouble.is_some() && ends_access)
+                        || (state.paused.is_some() && ends_access)
                         || self.hastens(&mut state, used, status, now));
-                if let Some(error) = trouble.and_then(|one| one.pause).filter(|_| may_renew) {
+                if let Some(error) = state.pause(now).filter(|_| may_renew) {
                     return Err(error);
                 }
                 let joins = state.flight.is_some();
-                let flight = self.fly(&mut state, access, used.version, may_renew);
+                let flight = self.fly(&mut state, access, used.of, may_renew);
                 // One that was under way already may have looked before this answer came.
                 own |= !joins;
                 flight
             };
             match flight.outcome().await {
-                Ok(current) if current.version > used.version => return Ok(Some(current)),
+                Ok(current) if current.of.is_newer_than(used.of) => break current,
                 Ok(_) if own => return Ok(None),
                 Ok(_) => {}
                 Err(error) => return Err(error),
             }
+        };
+        // A credential that was replaced has none until somebody asks for them.
+        match newer.tokens.is_some() {
+            true => Ok(Some(newer)),
+            false => self.current(access, Duration::ZERO).await.map(Some),
         }
     }
 
-    /// Whether tokens that were refused before their time are renewed: once for a version, and not again soon after that
+    /// Whether tokens that were refused before their time are renewed: once for an edition, and not again soon after that
     /// did not help.
     fn hastens(&self, state: &mut State, used: &Current, status: StatusCode, now: EpochMs) -> bool {
         if status != StatusCode::UNAUTHORIZED || !self.context.is_renewable(used) {
             return false;
         }
-        if state.hastened != Some(used.version) {
+        if state.hastened != Some(used.of) {
             match off_thread(|| self.grant.keeper.store.in_vain_at_ms(&self.grant.id)) {
                 Ok(Some(at)) if now.saturating_sub(at) < IN_VAIN_MS => {}
-                Ok(_) => state.hastened = Some(used.version),
+                Ok(_) => state.hastened = Some(used.of),
                 Err(error) => tracing::warn!(%error, credential = self.grant.id, "a grant could not be read"),
             }
         }
-        state.hastened == Some(used.version)
+        state.hastened == Some(used.of)
     }
 
     /// Newer tokens were refused as well.
@@ -202,14 +215,14 @@ impl GrantUse {
     pub(crate) async fn renew(&self, access: &Access) -> Outcome {
         let flight = {
             let mut state = self.grant.lock();
-            let version = state.current.as_ref().map_or(0, |current| current.version);
-            self.fly(&mut state, access, version, true)
+            let Some(current) = state.current.clone() else { return Err(crashed()) };
+            self.fly(&mut state, access, current.of, true)
         };
         flight.outcome().await
     }
 
     /// The task that is under way for the grant, or a new one.
-    fn fly(&self, state: &mut State, access: &Access, seen: u64, may_renew: bool) -> Flight {
+    fn fly(&self, state: &mut State, access: &Access, seen: Edition, may_renew: bool) -> Flight {
         if let Some(flight) = &state.flight {
             return flight.clone();
         }

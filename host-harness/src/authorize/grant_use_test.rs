@@ -7,6 +7,7 @@ use super::*;
 use crate::authorize::bench::{Bench, CREDENTIAL, Process};
 use crate::authorize::tokens::kept;
 use crate::store::Alarm;
+use crate::vault::Space;
 
 fn scheme() -> Scheme {
     Bench::scheme(&json!({}))
@@ -63,18 +64,11 @@ async fn a8_the_loser_of_a_race_takes_the_winners_tokens() {
         let (process, tokens) = (Arc::clone(&winner), std::sync::Mutex::new(Some(theirs)));
         bench.world().beside = Some(Box::new(move || {
             if let Some(tokens) = tokens.lock().unwrap().take() {
-                let version = process.stored().version;
+                let of = process.stored().edition();
                 let now = process.clock().now_ms();
                 assert!(
-                    crate::authorize::tokens::replace(
-                        &process.vault,
-                        &process.store,
-                        CREDENTIAL,
-                        version,
-                        &tokens,
-                        now
-                    )
-                    .unwrap()
+                    crate::authorize::tokens::replace(&process.vault, &process.store, CREDENTIAL, of, &tokens, now)
+                        .unwrap()
                 );
             }
         }));
@@ -95,7 +89,7 @@ async fn what_was_put_right_in_another_process_is_known_at_once() {
     let bench = Bench::start().await;
     let (process, other) = (bench.authorized(), bench.process());
     let alarm = Alarm { at_ms: 0, connection: None, code: "host.grant-dead".into(), message: "over".into() };
-    assert!(process.store.bury_grant(CREDENTIAL, 1, "status 403", &alarm).unwrap());
+    assert!(process.store.bury_grant(CREDENTIAL, Edition { version: 1, generation: 1 }, "status 403", &alarm).unwrap());
     let grant = bench.grant(&process, scheme());
     assert!(grant.dead().is_some());
     other.keep(&bench.mint());
@@ -152,6 +146,86 @@ async fn a9_what_passes_leaves_the_tokens_as_they_are_and_the_service_alone_for_
     }
     assert_eq!(current(&grant, &process).await.unwrap().access(), "fake-access-2");
     assert!(process.store.alarms(9).unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_is_one_for_all_processes_until_a_person_ends_it() {
+    let bench = Bench::start().await;
+    let process = bench.authorized();
+    bench.clock.advance(Duration::from_secs(3601));
+    bench.world().answers = vec![(401, r#"{"error":"invalid_client"}"#.into())].into();
+    let grant = bench.grant(&process, scheme());
+    assert!(matches!(current(&grant, &process).await, Err(GrantError::Later { .. })));
+    // As a command does that is started anew.
+    let later = bench.process();
+    bench.clock.advance(Duration::from_secs(299));
+    let Err(GrantError::Later { reason, again }) = current(&bench.grant(&later, scheme()), &later).await else {
+        panic!("nobody asks during the pause")
+    };
+    assert!(reason.contains("invalid_client") && again == Duration::from_secs(1), "{reason} {again:?}");
+    assert_eq!(bench.asked(), 1);
+    later.store.resume_grant(CREDENTIAL).unwrap();
+    assert_eq!(current(&bench.grant(&later, scheme()), &later).await.unwrap().access(), "fake-access-2");
+    assert_eq!(later.stored().paused, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_are_over_as_they_come_are_asked_for_once() {
+    let bench = Bench::start().await;
+    let process = bench.authorized();
+    let grant = bench.grant(&process, scheme());
+    bench.clock.advance(Duration::from_secs(3601));
+    bench.world().lasts = Some(0.001);
+    let clock = Arc::clone(&bench.clock);
+    bench.world().beside = Some(Box::new(move || clock.advance(Duration::from_millis(20))));
+    for _ in 0..3 {
+        let Err(GrantError::Later { reason, again }) = current(&grant, &process).await else { panic!("no tokens") };
+        assert!(reason.contains("last no time") && !again.is_zero(), "{reason} {again:?}");
+    }
+    assert_eq!(bench.asked(), 1);
+    bench.world().lasts = Some(3600.0);
+    bench.clock.advance(Duration::from_secs(60));
+    assert_eq!(current(&grant, &process).await.unwrap().access(), "fake-access-3");
+}
+
+/// As a person replaces the client id and secret of an account.
+fn replace(process: &Process, name: &str) {
+    let secret = Secret::new(format!("fake-{name}"));
+    process.vault.put(Space::Connection, CREDENTIAL, "secret", &secret).unwrap();
+    let form = json!({"id": name});
+    process.store.write(|transaction| crate::store::credentials::replace(transaction, CREDENTIAL, &form)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_what_a_person_replaced_meanwhile_changes_nothing() {
+    let scheme = Bench::scheme(&json!({
+        "grant": "client-credentials", "client-id": {"field": "id"}, "client-secret": {"secret": "secret"},
+    }));
+    let over = (401, r#"{"error":"invalid_client"}"#.to_owned());
+    let passing = (503, String::new());
+    // Neither a refusal nor tokens nor a pause of the one that was replaced count for the new one.
+    for answer in [Some(over), None, Some(passing)] {
+        let bench = Bench::start().await;
+        let (process, other) = (bench.process(), bench.process());
+        process.insert_credential();
+        replace(&process, "old");
+        // Its form is none, as with a call that began before.
+        let grant = bench.grant(&process, scheme.clone());
+        let passes = answer.as_ref().is_some_and(|(status, _)| *status == 503);
+        bench.world().answers = answer.into_iter().collect();
+        let mut other = Some(other);
+        bench.world().beside = Some(Box::new(move || other.take().iter().for_each(|other| replace(other, "new"))));
+        let first = current(&grant, &process).await;
+        assert_eq!(first.is_err(), passes);
+        assert_eq!(process.stored().paused, None);
+        current(&grant, &process).await.unwrap();
+        assert_eq!((bench.asked(), process.stored().dead), (2, None), "the new one was asked with");
+        let world = bench.world();
+        let asked_with =
+            |place: usize| (world.asked[place].0["client_id"].as_str(), &world.asked[place].0["client_secret"]);
+        assert_eq!(asked_with(0), ("old", &"fake-old".to_owned()));
+        assert_eq!(asked_with(1), ("new", &"fake-new".to_owned()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -31,5 +31,6 @@ pub(crate) use scheme::refusal;
 pub use scheme::{ClientAuthentication, Grant, KeyPlace, Oauth1, Oauth2, OauthScope, Rejection, Scheme, Value};
 pub use signature::key_pair;
 pub use template::TemplateError;
+pub(crate) use tokens::kept;
 pub use tokens::{TokenError, Tokens, keep};
 pub(crate) use traces::Traces;

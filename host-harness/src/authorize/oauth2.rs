@@ -159,7 +159,7 @@ impl Drop for Granted {
     }
 }
 
-/// Reads what came of asking for tokens. `over`: the codes that say that only a person can help.
+/// Reads what came of asking for tokens. A client that is the account itself is over where it is refused.
 pub(super) fn read(answer: Result<Direct, DirectFault>, client_is_the_account: bool) -> Result<Tokens, TokenError> {
     let answer = answer?;
     if answer.status.is_success() {
@@ -184,7 +184,11 @@ fn granted(body: &[u8]) -> Result<Tokens, &'static str> {
         return Err("holds an access token that cannot stand in a header");
     }
     let access = Secret::new(std::mem::take(&mut granted.access_token));
-    let refresh = granted.refresh_token.take().filter(|token| !token.is_empty() && token.len() <= LONGEST_TOKEN);
+    let refresh = granted.refresh_token.take().filter(|token| !token.is_empty());
+    // Left out, the grant would end with its access token and nobody would know why.
+    if refresh.as_ref().is_some_and(|token| token.len() > LONGEST_TOKEN) {
+        return Err("holds a refresh token of more than 32 KiB");
+    }
     let seconds = granted.expires_in.as_ref().and_then(|value| match value {
         // Some services write the number as a text.
         Json::String(text) => text.trim().parse().ok(),
@@ -238,10 +242,11 @@ fn refused(answer: &Direct, client_is_the_account: bool) -> TokenError {
         .any(|text| text.to_ascii_lowercase().contains("unknown or invalid refresh token"));
     match code {
         Some("invalid_grant" | "unauthorized_client") if judged => TokenError::Dead(said),
-        Some("invalid_client") if judged && client_is_the_account => TokenError::Dead(said),
-        // No code of a token endpoint, and what some say of a wrong client secret.
-        Some("access_denied") if status == StatusCode::UNAUTHORIZED => TokenError::Client(said),
-        Some("invalid_client" | "invalid_request" | "invalid_scope" | "unsupported_grant_type") if judged => {
+        // `access_denied` is no code of a token endpoint, and what some say of a wrong client secret.
+        Some("invalid_client" | "access_denied") if judged && client_is_the_account => TokenError::Dead(said),
+        Some("invalid_client" | "access_denied" | "invalid_request" | "invalid_scope" | "unsupported_grant_type")
+            if judged =>
+        {
             TokenError::Client(said)
         }
         _ if judged && in_words => TokenError::Dead(said),

@@ -35,14 +35,12 @@ fn a9_what_passes_is_told_from_what_is_over() {
         (403, "<html>forbidden by a proxy</html>".into(), "transient"),
         (403, "{}".into(), "transient"),
         (403, r#"{"error":["invalid_grant"]}"#.into(), "transient"),
-        (400, r#"{"error":"access_denied"}"#.into(), "transient"),
-        (401, r#"{"error":"access_denied"}"#.into(), "client"),
     ];
     for status in [400, 401, 403] {
         for code in ["invalid_grant", "unauthorized_client"] {
             cases.push((status, format!(r#"{{"error":"{code}"}}"#), "dead"));
         }
-        for code in ["invalid_client", "invalid_request", "invalid_scope", "unsupported_grant_type"] {
+        for code in ["invalid_client", "access_denied", "invalid_request", "invalid_scope", "unsupported_grant_type"] {
             cases.push((status, format!(r#"{{"error":"{code}"}}"#), "client"));
         }
         cases.push((status, r#"{"error":"temporarily_unavailable"}"#.into(), "transient"));
@@ -57,7 +55,12 @@ fn a9_what_passes_is_told_from_what_is_over() {
     for fault in [DirectFault::Unreached("refused".into()), DirectFault::Lost("cut off".into())] {
         assert!(matches!(read(Err(fault), false), Err(TokenError::Transient { .. })));
     }
-    assert_eq!(class(401, r#"{"error":"invalid_client"}"#, true), "dead");
+    for status in [400, 401, 403] {
+        for code in ["invalid_client", "access_denied"] {
+            assert_eq!(class(status, &format!(r#"{{"error":"{code}"}}"#), true), "dead", "{status} {code}");
+        }
+    }
+    assert_eq!(class(503, r#"{"error":"access_denied"}"#, true), "transient");
 }
 
 #[test]
@@ -87,6 +90,9 @@ fn tokens_are_not_lost_to_members_that_are_odd() {
     assert_eq!(read(r#","expires_in":1e300"#).unwrap().expires_in, None);
     assert_eq!(read(r#","scope":"a  b""#).unwrap().scopes.unwrap(), ["a", "b"]);
     assert!(read(r#","token_type":"mac""#).is_err());
+    let long = format!(r#"{{"access_token":"fake-access","refresh_token":"{}"}}"#, "f".repeat(LONGEST_TOKEN + 1));
+    let Err(error) = super::read(answer(200, &long), false) else { panic!("it was left out without a word") };
+    assert!(error.to_string().contains("refresh token"), "{error}");
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::time::Duration;
 
 use serde_json::Value as Json;
 use subtle::ConstantTimeEq as _;
 use url::{Url, form_urlencoded};
 
 use super::access::Access;
+use super::callback::PATIENCE;
 use super::credential::CredentialError;
 use super::oauth1;
 use super::oauth2::{self, Asking, Client};
@@ -17,11 +17,9 @@ use super::signature::{SignatureError, Signer};
 use super::template::{self, TemplateError};
 use super::tokens::{KeptTokens, TokenError, Tokens};
 use crate::clock::{EpochMs, SharedClock};
-use crate::store::StoredOauthClient;
+use crate::store::{StoredOauthClient, off_thread};
 use crate::vault::{Secret, Space, Vault, VaultError};
 
-/// For how long a person may take to authorize.
-const PATIENCE: Duration = Duration::from_secs(600);
 /// The longest query that a browser brings back.
 const LONGEST_ANSWER: usize = 16 << 10;
 /// How many things it may say.
@@ -251,7 +249,7 @@ impl Registration<'_> {
     /// Who signs.
     pub(crate) fn signer(&self, scheme: &Oauth1) -> Result<Signer, AuthorizeError> {
         let app = self.app.ok_or(AuthorizeError::ClientMissing)?;
-        let key = self.vault.get(Space::App, &app.id, PRIVATE_KEY)?;
+        let key = off_thread(|| self.vault.get(Space::App, &app.id, PRIVATE_KEY))?;
         let key = key.ok_or_else(|| AuthorizeError::AppFieldMissing(PRIVATE_KEY.into()))?;
         Ok(Signer::new(self.value(&scheme.consumer_key)?.expose(), &key)?)
     }
@@ -304,7 +302,8 @@ impl Registration<'_> {
                 Ok(text.ok_or_else(|| CredentialError::FieldMissing(name.clone()))?)
             }
             Value::Secret(name) => {
-                let secret = self.vault.get(Space::Connection, self.form_secrets_of, name)?.filter(filled);
+                let secret =
+                    off_thread(|| self.vault.get(Space::Connection, self.form_secrets_of, name))?.filter(filled);
                 Ok(secret.ok_or_else(|| CredentialError::SecretMissing(name.clone()))?)
             }
             Value::App(name) => {
@@ -312,7 +311,7 @@ impl Registration<'_> {
                 if let Some(text) = app.form.get(name).and_then(Json::as_str).map(Secret::new).filter(filled) {
                     return Ok(text);
                 }
-                let secret = self.vault.get(Space::App, &app.id, name)?.filter(filled);
+                let secret = off_thread(|| self.vault.get(Space::App, &app.id, name))?.filter(filled);
                 secret.ok_or_else(|| AuthorizeError::AppFieldMissing(name.clone()))
             }
         }

@@ -6,9 +6,8 @@
 //! another version there has lost a race and takes the winner's tokens. Nothing older is ever written over something
 //! newer, and a refusal counts only if the store still has what was refused.
 
-use std::collections::HashMap;
 use std::fs::{File, TryLockError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -21,7 +20,7 @@ use super::registration::AuthorizeError;
 use super::tokens::{self, KeptTokens, TokenError, Tokens};
 use crate::clock::{EpochMs, SharedClock};
 use crate::host::Home;
-use crate::store::{Alarm, Store, StoredCredential, off_thread};
+use crate::store::{Alarm, Edition, Pause, Store, StoredCredential, StoredOauthClient, off_thread};
 use crate::vault::{Vault, VaultError};
 
 /// How long another process may hold the lock: longer than it takes to ask.
@@ -51,25 +50,6 @@ pub(crate) struct Keeper {
     home: Home,
     /// How many tasks are under way.
     tasks: watch::Sender<usize>,
-    /// What could not be renewed lately, by the credential. Here, because a grant that nobody uses is not kept in
-    /// memory, and its service is to be left alone all the same.
-    troubles: Mutex<HashMap<String, Failed>>,
-}
-
-/// How the tokens of one version and generation could not be renewed.
-struct Failed {
-    of: (u64, u64),
-    times: u32,
-    /// Until when nobody asks again, on the monotonic clock.
-    until: Duration,
-    error: GrantError,
-}
-
-/// That tokens could not be renewed.
-pub(super) struct Unrenewed {
-    times: u32,
-    /// Why nobody asks again now, where that is so.
-    pub(super) pause: Option<GrantError>,
 }
 
 /// A task that is under way; it ends when this is dropped.
@@ -83,7 +63,7 @@ impl Drop for UnderWay {
 
 impl Keeper {
     pub(crate) fn new(vault: Arc<Vault>, store: Arc<Store>, clock: SharedClock, home: Home) -> Self {
-        Self { vault, store, clock, home, tasks: watch::Sender::new(0), troubles: Mutex::default() }
+        Self { vault, store, clock, home, tasks: watch::Sender::new(0) }
     }
 
     pub(super) fn under_way(&self) -> UnderWay {
@@ -97,28 +77,6 @@ impl Keeper {
         let _ = self.tasks.subscribe().wait_for(|tasks| *tasks == 0).await;
     }
 
-    /// Whether these tokens of a credential could not be renewed since they came.
-    pub(super) fn trouble(&self, id: &str, of: (u64, u64)) -> Option<Unrenewed> {
-        let troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = troubles.get(id).filter(|failed| failed.of == of)?;
-        let now = self.clock.monotonic();
-        let pause = (now < failed.until).then(|| match &failed.error {
-            GrantError::Later { reason, .. } => {
-                GrantError::Later { reason: reason.clone(), again: failed.until.saturating_sub(now) }
-            }
-            dead @ GrantError::Dead(_) => dead.clone(),
-        });
-        Some(Unrenewed { times: failed.times, pause })
-    }
-
-    fn note_trouble(&self, id: &str, failed: Failed) {
-        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.monotonic();
-        // What is over for long says nothing any more.
-        troubles.retain(|_, one| now < one.until.saturating_add(LONGEST_PAUSE));
-        troubles.insert(id.to_owned(), failed);
-    }
-
     /// A credential and its tokens, of one version.
     pub(super) fn read(&self, id: &str) -> Result<(StoredCredential, Option<KeptTokens>), VaultError> {
         let gone = || VaultError::Damaged { name: format!("credential {id}") };
@@ -128,7 +86,7 @@ impl Keeper {
                 let tokens = tokens::kept(&self.vault, id)?;
                 let again = self.store.credential(id)?.ok_or_else(gone)?;
                 // Row and secret are read one after the other; others may have written in between.
-                if again.version == stored.version {
+                if again.edition() == stored.edition() {
                     return Ok((again, tokens));
                 }
                 stored = again;
@@ -136,8 +94,15 @@ impl Keeper {
         })
     }
 
-    /// Waits for the lock that all processes of the home share. There is a bounded number of them: grants may share
-    /// one.
+    /// What tokens are asked for with: a credential's form and its OAuth client, as they are now.
+    fn registered(&self, id: &str) -> Result<(StoredCredential, Option<StoredOauthClient>), VaultError> {
+        let stored = self.store.credential(id)?;
+        let stored = stored.ok_or_else(|| VaultError::Damaged { name: format!("credential {id}") })?;
+        let app = stored.client.as_ref().map(|client| self.store.oauth_client(client)).transpose()?.flatten();
+        Ok((stored, app))
+    }
+
+    /// Waits for the lock of this grant, which all processes of the home share.
     async fn lock(&self, id: &str) -> Result<File, GrantError> {
         let path = self.home.renewing_lock(id);
         let trouble = |error: std::io::Error| {
@@ -152,7 +117,10 @@ impl Keeper {
                     tokio::time::sleep(LOCK_LOOK).await;
                 }
                 Err(TryLockError::WouldBlock) => {
-                    return Err(GrantError::later("another process has been renewing it for too long"));
+                    return Err(GrantError::later(format!(
+                        "another process renews it since {} s and has not ended",
+                        LOCK_PATIENCE.as_secs()
+                    )));
                 }
                 Err(TryLockError::Error(error)) => return Err(trouble(error)),
             }
@@ -160,12 +128,19 @@ impl Keeper {
     }
 }
 
-/// Renews the tokens of a grant, unless others than those of version `seen` are there already; without `may_renew`
+/// Renews the tokens of a grant, unless others than those of the edition `seen` are there already; without `may_renew`
 /// only looks whether there are.
-pub(super) async fn go(grant: &Arc<Grant>, context: &Context, access: &Access, seen: u64, may_renew: bool) -> Outcome {
+pub(super) async fn go(
+    grant: &Arc<Grant>,
+    context: &Context,
+    access: &Access,
+    seen: Edition,
+    may_renew: bool,
+) -> Outcome {
     let _alone = grant.keeper.lock(&grant.id).await?;
     let current = look(grant)?;
-    if current.version > seen {
+    // A credential that was replaced has no tokens yet: then they are asked for.
+    if current.of.is_newer_than(seen) && current.tokens.is_some() {
         return Ok(current);
     }
     if let Some(reason) = grant.dead() {
@@ -175,46 +150,63 @@ pub(super) async fn go(grant: &Arc<Grant>, context: &Context, access: &Access, s
         return Ok(current);
     }
     let asked_at = grant.keeper.clock.now_ms();
-    let registration = GrantUse::registration(context, grant, access);
+    // Another process may have been told so while this one waited for the lock.
+    if let Some(error) = grant.lock().pause(asked_at) {
+        return Err(error);
+    }
+    let (stored, app) = off_thread(|| grant.keeper.registered(&grant.id)).map_err(unread)?;
+    let context = context.as_of(&stored, app);
+    let registration = GrantUse::registration(&context, grant, access);
     match registration.renew(current.tokens.as_ref()).await {
         Ok(tokens) => {
             tracing::debug!(credential = grant.id, "tokens renewed");
-            keep(grant, current.version, &tokens, asked_at).await
+            keep(grant, current.of, &tokens, asked_at).await
         }
-        Err(AuthorizeError::Token(TokenError::Dead(reason))) => bury(grant, &current, &reason),
-        Err(error) => Err(pause(grant, &error)),
+        Err(AuthorizeError::Token(TokenError::Dead(reason))) => {
+            let command = match context.scheme.is_authorized_by_a_person() {
+                true => "reauthorize",
+                false => "replace-credential",
+            };
+            bury(grant, &current, &reason, command)
+        }
+        Err(error) => Err(pause(grant, current.of, &error)),
     }
 }
 
 fn look(grant: &Grant) -> Outcome {
-    grant.look().map_err(|error| GrantError::later(error.to_string()))
+    grant.look().map_err(unread)
+}
+
+fn unread(error: VaultError) -> GrantError {
+    GrantError::later(error.to_string())
 }
 
 /// New tokens, on disk. The service may have forgotten the old ones by now, so it is tried for a while.
-async fn keep(grant: &Grant, version: u64, tokens: &Tokens, asked_at: EpochMs) -> Outcome {
+async fn keep(grant: &Grant, of: Edition, tokens: &Tokens, asked_at: EpochMs) -> Outcome {
     let keeper = &grant.keeper;
     let mut waits = WRITES.iter();
     loop {
-        let kept = off_thread(|| tokens::replace(&keeper.vault, &keeper.store, &grant.id, version, tokens, asked_at));
+        let kept = off_thread(|| tokens::replace(&keeper.vault, &keeper.store, &grant.id, of, tokens, asked_at));
         match (kept, waits.next()) {
+            (Ok(true), _) => return look(grant).and_then(|current| lasting(grant, current)),
             // Where others came first, theirs are taken: that is what looking does.
-            (Ok(_), _) => return look(grant),
+            (Ok(false), _) => return look(grant),
             (Err(error), Some(wait)) => {
                 tracing::warn!(%error, credential = grant.id, "new tokens could not be written down; tried again");
                 tokio::time::sleep(*wait).await;
             }
             (Err(error), None) => {
                 tracing::error!(%error, credential = grant.id, "new tokens could not be written down and are lost");
-                return Err(pause(grant, &TokenError::transient(error.to_string()).into()));
+                return Err(pause(grant, of, &TokenError::transient(error.to_string()).into()));
             }
         }
     }
 }
 
 /// The service says that the grant is over. It may say so to the loser of a race.
-fn bury(grant: &Grant, used: &Current, reason: &str) -> Outcome {
+fn bury(grant: &Grant, used: &Current, reason: &str, command: &str) -> Outcome {
     let current = look(grant)?;
-    if current.version > used.version {
+    if current.of.is_newer_than(used.of) {
         return Ok(current);
     }
     let keeper = &grant.keeper;
@@ -227,11 +219,11 @@ fn bury(grant: &Grant, used: &Current, reason: &str) -> Outcome {
             code: "host.grant-dead".into(),
             message: format!(
                 "the authorization of {} is over ({reason}); nothing more is sent with it until somebody reconnects it \
-                 with `harness connection reauthorize`",
+                 with `harness connection {command}`",
                 if names.is_empty() { "a credential".to_owned() } else { names.join(", ") }
             ),
         };
-        keeper.store.bury_grant(&grant.id, used.version, reason, &alarm)
+        keeper.store.bury_grant(&grant.id, used.of, reason, &alarm)
     });
     if let Err(error) = buried {
         return Err(GrantError::later(error.to_string()));
@@ -244,25 +236,53 @@ fn bury(grant: &Grant, used: &Current, reason: &str) -> Outcome {
     }
 }
 
+/// The tokens that came, unless they were over as they came: then asking again would not help.
+fn lasting(grant: &Grant, current: Arc<Current>) -> Outcome {
+    if current.tokens.is_none() || !current.is_over(grant.keeper.clock.now_ms()) {
+        return Ok(current);
+    }
+    let reason = "the service's tokens are over as they come: they last no time at all";
+    tracing::warn!(credential = grant.id, "{reason}");
+    Err(note(grant, current.of, 1, reason.to_owned(), LONGEST_PAUSE))
+}
+
+/// Notes for all processes that nobody asks for a while.
+fn note(grant: &Grant, of: Edition, times: u32, reason: String, pause: Duration) -> GrantError {
+    let keeper = &grant.keeper;
+    let told = GrantError::Later { reason: reason.clone(), again: pause };
+    let for_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+    let paused = Pause { at_ms: keeper.clock.now_ms(), for_ms, times, reason };
+    match off_thread(|| keeper.store.pause_grant(&grant.id, of, &paused)) {
+        Ok(true) => {}
+        // A person put something else in its place meanwhile: that may be asked with at once.
+        Ok(false) => return told,
+        Err(error) => {
+            tracing::warn!(%error, credential = grant.id, "other processes do not know that tokens were not renewed");
+        }
+    }
+    let mut state = grant.lock();
+    if state.current.as_ref().is_some_and(|current| current.of == of) {
+        state.paused = Some(paused);
+    }
+    told
+}
+
 /// Leaves the service alone for a while; the old tokens stay.
-fn pause(grant: &Grant, error: &AuthorizeError) -> GrantError {
+fn pause(grant: &Grant, of: Edition, error: &AuthorizeError) -> GrantError {
     let keeper = &grant.keeper;
     // The service does not answer well now, or the host cannot read its own store; else somebody has to do something.
     let passes = matches!(
         error,
         AuthorizeError::Token(TokenError::Transient { .. }) | AuthorizeError::Credential(CredentialError::Vault(_))
     );
-    let of = grant.lock().of();
-    let times = keeper.trouble(&grant.id, of).map_or(0, |one| one.times);
+    let times = grant.lock().paused.as_ref().map_or(0, |one| one.times);
     let grown = (FIRST_PAUSE * 2_u32.pow(times.min(8))).min(LONGEST_PAUSE);
     let pause = match error {
         AuthorizeError::Token(TokenError::Transient { after: Some(after), .. }) => grown.max(*after).min(LONGEST_PAUSE),
         _ if passes => grown,
         _ => CLIENT_PAUSE,
     };
-    let told = GrantError::Later { reason: error.to_string(), again: pause };
-    let until = keeper.clock.monotonic() + pause;
-    keeper.note_trouble(&grant.id, Failed { of, times: times.saturating_add(1), until, error: told.clone() });
+    let told = note(grant, of, times.saturating_add(1), error.to_string(), pause);
     tracing::warn!(%error, credential = grant.id, pause_s = pause.as_secs(), "tokens could not be renewed");
     if !passes {
         let alarm = Alarm {

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use rusqlite::Transaction;
+use rusqlite::{Row, Transaction};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::traces::Traces;
 use crate::clock::{EpochMs, SharedClock};
 use crate::egress::DirectFault;
-use crate::store::{NewTokens, Store, StoreError, supersede};
+use crate::store::{Edition, NewTokens, Store, StoreError, supersede};
 use crate::vault::{Secret, Space, Vault, VaultError};
 
 /// The one secret of a grant: all its tokens, so that they are replaced together.
@@ -128,41 +128,43 @@ pub fn keep(
     tokens: &Tokens,
 ) -> Result<(), VaultError> {
     store.write(|transaction| {
-        let sql = "SELECT version FROM credential WHERE id = ?1";
-        let version: u64 = transaction.query_row(sql, [credential], |row| row.get(0)).map_err(StoreError::from)?;
-        if version > 0 {
+        let sql = "SELECT version, generation FROM credential WHERE id = ?1";
+        let read = |row: &Row<'_>| Ok(Edition { version: row.get(0)?, generation: row.get(1)? });
+        let mut of = transaction.query_row(sql, [credential], read).map_err(StoreError::from)?;
+        if of.version > 0 {
             let sql = "UPDATE credential SET generation = generation + 1, scopes = NULL WHERE id = ?1";
             transaction.execute(sql, [credential]).map_err(StoreError::from)?;
+            of.generation += 1;
         }
-        put(vault, transaction, credential, version, tokens, clock.now_ms()).map(drop)
+        put(vault, transaction, credential, of, tokens, clock.now_ms()).map(drop)
     })
 }
 
-/// Keeps tokens in the place of those of `version`. `false` where others came first: then nothing is changed.
+/// Keeps tokens in the place of those of an edition. `false` where others came first: then nothing is changed.
 /// `asked_at`: when they were asked for, which is before their time began to run.
 pub(crate) fn replace(
     vault: &Vault,
     store: &Store,
     credential: &str,
-    version: u64,
+    of: Edition,
     tokens: &Tokens,
     asked_at: EpochMs,
 ) -> Result<bool, VaultError> {
-    store.write(|transaction| put(vault, transaction, credential, version, tokens, asked_at))
+    store.write(|transaction| put(vault, transaction, credential, of, tokens, asked_at))
 }
 
 fn put(
     vault: &Vault,
     transaction: &Transaction<'_>,
     credential: &str,
-    version: u64,
+    of: Edition,
     tokens: &Tokens,
     now: EpochMs,
 ) -> Result<bool, VaultError> {
     let lasts = |time: Duration| now.saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX / 2));
     let access_until_ms = tokens.expires_in.map(|time| lasts(time.min(LONGEST_LIFE)));
     let beside = NewTokens { scopes: tokens.scopes.clone(), access_until_ms, renewed_at_ms: now };
-    if !supersede(transaction, credential, version, &beside)? {
+    if !supersede(transaction, credential, of, &beside)? {
         return Ok(false);
     }
     let text = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned());

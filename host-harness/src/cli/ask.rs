@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use dialoguer::console::Term;
 use dialoguer::theme::ColorfulTheme;
-use dialoguer::{Confirm, Error, Input, Password, Select};
+use dialoguer::{Confirm, Error, Input, MultiSelect, Password, Select};
 use serde_json::Value;
 
 use super::output::{Output, cut, wrapped};
@@ -30,6 +30,11 @@ pub(super) struct Missing(Vec<(String, String)>);
 impl Missing {
     pub(super) fn add(&mut self, name: &str, flag: impl Into<String>) {
         self.0.push((name.to_owned(), flag.into()));
+    }
+
+    /// Whether anything is missing.
+    pub(super) fn is_some(&self) -> bool {
+        !self.0.is_empty()
     }
 
     /// Fails with one error that names all of it; fine where nothing is missing.
@@ -74,6 +79,15 @@ impl Person {
         self.asked(|| select.interact_on(&self.terminal))
     }
 
+    /// Lets the person choose any number of several; answers with their places.
+    pub(super) fn choose_several(&self, what: &str, items: &[String], usual: &[bool]) -> Result<Vec<usize>, HostError> {
+        let width = usize::from(self.terminal.size().1).saturating_sub(8).max(20);
+        let items: Vec<String> = items.iter().map(|item| cut(&legible(item), width)).collect();
+        let prompt = format!("{} (space chooses, enter goes on)", legible(what));
+        let select = MultiSelect::with_theme(&self.theme).with_prompt(prompt).items(&items).defaults(usual);
+        self.asked(|| select.interact_on(&self.terminal))
+    }
+
     /// Asks for a text; an empty one only where that is fine.
     pub(super) fn text(&self, what: &str, usual: Option<&str>, may_be_empty: bool) -> Result<String, HostError> {
         let mut input = Input::<String>::with_theme(&self.theme).with_prompt(legible(what)).allow_empty(may_be_empty);
@@ -81,6 +95,20 @@ impl Person {
             input = input.default(usual.to_owned());
         }
         self.asked(|| input.interact_text_on(&self.terminal))
+    }
+
+    /// Asks for a name, until it is one that can be given.
+    pub(super) fn name(&self, what: &str, check: impl Fn(&str) -> Result<(), HostError>) -> Result<String, HostError> {
+        loop {
+            let name = self.text(what, None, false)?;
+            match check(&name) {
+                Ok(()) => return Ok(name),
+                Err(error) => {
+                    let json = error.to_json();
+                    self.tell(&format!("{error}. {}", json["remedy"].as_str().unwrap_or_default()));
+                }
+            }
+        }
     }
 
     /// Asks for a secret, which is not shown.

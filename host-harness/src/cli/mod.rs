@@ -12,6 +12,7 @@ mod cards;
 mod connection;
 mod dead_letters;
 mod deliveries;
+mod ending;
 mod flow;
 mod history;
 mod holds;
@@ -28,6 +29,7 @@ mod shield;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +37,7 @@ use clap::{Parser, Subcommand};
 use serde_json::json;
 
 use crate::clock::SystemClock;
-use crate::egress::{Detour, Detours};
+use crate::egress::{Detour, DetourError, Detours};
 use crate::host::{Home, Host, HostError};
 use crate::observe::{LEVELS, LogFormat, Logging};
 use crate::plugin::{Compiler, Limits, compile_if_asked};
@@ -60,12 +62,24 @@ struct Cli {
     /// Send requests to an address to this machine instead: https://api.example.com=http://127.0.0.1:8080, or
     /// https://*.example.com=… for all names below; several with commas. For trying things out
     #[arg(long, global = true, env = "HARNESS_CONNECT_TO", value_name = "ORIGIN=ORIGIN", value_delimiter = ',')]
-    connect_to: Vec<Detour>,
+    connect_to: Vec<Given>,
     /// Export traces to the collector at this URL, as OTLP over HTTP
     #[arg(long, global = true, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true, value_name = "URL")]
     otlp_endpoint: Option<String>,
     #[command(subcommand)]
     command: Command,
+}
+
+/// A detour; none where a variable of the environment is there and says nothing.
+#[derive(Debug, Clone)]
+struct Given(Option<Detour>);
+
+impl FromStr for Given {
+    type Err = DetourError;
+
+    fn from_str(text: &str) -> Result<Self, DetourError> {
+        if text.trim().is_empty() { Ok(Self(None)) } else { text.parse().map(|detour| Self(Some(detour))) }
+    }
 }
 
 const EXAMPLES: &str = "Examples:
@@ -239,7 +253,8 @@ async fn run(cli: Cli, output: &Output) -> Done {
         _ => {}
     }
     let host = Host::open_with(home, SystemClock::shared(), Compiler::this_program(), Limits::default())?;
-    let host = Arc::new(host.with_detours(Detours::new(cli.connect_to))?);
+    let host =
+        Arc::new(host.with_detours(Detours::new(cli.connect_to.into_iter().filter_map(|given| given.0).collect()))?);
     let watched = Arc::clone(&host);
     if let Command::Serve(serve) = cli.command {
         let done = serve.run(host, output).await;
@@ -273,10 +288,9 @@ async fn run(cli: Cli, output: &Output) -> Done {
             Command::Restore(command) => command.run(host.home(), output),
         }
     };
-    let done = progress::shown(|| watched.activity(), work).await;
-    // A call may have ended before the tokens came that it wanted renewed.
-    watched.settle_grants().await;
-    done
+    // A call may also have ended before the tokens came that it wanted renewed.
+    let work = progress::shown(|| watched.activity(), work);
+    ending::unless_signalled(&watched, output, work).await.unwrap_or_else(Ok)
 }
 
 fn refuse_arguments(error: &clap::Error, json: bool, quota: bool) -> ExitCode {
@@ -314,6 +328,15 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_empty_variable_of_detours_is_none() {
+        let detours = |given: &str| Cli::try_parse_from(["harness", "alarms", "--connect-to", given]);
+        assert!(detours("").unwrap().connect_to.iter().all(|one| one.0.is_none()));
+        let one = detours("https://a.example.test=http://127.0.0.1:1,").unwrap();
+        assert_eq!(one.connect_to.iter().filter(|one| one.0.is_some()).count(), 1);
+        assert!(detours("nonsense").is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::Done;
 use super::ask::{Missing, Person, lacking};
 use super::input;
 use super::output::{Output, table, time};
-use crate::host::{AddedClient, Host, HostError, NewClient, USUAL_CALLBACK};
+use crate::host::{AddedClient, ClientEdit, Host, HostError, NewClient, USUAL_CALLBACK};
 use crate::plugin::{AuthMethod, Plugin};
 use crate::store::StoredOauthClient;
 
@@ -48,6 +48,15 @@ paste at the service is printed. In a terminal, what is missing is asked for.")]
     #[command(after_help = "Examples:
   harness oauth-client show our-app")]
     Show(Name),
+    /// Change an OAuth client: its secret, its callback URL, the scopes that it asks for
+    #[command(after_help = "Examples:
+  harness oauth-client edit our-app --secret client-secret=@new-secret.txt
+  harness oauth-client edit our-app --scope read --scope write
+  harness oauth-client edit our-app --callback http://127.0.0.1:9000/callback
+
+What is not given stays. Connections use a new secret at once; new scopes count for those that are authorized after.
+In a terminal, what changes is asked for. An app with another client id is another OAuth client.")]
+    Edit(Edit),
     /// Remove an OAuth client that no connection uses, with its secrets
     #[command(after_help = "Examples:
   harness oauth-client remove our-app")]
@@ -87,6 +96,109 @@ struct Add {
     list_scopes: bool,
 }
 
+#[derive(Debug, Args)]
+struct Edit {
+    /// The OAuth client's name
+    name: String,
+    /// The connector's component file [default: the one of the connections]
+    #[arg(long, value_name = "COMPONENT")]
+    connector: Option<PathBuf>,
+    /// A secret of the app form, from a file or from stdin
+    #[arg(long, value_name = "KEY=@FILE|KEY=-")]
+    secret: Vec<String>,
+    /// Where the browser comes back to
+    #[arg(long, value_name = "URL")]
+    callback: Option<String>,
+    /// A scope to ask for, in the place of those of before; several may be given
+    #[arg(long, value_name = "SCOPE")]
+    scope: Vec<String>,
+}
+
+impl Edit {
+    async fn run(self, host: &Host, output: &Output) -> Done {
+        let client = host.client(&self.name)?;
+        let component = self.connector.map_or_else(|| host.component_of(&client), Ok)?;
+        let mut edit = ClientEdit {
+            name: self.name,
+            component: Some(component),
+            secrets: input::secrets(&self.secret)?,
+            callback: self.callback,
+            scopes: (!self.scope.is_empty()).then_some(self.scope),
+        };
+        if edit.secrets.is_empty() && edit.callback.is_none() && edit.scopes.is_none() {
+            let Some(person) = Person::here(output) else {
+                let mut missing = Missing::default();
+                missing.add("change", "--secret KEY=@FILE, --callback URL or --scope SCOPE");
+                return Err(missing.error("the change of the OAuth client", "In a terminal it is asked for."));
+            };
+            asked(&mut edit, &client, host, &person).await?;
+        }
+        let scopes = edit.scopes.is_some();
+        let edited = host.edit_client(edit).await?;
+        for correction in &edited.corrections {
+            output.note(&format!("put right: {correction}"));
+        }
+        let json = client_json(host, &edited.client)?;
+        output.result(&json, || client_text(&json));
+        if scopes && !edited.connections.is_empty() {
+            let names: Vec<String> =
+                edited.connections.iter().map(|name| format!("`harness connection reauthorize {name}`")).collect();
+            output.note(&format!("the scopes count once these are authorized again: {}", names.join(", ")));
+        }
+        Ok(0)
+    }
+}
+
+/// Asks a person what changes of an OAuth client, and for that.
+async fn asked(
+    edit: &mut ClientEdit,
+    client: &StoredOauthClient,
+    host: &Host,
+    person: &Person,
+) -> Result<(), HostError> {
+    let plugin = host.load(edit.component.as_deref().unwrap_or(Path::new(""))).await?;
+    let method = method(&plugin, Some(&client.method), Some(person))?;
+    let secrets = method.app_secrets();
+    let mut items: Vec<String> = secrets.iter().map(|name| format!("the secret `{name}`")).collect();
+    items.push(format!("the callback URL (now {})", client.callback));
+    if !method.scopes().is_empty() {
+        items.push("the scopes that it asks for".into());
+    }
+    let chosen = person.choose("What changes?", &items)?;
+    match secrets.get(chosen) {
+        Some(name) => {
+            let field =
+                method.app.as_ref().and_then(|app| app.get("properties")?.get(name)).cloned().unwrap_or_default();
+            edit.secrets.push(((*name).to_owned(), person.secret_field(name, &field)?));
+        }
+        None if chosen == secrets.len() => {
+            edit.callback = Some(person.text("The callback URL", Some(&client.callback), false)?);
+        }
+        None => edit.scopes = Some(scopes(method, person, |id| client.scopes.iter().any(|one| one == id))?),
+    }
+    Ok(())
+}
+
+/// Lets a person choose the scopes to ask for. Those without which nothing goes are not asked about.
+fn scopes(method: &AuthMethod, person: &Person, usual: impl Fn(&str) -> bool) -> Result<Vec<String>, HostError> {
+    let (always, free): (Vec<_>, Vec<_>) = method.scopes().iter().partition(|scope| scope.required);
+    let lines: Vec<String> = free.iter().map(|one| format!("{}: {}", one.id, one.description)).collect();
+    let usual: Vec<bool> = free.iter().map(|one| usual(&one.id)).collect();
+    let always: Vec<String> = always.into_iter().map(|one| one.id.clone()).collect();
+    if !always.is_empty() {
+        person.tell(&format!("Always asked for: {}.", always.join(", ")));
+    }
+    loop {
+        let chosen = person.choose_several("Which scopes shall it ask for?", &lines, &usual)?;
+        let chosen: Vec<String> =
+            chosen.into_iter().map(|place| free[place].id.clone()).chain(always.clone()).collect();
+        if !chosen.is_empty() {
+            return Ok(chosen);
+        }
+        person.tell("Without any, nothing could be read.");
+    }
+}
+
 impl OauthClients {
     /// Whether it makes an OAuth client.
     pub(super) fn adds(&self) -> bool {
@@ -102,6 +214,7 @@ impl OauthClients {
                 output.result(&json, || client_text(&json));
                 Ok(0)
             }
+            Command::Edit(edit) => edit.run(host, output).await,
             Command::Remove(Name { name }) => {
                 host.remove_client(&name)?;
                 output.result(&json!({ "removed": name }), || format!("`{name}` is removed, with its secrets"));
@@ -137,7 +250,7 @@ impl Add {
             callback: self.callback,
             scopes: self.scope,
         };
-        fill(&mut new, method, person.as_ref(), &mut missing)?;
+        fill(&mut new, method, host, person.as_ref(), &mut missing)?;
         let what = format!("the OAuth client for `{}`", method.id);
         missing.check(&what, "In a terminal they are asked for.")?;
         let added = host.add_client(new).await?;
@@ -159,7 +272,7 @@ pub(super) async fn make_with(
         method.title
     ));
     let mut new = NewClient { component: component.to_owned(), method: method.id.clone(), ..NewClient::default() };
-    fill(&mut new, method, Some(person), &mut Missing::default())?;
+    fill(&mut new, method, host, Some(person), &mut Missing::default())?;
     let added = host.add_client(new).await?;
     let json = client_json(host, &added.client)?;
     tell_corrections(&added, output);
@@ -204,12 +317,15 @@ fn method<'a>(plugin: &'a Plugin, given: Option<&str>, person: Option<&Person>) 
 fn fill(
     new: &mut NewClient,
     method: &AuthMethod,
+    host: &Host,
     person: Option<&Person>,
     missing: &mut Missing,
 ) -> Result<(), HostError> {
     if new.name.is_empty() {
         match person {
-            Some(person) => new.name = person.text("A name for the OAuth client", None, false)?,
+            Some(person) => {
+                new.name = person.name("A name for the OAuth client", |name| host.check_free_client(name))?
+            }
             None => missing.add("name", "harness oauth-client add NAME"),
         }
     }
@@ -226,6 +342,9 @@ fn fill(
             (None, true) => missing.add(name, format!("--secret {name}=@FILE")),
             (None, false) => missing.add(name, format!("--set {name}=…")),
         }
+    }
+    if let Some(person) = person.filter(|_| new.scopes.is_empty() && method.scopes().iter().any(|one| !one.required)) {
+        new.scopes = scopes(method, person, |id| method.scopes().iter().any(|one| one.id == id && one.default))?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::host::HostError;
-use crate::legible::legible;
+use crate::legible::{legible, one_line};
 
 /// Where results go: as JSON, or laid out for people. A reader that went away is no error.
 #[derive(Debug, Clone, Copy)]
@@ -97,8 +97,10 @@ pub(super) fn failure_text(failure: &Value) -> String {
     lines.join("\n")
 }
 
-/// Rows under headings, each column as wide as its widest cell.
+/// Rows under headings, each column as wide as its widest cell. What a cell says cannot look like another row.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| one_line(cell).into_owned()).collect()).collect();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
         cells.chain([headings[column].chars().count()]).max().unwrap_or(0)
@@ -158,6 +160,8 @@ mod tests {
     fn a_table_lines_up() {
         let text = table(&["NAME", "N"], &[vec!["a".into(), "10".into()], vec!["longer".into(), "2".into()]]);
         assert_eq!(text, "NAME    N\na       10\nlonger  2");
+        let forged = table(&["NAME"], &[vec!["a\nb  proven".into()]]);
+        assert_eq!(forged, "NAME\na\\u000ab  proven");
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub(super) async fn shown<T>(activity: impl Fn() -> String, work: impl Future<Ou
         bar.set_style(style);
     }
     keep(Some(bar.clone()));
+    let _cleared = Cleared(bar.clone());
     let mut last = String::new();
     loop {
         let now = activity();
@@ -40,13 +41,19 @@ pub(super) async fn shown<T>(activity: impl Fn() -> String, work: impl Future<Ou
         bar.set_message(legible(&now).into_owned());
         bar.tick();
         tokio::select! {
-            done = &mut work => {
-                keep(None);
-                bar.finish_and_clear();
-                return done;
-            }
+            done = &mut work => return done,
             () = tokio::time::sleep(Duration::from_millis(100)) => {}
         }
+    }
+}
+
+/// Takes the line away, also where the work is given up.
+struct Cleared(ProgressBar);
+
+impl Drop for Cleared {
+    fn drop(&mut self) {
+        keep(None);
+        self.0.finish_and_clear();
     }
 }
 

@@ -9,6 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::Done;
+use super::ending::signalled;
 use super::output::Output;
 use crate::engine::{self, Ready, Serving};
 use crate::host::{Host, HostError};
@@ -134,18 +135,4 @@ async fn stopped() {
         signalled().await;
         process::exit(AT_ONCE);
     });
-}
-
-async fn signalled() {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = terminate.recv() => return,
-                _ = tokio::signal::ctrl_c() => return,
-            }
-        }
-    }
-    let _ = tokio::signal::ctrl_c().await;
 }

@@ -14,6 +14,13 @@ use super::fault::ConnectFault;
 #[error("the certificate authorities cannot be used: {0}; give one or several certificates in PEM form")]
 pub struct AuthoritiesError(String);
 
+impl AuthoritiesError {
+    /// The reason alone.
+    pub(crate) fn reason(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The settings of all TLS connections. The certificates are read when the first one is made: some hundred files,
 /// which a process that calls no https origin has no use for.
 pub(crate) struct Tls {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::rounds::{Pace, Work};
-use crate::host::{Host, HostError, off_thread};
+use crate::host::{Host, HostError, Session, off_thread};
+use crate::store::StoredConnection;
 
 /// How it is looked for grants that were not used for long.
 pub(super) const PACE: Pace = Pace { at_once: 4, look: Duration::from_secs(600) };
@@ -20,11 +21,9 @@ pub(super) struct Renewing(pub(super) Arc<Host>);
 impl Renewing {
     async fn see_to(&self, credential: &str) -> Result<Duration, HostError> {
         let host = &self.0;
-        // Whichever of them: the grant is the same.
         let sharing = off_thread(|| host.store().connections_sharing(credential))?;
-        let Some(connection) = sharing.into_iter().next() else { return Ok(LOOK) };
-        let name = connection.name.clone();
-        let session = host.session(connection).await?;
+        let Some(session) = any_of(host, sharing).await? else { return Ok(LOOK) };
+        let name = &session.connection.name;
         let grant = session.access.authority.as_ref().and_then(|authority| authority.credential.grant());
         let Some(grant) = grant else { return Ok(LOOK) };
         match grant.keep_alive(&session.access).await {
@@ -36,6 +35,18 @@ impl Renewing {
             }
         }
     }
+}
+
+/// Whichever of the connections can be used: the grant is the same.
+async fn any_of(host: &Host, sharing: Vec<StoredConnection>) -> Result<Option<Arc<Session>>, HostError> {
+    let mut failed = None;
+    for connection in sharing {
+        match host.session(connection).await {
+            Ok(session) => return Ok(Some(session)),
+            Err(error) => failed = Some(error),
+        }
+    }
+    failed.map_or(Ok(None), Err)
 }
 
 impl Work for Renewing {

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 
 use super::forms::{self, Entries, Form, ReadForm, Secrets};
 use super::{Host, HostError, off_thread};
+use crate::authorize::{Credential, CredentialError};
 use crate::clock::new_id;
 use crate::egress::Origin;
 use crate::plugin::contract::{connection as contract, types};
 use crate::plugin::{AuthMethod, Plugin, contract_json};
+use crate::store::credentials::{Kept, is_in};
 use crate::store::{StoredConnection, StoredCredential, StoredOauthClient, StoredOrigin};
 use crate::vault::{Secret, Space};
 
@@ -98,6 +100,9 @@ impl Host {
                 (read, Some(shared.credential.clone()))
             }
         };
+        if shared.is_none() && !method.scheme.is_grant() {
+            self.check_fits(method, &read)?;
+        }
         let prepared = prepare(&plugin, &method.id, &read.fields).await?;
         let origins = pinned(&prepared.origins, new.allow_private)?;
         if let Some(shared) = &shared {
@@ -121,6 +126,7 @@ impl Host {
                     access_until_ms: None,
                     renewed_at_ms: None,
                     dead: None,
+                    paused: None,
                 };
                 (stored.id.clone(), Some((stored, read.secrets)))
             }
@@ -153,20 +159,46 @@ impl Host {
     pub fn keep_connection(&self, draft: Draft) -> Result<Added, HostError> {
         let Draft { connection, corrections, credential } = draft;
         off_thread(|| {
-            // Secrets first: a connection is never there without them.
-            if let Some((credential, secrets)) = &credential {
-                for (name, secret) in secrets {
-                    self.vault.put(Space::Connection, &credential.id, name, secret)?;
+            // All of it, or nothing.
+            self.store.write(|transaction| {
+                match &credential {
+                    Some((credential, secrets)) => {
+                        let client = credential.client.as_deref();
+                        if !client.map_or(Ok(true), |id| is_in(transaction, Kept::Client, id))? {
+                            return Err(gone_meanwhile("the OAuth client that it was to be authorized for"));
+                        }
+                        for (name, secret) in secrets {
+                            self.vault.put_in(transaction, Space::Connection, &credential.id, name, secret)?;
+                        }
+                        crate::store::credentials::insert(transaction, credential)?;
+                    }
+                    None if !is_in(transaction, Kept::Credential, &connection.credential)? => {
+                        return Err(gone_meanwhile("the credential that it was to share"));
+                    }
+                    None => {}
                 }
-                self.store.insert_credential(credential)?;
-            }
-            if self.store.insert_connection(&connection)? {
-                return Ok(());
-            }
-            self.store.delete_credential_unused(&connection.credential)?;
-            Err(name_taken(&connection.name))
+                match crate::store::connections::insert(transaction, &connection)? {
+                    true => Ok(()),
+                    false => Err(name_taken(&connection.name)),
+                }
+            })
         })?;
         Ok(Added { connection, corrections })
+    }
+
+    /// Refuses a credential that could not be sent: better before anything is kept.
+    fn check_fits(&self, method: &AuthMethod, read: &ReadForm) -> Result<(), HostError> {
+        let form = serde_json::Value::Object(read.fields.clone());
+        let given = |name: &str| Ok(read.secrets.iter().find(|(known, _)| known == name).map(|(_, one)| one.clone()));
+        match Credential::of_secrets(&method.scheme, &form, &self.vault, given) {
+            Err(error @ CredentialError::Unfit { .. }) => Err(HostError::bad_input(
+                "secret-unfit",
+                error.to_string(),
+                "Copy it once more: nothing before it, nothing behind it, and no blank or line break within.",
+            )),
+            // What is missing else shows where it is used.
+            _ => Ok(()),
+        }
     }
 
     /// The form of a connection that shares a credential: only its own fields are asked for.
@@ -236,7 +268,7 @@ impl Host {
     }
 
     /// Refuses a name that cannot be a connection's, or is one's already.
-    pub(super) fn check_free_name(&self, name: &str) -> Result<(), HostError> {
+    pub(crate) fn check_free_name(&self, name: &str) -> Result<(), HostError> {
         check_name(name, "a connection's name")?;
         match off_thread(|| self.store.connection_by_name(name))? {
             Some(_) => Err(name_taken(name)),
@@ -309,18 +341,24 @@ pub(super) fn check_name(name: &str, what: &str) -> Result<(), HostError> {
     ))
 }
 
+/// Somebody removed it while the person looked at the draft.
+fn gone_meanwhile(what: &str) -> HostError {
+    HostError::bad_input("removed-meanwhile", format!("{what} was removed meanwhile"), "Begin again.")
+}
+
 pub(super) fn name_taken(name: &str) -> HostError {
     HostError::bad_input(
         "connection-exists",
         format!("there is a connection `{name}` already"),
-        format!("Choose another name, or remove it with `harness connection remove {name}`."),
+        format!(
+            "Go on with it: `harness connection show {name}` says what it lacks. Else choose another name, or remove it \
+             with `harness connection remove {name}`."
+        ),
     )
 }
 
 /// Refuses what is no list of certificates.
 pub(super) fn check_authorities(pem: &str) -> Result<(), HostError> {
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::pem::PemObject as _;
     let refuse = |reason: &str| {
         let remedy = "Give a PEM file with the certificates of the authorities, and nothing else, with --ca FILE.";
         HostError::bad_input("authorities", format!("the certificate authorities cannot be used: {reason}"), remedy)
@@ -328,10 +366,5 @@ pub(super) fn check_authorities(pem: &str) -> Result<(), HostError> {
     if pem.contains("PRIVATE KEY") {
         return Err(refuse("the file holds a private key, which must not be given away"));
     }
-    let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let certificate = certificate.map_err(|_| refuse("a certificate in it is damaged"))?;
-        roots.add(certificate).map_err(|_| refuse("a certificate in it is not one of an authority"))?;
-    }
-    if roots.is_empty() { Err(refuse("there is no certificate in it")) } else { Ok(()) }
+    crate::egress::check_authorities(pem).map(drop).map_err(|error| refuse(error.reason()))
 }

@@ -7,10 +7,12 @@ use url::Url;
 use super::adding::pinned;
 use super::forms;
 use super::narrowing::lies_within;
-use super::{Host, HostError, off_thread};
-use crate::authorize::{Access, Pending, Registration, Scheme, Tokens, keep};
+use super::session::{app_of, tenant_of};
+use super::{Host, HostError, Problem, Session, off_thread};
+use crate::authorize::{Access, Credential, Pending, Registration, Scheme, Tokens, keep};
 use crate::plugin::contract::connection as contract;
-use crate::plugin::{AuthMethod, Plugin};
+use crate::plugin::contract::types::FailureClass;
+use crate::plugin::{AuthMethod, Plugin, contract_json};
 use crate::store::{StoredConnection, StoredCredential, StoredOauthClient};
 
 /// An authorization that waits for a person.
@@ -23,6 +25,26 @@ pub struct Authorizing {
     /// The connection, by name.
     connection: String,
     pending: Pending,
+}
+
+/// What was granted and is not kept yet.
+pub struct Granted {
+    parts: Parts,
+    tokens: Tokens,
+    other: Option<(String, String)>,
+}
+
+impl Granted {
+    /// Whose the connection was and whose it would be, where these are two.
+    pub fn other_account(&self) -> Option<(&str, &str)> {
+        self.other.as_ref().map(|(before, now)| (before.as_str(), now.as_str()))
+    }
+}
+
+impl std::fmt::Debug for Granted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Granted([secret])")
+    }
 }
 
 /// A site that a credential reaches.
@@ -95,6 +117,41 @@ impl Host {
         Ok(self.authorizing_parts(name).await?.method().scheme.is_authorized_by_a_person())
     }
 
+    /// Looks without a credential whether there is anything to authorize for: a person who goes to a browser shall not
+    /// find a dead address there. Nothing is looked at where the site is chosen after the authorization.
+    pub async fn look_before_authorizing(&self, name: &str) -> Result<(), HostError> {
+        if self.lacks_site(name)? {
+            return Ok(());
+        }
+        let Parts { connection, plugin, form, access, credential, .. } = self.authorizing_parts(name).await?;
+        self.doing(format!("looking whether `{name}` is there"));
+        let (tenant, app) = (tenant_of(&connection), app_of(&connection, Some(&credential)));
+        let (account, granted_scopes, generation) = (String::new(), None, None);
+        let session = Session { connection, form, granted_scopes, generation, plugin, access, account, app, tenant };
+        let call = self.call(&session, None)?;
+        let health = session.plugin.check(&session.access, &call).await;
+        let health = self.settle(&session, health, |health| &health.aside)?;
+        // From there on it misses the credential.
+        let before = health.findings.iter().take_while(|one| {
+            !matches!(one.class, Some(FailureClass::Credential | FailureClass::Scope | FailureClass::Permission))
+        });
+        let in_the_way = |one: &&contract::Finding| match one.outcome {
+            contract::Outcome::Failed => true,
+            contract::Outcome::Unknown => one.class == Some(FailureClass::Unavailable),
+            contract::Outcome::Passed | contract::Outcome::Warning => false,
+        };
+        match before.into_iter().find(in_the_way) {
+            None => Ok(()),
+            Some(found) => Err(HostError::BadInput(Problem {
+                code: found.code.clone(),
+                message: found.message.clone(),
+                remedy: found.remedy.clone(),
+                who: contract_json::who_name(found.who),
+                fields: vec![],
+            })),
+        }
+    }
+
     /// Begins an authorization. The person opens its URL; what the browser comes back with finishes it.
     pub async fn begin_authorizing(&self, name: &str) -> Result<Authorizing, HostError> {
         let parts = self.authorizing_parts(name).await?;
@@ -107,13 +164,36 @@ impl Host {
         Ok(Authorizing { url, callback, connection: name.to_owned(), pending })
     }
 
-    /// Finishes an authorization with the query that the browser came back with: the tokens are kept for all
-    /// connections that share the credential. Answers with their names.
-    pub async fn finish_authorizing(&self, authorizing: Authorizing, query: &str) -> Result<Vec<String>, HostError> {
+    /// Finishes an authorization with the query that the browser came back with. Nothing is kept yet: a person may have
+    /// to say first that it is meant to be somebody else's from now on.
+    pub async fn finish_authorizing(&self, authorizing: Authorizing, query: &str) -> Result<Granted, HostError> {
         let parts = self.authorizing_parts(&authorizing.connection).await?;
         self.doing("exchanging what the browser came back with".to_owned());
         let tokens = parts.registration(self).finish(authorizing.pending, query).await?;
-        self.keep_tokens(&parts, tokens).await
+        let other = self.other_account(&parts, &tokens).await;
+        Ok(Granted { parts, tokens, other })
+    }
+
+    /// Keeps what was granted for all connections that share the credential. Answers with their names.
+    pub async fn keep_granted(&self, granted: Granted) -> Result<Vec<String>, HostError> {
+        self.keep_tokens(&granted.parts, granted.tokens).await
+    }
+
+    /// Whose these tokens are, where the connection was somebody else's until now. What cannot be found out decides
+    /// nothing: the health report tells it.
+    async fn other_account(&self, parts: &Parts, tokens: &Tokens) -> Option<(String, String)> {
+        let known = parts.connection.identity.as_ref()?;
+        self.doing("asking who it was that said yes".to_owned());
+        let credential = Credential::of_token(&tokens.access, &self.vault).ok()?;
+        // Not the account of the connection: what is refused here says nothing against that.
+        let account = format!("authorizing/{}", parts.credential.id);
+        let rejections = parts.method().rejections.clone();
+        let access = parts.access.clone().with_credential(credential, rejections, self.guard.clone(), account);
+        let session = self.session(parts.connection.clone()).await.ok()?;
+        let call = self.call(&session, None).ok()?;
+        let health = parts.plugin.check(&access, &call).await.ok()?;
+        let found = health.identity.filter(|found| found.tenant == known.tenant && found.account != known.account)?;
+        Some((known.label.clone(), found.label))
     }
 
     /// Asks for tokens where no person has to say yes. Answers with the connections that share them.

@@ -1,11 +1,15 @@
 //! Health reports: made, kept, and what has newly become worse since the last one.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use serde_json::{Map, Value, json};
 
 use super::narrowing::narrowed;
 use super::{Host, HostError, Session, off_thread};
+use crate::authorize::kept;
 use crate::clock::EpochMs;
-use crate::plugin::contract::connection as contract;
+use crate::legible::one_line;
+use crate::plugin::contract::{connection as contract, types};
 use crate::plugin::contract_json;
 use crate::store::{Alarm, StoredConnection, StoredIdentity, StoredOrigin};
 
@@ -60,11 +64,50 @@ impl Checked {
             && findings.iter().any(|finding| {
                 ["failed", "unknown"].iter().any(|it| finding["outcome"] == *it) && unavailable(finding)
             });
+        let another = known.zip(identity.as_ref()).filter(|(known, found)| !moved && known.account != found.account);
+        if let Some((known, found)) = another {
+            findings.push(another_finding(known, found));
+        }
         let identity = identity.filter(|_| !moved);
         let offered = health.origins.as_ref().filter(|_| identity.is_some());
         let origins = offered.and_then(|offered| narrowed(pinned, offered));
         Self { findings, identity, proven, transient, moved, origins }
     }
+}
+
+/// What is done in a person's name is that person's to know.
+fn another_finding(known: &StoredIdentity, found: &StoredIdentity) -> Value {
+    json!({
+        "outcome": "warning",
+        "code": "host.other-account",
+        "message": format!(
+            "It acts in the name of another account than before: it was `{}`'s and is `{}`'s now.",
+            one_line(&known.label), one_line(&found.label)
+        ),
+        "remedy": "If that is not meant to be so, give it the credential of the right account again.",
+        "who": "user",
+        "class": "credential",
+    })
+}
+
+/// A grant that cannot be renewed ends with its access token, and nobody would know.
+fn ending_finding(name: &str, until: EpochMs) -> Value {
+    // Later years have no such form.
+    let at = UNIX_EPOCH + Duration::from_millis(until.min(253_402_300_799_000));
+    json!({
+        "outcome": "warning",
+        "code": "host.grant-ends",
+        "message": format!(
+            "The service gave nothing to renew the authorization with: it ends at {}.",
+            humantime::format_rfc3339_seconds(at)
+        ),
+        "remedy": format!(
+            "Let the app ask for lasting access at the service, then run `harness connection reauthorize {name}`; else \
+             run that whenever it has ended."
+        ),
+        "who": "operator",
+        "class": "credential",
+    })
 }
 
 /// What was kept for one tenant must not be taken for another's: its registrations, its events, its runs.
@@ -86,7 +129,7 @@ impl Host {
     /// Makes a health report and keeps it. With `release`, a hold of the lockout guard is lifted first: a person has
     /// put right what was wrong.
     pub async fn check_connection(&self, name: &str, release: bool) -> Result<Checked, HostError> {
-        let session = self.session_of(name).await?;
+        let mut session = self.session_of(name).await?;
         if self.lacks_site(name)? {
             return Err(HostError::bad_input(
                 "site-open",
@@ -96,8 +139,13 @@ impl Host {
         }
         if release {
             off_thread(|| self.guard.release(&session.account))?;
+            off_thread(|| self.store.resume_grant(&session.connection.credential))?;
             self.let_held_go_on()?;
+            // The one of before knows the pause.
+            self.sessions.forget(name, &session.connection.id);
+            session = self.session_of(name).await?;
         }
+        self.refuse_held_back(&session)?;
         self.doing(format!("checking `{name}`"));
         let told = |report: &Value| report["told"].clone();
         let before = session.connection.health.as_ref().map(told);
@@ -112,6 +160,18 @@ impl Host {
                 Err(error)
             }
         }
+    }
+
+    /// Refuses to ask a service that wants to be left alone, all of it: what it says then tells nothing of the connection.
+    fn refuse_held_back(&self, session: &Session) -> Result<(), HostError> {
+        let held = self.call(session, None)?.held;
+        let whole = held.iter().filter(|hold| matches!(hold.scope, types::Scope::Tenant | types::Scope::App));
+        let Some(left) = whole.map(|hold| hold.for_ms).max() else { return Ok(()) };
+        let message = format!(
+            "the service asked to be left alone: `{}` is not checked before that is over",
+            session.connection.name
+        );
+        Err(HostError::not_now("held-back", message, Some(Duration::from_millis(left))))
     }
 
     /// Checks a connection that nobody looks at now: what has newly become worse is told once, as an alarm. None where
@@ -166,12 +226,29 @@ impl Host {
         for finding in health.findings.iter_mut().filter(|finding| finding.code.starts_with("host.")) {
             finding.remedy = finding.remedy.replace(" NAME", &format!(" {}", session.connection.name));
         }
-        let checked = Checked::of(&health, known, &session.connection.origins);
+        let mut checked = Checked::of(&health, known, &session.connection.origins);
+        if let Some(until) = self.ends_at(session)? {
+            checked.findings.push(ending_finding(&session.connection.name, until));
+        }
         let settings = match serde_json::from_str::<Value>(&health.settings) {
             Ok(Value::Object(_)) if !checked.moved => health.settings,
             _ => session.connection.settings.clone(),
         };
         Ok((checked, settings))
+    }
+
+    /// When the grant of a person ends that cannot be renewed.
+    fn ends_at(&self, session: &Session) -> Result<Option<EpochMs>, HostError> {
+        let id = &session.connection.credential;
+        let method = session.plugin.manifest().auth_method(&session.connection.method);
+        if !method.is_some_and(|method| method.scheme.is_authorized_by_a_person()) {
+            return Ok(None);
+        }
+        off_thread(|| {
+            let until = self.store.credential(id)?.and_then(|stored| stored.access_until_ms);
+            let lasts = kept(&self.vault, id)?.is_none_or(|tokens| tokens.refresh.is_some());
+            Ok(until.filter(|_| !lasts))
+        })
     }
 
     pub(super) fn keep_health(

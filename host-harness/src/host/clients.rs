@@ -36,6 +36,32 @@ pub struct NewClient {
     pub scopes: Vec<String>,
 }
 
+/// What a person changes of an OAuth client. Another client id is another client.
+#[derive(Debug, Default)]
+pub struct ClientEdit {
+    /// Its name.
+    pub name: String,
+    /// The component; the one of the connections where nothing is said.
+    pub component: Option<PathBuf>,
+    /// The app form's secrets that change.
+    pub secrets: Vec<(String, Secret)>,
+    /// Where the browser comes back to from now on.
+    pub callback: Option<String>,
+    /// The scopes to ask for from now on; the usual ones where none is given.
+    pub scopes: Option<Vec<String>>,
+}
+
+/// An OAuth client that was changed.
+#[derive(Debug)]
+pub struct EditedClient {
+    /// As it is now.
+    pub client: StoredOauthClient,
+    /// What was put right in the form.
+    pub corrections: Vec<String>,
+    /// The connections that were authorized for it, by name.
+    pub connections: Vec<String>,
+}
+
 /// An OAuth client that was made.
 #[derive(Debug)]
 pub struct AddedClient {
@@ -48,10 +74,7 @@ pub struct AddedClient {
 impl Host {
     /// Makes an OAuth client: reads its form, chooses scopes, seals its secrets; for OAuth 1.0a makes the key pair.
     pub async fn add_client(&self, new: NewClient) -> Result<AddedClient, HostError> {
-        check_name(&new.name, "an OAuth client's name")?;
-        if off_thread(|| self.store.oauth_client_by_name(&new.name))?.is_some() {
-            return Err(client_taken(&new.name));
-        }
+        self.check_free_client(&new.name)?;
         let plugin = self.load(&new.component).await?;
         let method = forms::method_of(plugin.manifest(), &new.method)?;
         let Some(schema) = method.app.as_ref().filter(|_| method.needs_client()) else {
@@ -97,17 +120,112 @@ impl Host {
             created_at_ms: self.clock.now_ms(),
         };
         off_thread(|| {
-            // Secrets first: a client is never there without them.
-            for (name, secret) in &secrets {
-                self.vault.put(Space::App, &client.id, name, secret)?;
-            }
-            if self.store.insert_oauth_client(&client)? {
-                return Ok(());
-            }
-            self.vault.remove_all(Space::App, &client.id)?;
-            Err(client_taken(&client.name))
+            self.store.write(|transaction| {
+                for (name, secret) in &secrets {
+                    self.vault.put_in(transaction, Space::App, &client.id, name, secret)?;
+                }
+                match crate::store::oauth_clients::insert(transaction, &client)? {
+                    true => Ok(()),
+                    // Nothing of it is kept.
+                    false => Err(client_taken(&client.name)),
+                }
+            })
         })?;
         Ok(AddedClient { client, corrections: notes })
+    }
+
+    /// Changes an OAuth client: its secrets, its callback URL, the scopes that it asks for. What could not be renewed
+    /// for it is tried again, and what alarms told of that is taken back.
+    pub async fn edit_client(&self, edit: ClientEdit) -> Result<EditedClient, HostError> {
+        let mut client = self.client(&edit.name)?;
+        let component = match edit.component {
+            Some(component) => component,
+            None => self.component_of(&client)?,
+        };
+        let plugin = self.load(&component).await?;
+        let connector = &plugin.manifest().connector.id;
+        if *connector != client.connector {
+            return Err(HostError::bad_input(
+                "client-other",
+                format!(
+                    "`{}` is an OAuth client for the connector `{}`, and not for `{connector}`",
+                    client.name, client.connector
+                ),
+                "Name that connector's component file with --connector.",
+            ));
+        }
+        let method = forms::method_of(plugin.manifest(), &client.method)?;
+        if let Some(callback) = &edit.callback {
+            client.callback = check_callback(callback)?.to_string();
+        }
+        if let Some(scopes) = &edit.scopes {
+            client.scopes = chosen_scopes(method, scopes)?;
+        }
+        let (mut secrets, mut corrections) = (vec![], vec![]);
+        if let (false, Some(schema)) = (edit.secrets.is_empty(), &method.app) {
+            // Those that are not given stay as they are.
+            let kept: Vec<&str> = method
+                .app_secrets()
+                .into_iter()
+                .filter(|name| edit.secrets.iter().all(|(given, _)| given != name))
+                .collect();
+            let form = Form {
+                schema: &forms::without(schema, &kept),
+                what: format!("the app form of `{}`", method.id),
+                remedy: "Give secrets with --secret key=@FILE.".into(),
+            };
+            let given = Entries { fields: vec![], secrets: edit.secrets };
+            let read = form.read(forms::members(&client.form), given)?;
+            (secrets, corrections) = (read.secrets, read.notes);
+        }
+        let users = off_thread(|| self.store.connections())?;
+        let names = self.users_of_client(&client)?;
+        let users: Vec<_> = users.into_iter().filter(|one| names.contains(&one.name)).collect();
+        off_thread(|| {
+            self.store.write(|transaction| {
+                for (name, secret) in &secrets {
+                    self.vault.put_in(transaction, Space::App, &client.id, name, secret)?;
+                }
+                match crate::store::oauth_clients::change(transaction, &client)? {
+                    true => Ok(()),
+                    false => Err(HostError::bad_input(
+                        "client-unknown",
+                        format!("the OAuth client `{}` was removed meanwhile", client.name),
+                        "Make it again with `harness oauth-client add`.",
+                    )),
+                }
+            })?;
+            let ids: Vec<&str> = users.iter().map(|one| one.id.as_str()).collect();
+            self.store.clear_alarms(&ids, &["host.grant-not-renewed"])?;
+            Ok::<_, HostError>(())
+        })?;
+        for one in &users {
+            self.sessions.forget(&one.name, &one.id);
+        }
+        self.let_held_go_on()?;
+        Ok(EditedClient { client, corrections, connections: names })
+    }
+
+    /// The component of an OAuth client's connector: the one of the connections.
+    pub fn component_of(&self, client: &StoredOauthClient) -> Result<PathBuf, HostError> {
+        let connections = off_thread(|| self.store.connections())?;
+        let of_it = connections.into_iter().find(|one| one.connector == client.connector);
+        of_it.map(|one| PathBuf::from(one.component)).ok_or_else(|| {
+            HostError::bad_input(
+                "input-missing",
+                format!("no connection says where the component of `{}` is", client.connector),
+                "Name the connector's component file with --connector.",
+            )
+        })
+    }
+
+    /// Refuses a name that cannot be an OAuth client's, or is one's already.
+    pub(crate) fn check_free_client(&self, name: &str) -> Result<(), HostError> {
+        check_name(name, "an OAuth client's name")?;
+        match off_thread(|| self.store.oauth_client_by_name(name))? {
+            Some(_) => Err(client_taken(name)),
+            None => Ok(()),
+        }
     }
 
     /// The OAuth client of a name.
@@ -184,7 +302,10 @@ fn chosen_scopes(method: &AuthMethod, given: &[String]) -> Result<Vec<String>, H
     if !unknown.is_empty() {
         let remedy = match known {
             [] => format!("`{}` has no scopes: leave --scope out.", method.id),
-            _ => "`harness oauth-client add --list-scopes` shows them.".to_owned(),
+            _ => format!(
+                "`harness oauth-client add --list-scopes --connector COMPONENT --method {}` shows them.",
+                method.id
+            ),
         };
         let message = format!("`{}` has no such scope: {}", method.id, unknown.join(", "));
         return Err(HostError::bad_input("scope-unknown", message, remedy));

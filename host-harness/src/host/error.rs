@@ -6,13 +6,20 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::authorize::{AuthorizeError, CredentialError, TokenError};
+use crate::authorize::{AnswerFault, AuthorizeError, CredentialError, TokenError};
 use crate::clock::bounded_ms;
 use crate::plugin::contract::types;
 use crate::plugin::contract_json;
 use crate::plugin::{CallError, FaultKind, LoadError};
 use crate::store::StoreError;
 use crate::vault::VaultError;
+
+/// The code by which services refuse a scope (RFC 6749).
+const INVALID_SCOPE: &str = "invalid_scope";
+/// What to do then.
+const SCOPE_REMEDY: &str = "The client asks for a scope that the app has not at the service: give the app that permission there, \
+     or ask for fewer with `harness oauth-client edit CLIENT --scope SCOPE …` (`harness oauth-client show CLIENT` shows \
+     those it asks for).";
 
 /// Something wrong that the host itself found.
 #[derive(Debug, Clone, Serialize)]
@@ -77,7 +84,7 @@ impl HostError {
     }
 
     /// What may go well later by itself.
-    fn not_now(code: &str, message: String, after: Option<Duration>) -> Self {
+    pub(crate) fn not_now(code: &str, message: String, after: Option<Duration>) -> Self {
         let failure = failure(types::FailureClass::Unavailable, code, message, "Try again later.");
         let after = after.map_or(0, |after| bounded_ms(u64::try_from(after.as_millis()).unwrap_or(u64::MAX)));
         let backoff = types::Backoff { failure, retry_after_ms: after, scope: types::Scope::Tenant };
@@ -322,6 +329,9 @@ impl From<AuthorizeError> for HostError {
             AuthorizeError::NotThisWay(_) => {
                 Self::bad_input("authorization-way", message, "Look at the method with `harness inspect COMPONENT`.")
             }
+            AuthorizeError::Answer(AnswerFault::Refused(INVALID_SCOPE)) => {
+                Self::bad_input("authorization-scope", message, SCOPE_REMEDY)
+            }
             AuthorizeError::Answer(_) => {
                 Self::bad_input("authorization-answer", message, "Begin again, and say yes in the browser.")
             }
@@ -337,10 +347,14 @@ impl From<TokenError> for HostError {
         let message = error.to_string();
         match error {
             TokenError::Dead(_) => Self::refused("authorization-dead", message, "Authorize it anew."),
+            TokenError::Client(said) if said.contains(INVALID_SCOPE) => {
+                Self::refused("client-refused", message, SCOPE_REMEDY)
+            }
             TokenError::Client(_) => Self::refused(
                 "client-refused",
                 message,
-                "Check the client's id and secret, its callback URL and its scopes at the service.",
+                "Compare the client's id and its callback URL with those at the service, and give its present secret with \
+                 `harness oauth-client edit CLIENT --secret KEY=@FILE`.",
             ),
             TokenError::Denied(_) => Self::bad_input(
                 "token-denied",

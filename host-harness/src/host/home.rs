@@ -39,6 +39,32 @@ impl Home {
         builder.create(&self.folder)
     }
 
+    /// Refuses a folder into which everybody may put files: whoever can exchange the database or the key reads what
+    /// is sealed from then on.
+    #[cfg(unix)]
+    pub(crate) fn check_rights(&self) -> Result<(), HostError> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let Ok(folder) = std::fs::metadata(&self.folder) else { return Ok(()) };
+        let mode = folder.permissions().mode();
+        let shown = self.folder.display();
+        if mode & 0o002 != 0 {
+            return Err(HostError::bad_input(
+                "home-open",
+                format!("everybody on this machine may write into the home {shown}"),
+                format!("Take that right away: `chmod go-w {shown}`; or name another folder with --home."),
+            ));
+        }
+        if mode & 0o020 != 0 {
+            tracing::warn!("others of its group may write into the home {shown}: `chmod g-w {shown}` takes that away");
+        }
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn check_rights(&self) -> Result<(), HostError> {
+        Ok(())
+    }
+
     pub(crate) fn database(&self) -> PathBuf {
         self.folder.join("harness.db")
     }
@@ -59,7 +85,8 @@ impl Home {
         let mut files: Vec<_> =
             ["", "-wal", "-shm", "-journal", ".part"].iter().map(|ending| beside(&database, ending)).collect();
         files.extend((0..REGISTERING_LOCKS).map(|place| self.registering_lock_at(place)));
-        files.extend((0..REGISTERING_LOCKS).map(|place| self.renewing_lock_at(place)));
+        let names = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        files.extend(names.map(|entry| entry.path()).filter(|path| is_renewing_lock(path)));
         files.extend([self.key_file.clone(), self.serve_lock()]);
         files
     }
@@ -68,13 +95,18 @@ impl Home {
         self.folder.join(format!("registering-{place:x}.lock"))
     }
 
-    /// Who holds it is the only one to renew the tokens of this credential. Credentials may share one, as above.
+    /// Who holds it is the only one to renew the tokens of this credential. Each has its own: who waits for a slow
+    /// service keeps no other grant waiting.
     pub(crate) fn renewing_lock(&self, credential: &str) -> PathBuf {
-        self.renewing_lock_at(registering_place(credential))
+        // Ids are letters and digits; whatever comes of a damaged store stays in the folder.
+        let id: String = credential.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+        self.folder.join(format!("{RENEWING}{id}.lock"))
     }
 
-    fn renewing_lock_at(&self, place: usize) -> PathBuf {
-        self.folder.join(format!("renewing-{place:x}.lock"))
+    /// Forgets the lock of a credential that is gone.
+    pub(super) fn forget_renewing_lock(&self, credential: &str) {
+        // It may never have been made; and an empty file that stays harms nobody.
+        let _ = std::fs::remove_file(self.renewing_lock(credential));
     }
 
     fn serve_lock(&self) -> PathBuf {
@@ -175,6 +207,14 @@ pub(crate) struct Alone {
     _held: (Option<File>, File),
 }
 
+/// How the names of the locks of those who renew begin.
+const RENEWING: &str = "renewing-";
+
+fn is_renewing_lock(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy());
+    name.is_some_and(|name| name.starts_with(RENEWING) && name.ends_with(".lock"))
+}
+
 /// How many connections' registrations may be changed at once.
 pub(crate) const REGISTERING_LOCKS: usize = 16;
 
@@ -200,6 +240,25 @@ mod tests {
         assert_eq!(refused.to_json()["code"], "host.serving-already");
         drop(alone);
         home.lock_for_serving().unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_home_into_which_everybody_may_write_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let open = |mode| {
+            std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            Host::open(Home::new(folder.path(), None), SystemClock::shared())
+        };
+        for mode in [0o777, 0o1777, 0o702] {
+            let refused = open(mode).unwrap_err();
+            assert_eq!(refused.to_json()["code"], "host.home-open", "{mode:o}");
+            assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing is made in it");
+        }
+        for mode in [0o770, 0o755, 0o700] {
+            open(mode).unwrap();
+        }
     }
 
     #[test]

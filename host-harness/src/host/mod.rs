@@ -31,13 +31,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use adding::{Added, Draft, NewConnection};
-pub use authorizing::{Authorizing, Site};
+pub use authorizing::{Authorizing, Granted, Site};
 pub use backup::{Copied, back_up};
 pub use cards::{CardSource, Ran};
 pub(crate) use cards::{card_of_kind, check_action};
 pub use checking::Checked;
 pub(crate) use clients::is_loopback;
-pub use clients::{AddedClient, NewClient, USUAL_CALLBACK};
+pub use clients::{AddedClient, ClientEdit, EditedClient, NewClient, USUAL_CALLBACK};
 pub use credentials::{Edit, Edited, Replaced};
 pub use error::{FieldProblem, HostError, Problem};
 pub(crate) use events::contract_delivery;
@@ -95,6 +95,7 @@ impl Host {
         let folder = home.folder.display().to_string();
         let remedy = "Check the rights of the folder, or name another one with --home.";
         home.create().map_err(|error| HostError::other("home", format!("{folder} cannot be made: {error}"), remedy))?;
+        home.check_rights()?;
         let store = Arc::new(home.open_store()?);
         let vault = Arc::new(Vault::open(&home.key_file, Arc::clone(&store), Arc::clone(&clock))?);
         let guard = LockoutGuard::new(Arc::clone(&store), Arc::clone(&clock));

@@ -64,7 +64,7 @@ impl Host {
         let Some(authority) = &session.access.authority else { return Ok(None) };
         let credential = &authority.credential;
         let fault = match credential.grant().and_then(GrantUse::dead) {
-            Some(dead) => Some(HostFault::new(FaultKind::GrantDead, dead.to_string())),
+            Some(dead) => Some(HostFault::grant_dead(dead.to_string(), credential.is_granted_by_a_person())),
             None => {
                 let held = off_thread(|| self.guard.held(&session.account, credential.fingerprint()))?;
                 held.map(|reason| HostFault::account_held(&reason, credential.is_granted_by_a_person()))

@@ -45,6 +45,9 @@ impl Host {
         }
         let gone = connection_gone().to_json();
         removed.unread = off_thread(|| self.store.delete_connection(&connection.id, &gone))?;
+        if off_thread(|| self.store.credential(&connection.credential))?.is_none() {
+            self.home.forget_renewing_lock(&connection.credential);
+        }
         self.sessions.forget(name, &connection.id);
         Ok(removed)
     }

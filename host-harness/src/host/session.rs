@@ -64,18 +64,16 @@ impl Host {
                 "Remove the connection and add it again with a method that it offers.",
             )
         })?;
-        let stored = off_thread(|| self.store.credential(&connection.credential))?;
-        let form = join_forms(&connection, stored.as_ref());
-        let credential = match &stored {
-            Some(stored) if method.scheme.is_grant() => {
-                off_thread(|| self.grant_of(stored, &connection, &form, &method.scheme))?
-            }
-            _ => off_thread(|| Credential::from_vault(&method.scheme, &form, &self.vault, &connection.credential))?,
+        let stored = self.credential_of(&connection)?;
+        let form = join_forms(&connection, Some(&stored));
+        let credential = match method.scheme.is_grant() {
+            true => off_thread(|| self.grant_of(&stored, &connection, &form, &method.scheme))?,
+            false => off_thread(|| Credential::from_vault(&method.scheme, &form, &self.vault, &connection.credential))?,
         };
-        let generation = stored.as_ref().map(|stored| stored.generation);
+        let generation = Some(stored.generation);
         let account = account_key(&connection, &form, &method.scheme, credential.fingerprint());
-        let app = app_of(&connection, stored.as_ref());
-        let granted_scopes = stored.and_then(|stored| stored.scopes);
+        let app = app_of(&connection, Some(&stored));
+        let granted_scopes = stored.scopes;
         let access = self.access_without_credential(&connection)?.with_credential(
             credential,
             method.rejections.clone(),
@@ -352,6 +350,7 @@ mod tests {
             access_until_ms: None,
             renewed_at_ms: None,
             dead: None,
+            paused: None,
         };
         let one = connection(&[]);
         let other = StoredConnection { credential: "k2".into(), ..one.clone() };

@@ -316,8 +316,14 @@ impl Host {
         let Some(place) = proof::secret_of(proof) else { return Ok(None) };
         let found = off_thread(|| match place {
             event::SecretRef::Registration => self.vault.get(Space::Registration, &connection.id, SIGNING),
-            event::SecretRef::App(name) => self.vault.get(Space::App, &connection.connector, name),
-            event::SecretRef::Connection(name) => self.vault.get(Space::Connection, &connection.id, name),
+            event::SecretRef::App(name) => {
+                let credential = self.store.credential(&connection.credential)?;
+                match credential.and_then(|credential| credential.client) {
+                    Some(client) => self.vault.get(Space::App, &client, name),
+                    None => Ok(None),
+                }
+            }
+            event::SecretRef::Connection(name) => self.vault.get(Space::Connection, &connection.credential, name),
         })?;
         Ok(found)
     }
@@ -356,5 +362,63 @@ pub(crate) fn public_base(url: &str) -> Result<String, HostError> {
             format!("`{url}` is no URL that a service could send to"),
             "Give one such as https://hooks.example.com, without query.",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::Bench;
+    use crate::built;
+    use crate::host::{NewClient, NewConnection};
+
+    fn told(bench: &Bench, connection: &StoredConnection, secret: event::SecretRef) -> Option<String> {
+        let proof = event::Proof::Token(event::Token { place: event::TokenPlace::Header("x-token".into()), secret });
+        let secret = bench.host.proof_secret(connection, &proof).unwrap();
+        secret.map(|secret| secret.expose().to_owned())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn deliveries_are_proved_by_secrets_of_the_credential_and_of_its_oauth_client() {
+        let bench = Bench::start().await;
+        let component = built::component("guest_beacon");
+        let client = NewClient {
+            name: "app".into(),
+            component: component.clone(),
+            method: "sign-in".into(),
+            fields: vec![("client-id".into(), "fake-client".into())],
+            secrets: vec![("client-secret".into(), Secret::new("fake-client-secret"))],
+            ..NewClient::default()
+        };
+        bench.host.add_client(client).await.unwrap();
+        let signed_in = NewConnection {
+            name: "signed-in".into(),
+            component,
+            method: "sign-in".into(),
+            fields: vec![("login-url".into(), bench.url().into())],
+            allow_private: true,
+            client: Some("app".into()),
+            ..NewConnection::default()
+        };
+        bench.host.add_connection(signed_in).await.unwrap();
+        // Who shares a credential has the same secrets.
+        let sharing = NewConnection {
+            name: "second".into(),
+            fields: vec![("base-url".into(), bench.url().into())],
+            share: Some("harbour".into()),
+            allow_private: true,
+            ..NewConnection::default()
+        };
+        bench.host.add_connection(sharing).await.unwrap();
+        let (app, own) =
+            (|| event::SecretRef::App("client-secret".into()), || event::SecretRef::Connection("key".into()));
+        for name in ["harbour", "second"] {
+            let connection = bench.host.connection(name).unwrap();
+            assert_eq!(told(&bench, &connection, own()).as_deref(), Some("obviously-fake-secret"), "{name}");
+            assert_eq!(told(&bench, &connection, app()), None, "it has no OAuth client");
+        }
+        let connection = bench.host.connection("signed-in").unwrap();
+        assert_eq!(told(&bench, &connection, app()).as_deref(), Some("fake-client-secret"));
+        assert_eq!(told(&bench, &connection, own()), None);
     }
 }

@@ -262,11 +262,13 @@ fn dead_grants(host: &Host) -> Result<Vec<Trouble>, crate::store::StoreError> {
     let mut troubles = vec![];
     for grant in host.store().grants()? {
         let Some(reason) = grant.dead else { continue };
+        // Who has no OAuth client brings an id and a secret of their own.
+        let command = if grant.client.is_none() { "replace-credential" } else { "reauthorize" };
         for connection in host.store().connections_sharing(&grant.id)? {
             troubles.push(Trouble {
                 code: "host.grant-dead".into(),
-                message: format!("it has to be authorized again, nothing is sent with it: {reason}"),
-                remedy: format!("`harness connection reauthorize {}`.", connection.name),
+                message: format!("its authorization is over, nothing is sent with it: {reason}"),
+                remedy: format!("`harness connection {command} {}`.", connection.name),
                 connection: Some(connection.name),
             });
         }
@@ -309,11 +311,21 @@ mod tests {
         let service = Service::new(Arc::new(host));
         assert!(service.troubles().is_empty());
         let alarm = Alarm { at_ms: 0, connection: None, code: "host.grant-dead".into(), message: "over".into() };
-        assert!(service.host.store().bury_grant(CREDENTIAL, 1, "status 403", &alarm).unwrap());
+        let of = crate::store::Edition { version: 1, generation: 1 };
+        assert!(service.host.store().bury_grant(CREDENTIAL, of, "status 403", &alarm).unwrap());
         let troubles = service.troubles();
         assert_eq!(troubles[0].connection.as_deref(), Some("harbour"));
+        assert!(troubles[0].remedy.contains("replace-credential harbour") && troubles.len() == 1, "{troubles:?}");
+        let made = service.host.store().write(|db| {
+            let client =
+                "INSERT INTO oauth_client VALUES ('c', 'app', 'fake', 'oauth', '{}', 'http://a.test/', '[]', NULL, 0)";
+            db.execute(client, [])?;
+            Ok::<_, crate::store::StoreError>(db.execute("UPDATE credential SET client = 'c'", [])?)
+        });
+        made.unwrap();
+        let troubles = service.troubles();
         assert!(troubles[0].remedy.contains("reauthorize harbour") && troubles.len() == 1, "{troubles:?}");
-        assert!(!service.host.store().bury_grant(CREDENTIAL, 1, "status 403", &alarm).unwrap(), "it is said once");
+        assert!(!service.host.store().bury_grant(CREDENTIAL, of, "status 403", &alarm).unwrap(), "it is said once");
         assert_eq!(service.host.store().alarms(9).unwrap().len(), 1);
     }
 

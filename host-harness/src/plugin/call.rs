@@ -354,7 +354,8 @@ impl Caller<'_> {
         let authority = access.and_then(|access| access.authority.as_ref()).filter(|_| !self.even_if_held);
         let Some(authority) = authority else { return Ok(()) };
         if let Some(dead) = authority.credential.grant().and_then(GrantUse::dead) {
-            return Err(HostFault::new(FaultKind::GrantDead, dead.to_string()));
+            let granted = authority.credential.is_granted_by_a_person();
+            return Err(HostFault::grant_dead(dead.to_string(), granted));
         }
         match authority.guard.held(&authority.account, authority.credential.fingerprint()) {
             Ok(None) => Ok(()),
@@ -419,7 +420,8 @@ fn shut(record: &CallRecord) -> Option<HostFault> {
     let kind = match record {
         CallRecord { account_held: true, granted: true, .. } => FaultKind::GrantHeld,
         CallRecord { account_held: true, .. } => FaultKind::AccountHeld,
-        CallRecord { grant_dead: true, .. } => FaultKind::GrantDead,
+        CallRecord { grant_dead: true, granted: true, .. } => FaultKind::GrantDead,
+        CallRecord { grant_dead: true, .. } => FaultKind::ClientDead,
         _ => return None,
     };
     Some(HostFault::new(kind, record.denial().unwrap_or_default()))

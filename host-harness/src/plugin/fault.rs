@@ -31,6 +31,8 @@ pub enum FaultKind {
     GrantHeld,
     /// The grant that the connection uses is over; nothing was sent.
     GrantDead,
+    /// The same of an account whose credential is a client id and secret of its own.
+    ClientDead,
     /// Other requests of the account were not answered in time, so this one was not sent.
     AccountBusy,
     /// The tokens of the grant could not be renewed for now; nothing was sent with the old ones.
@@ -76,7 +78,7 @@ impl FaultKind {
             Self::BadAnswer => "host.connector-bad-answer",
             Self::Quarantined => "host.connector-quarantined",
             Self::AccountHeld | Self::GrantHeld => "host.account-held",
-            Self::GrantDead => "host.grant-dead",
+            Self::GrantDead | Self::ClientDead => "host.grant-dead",
             Self::AccountBusy => "host.account-busy",
             Self::NotRenewed => "host.not-renewed-now",
             Self::EgressDenied => "host.egress-denied",
@@ -86,7 +88,7 @@ impl FaultKind {
 
     fn class(self) -> FailureClass {
         match self {
-            Self::AccountHeld | Self::GrantHeld | Self::GrantDead => FailureClass::Credential,
+            Self::AccountHeld | Self::GrantHeld | Self::GrantDead | Self::ClientDead => FailureClass::Credential,
             Self::EgressDenied => FailureClass::Permission,
             Self::AccountBusy | Self::NotRenewed | Self::TimedOut | Self::Quarantined | Self::Internal => {
                 FailureClass::Unavailable
@@ -106,6 +108,10 @@ impl FaultKind {
                 Responsible::User,
             ),
             Self::GrantDead => ("Reconnect it: `harness connection reauthorize NAME`.", Responsible::User),
+            Self::ClientDead => (
+                "Give the client id and secret that count now: `harness connection replace-credential NAME`.",
+                Responsible::User,
+            ),
             Self::AccountBusy => (
                 "Nothing: it is tried again. If it goes on, look at `harness connection check NAME` and whether the service is slow.",
                 Responsible::ServiceAdmin,
@@ -148,6 +154,11 @@ impl HostFault {
     pub(crate) fn account_held(reason: &str, granted: bool) -> Self {
         let kind = if granted { FaultKind::GrantHeld } else { FaultKind::AccountHeld };
         Self::new(kind, NotAdmitted::Held { reason: reason.to_owned() }.to_string())
+    }
+
+    /// The grant is over; `granted`: a person granted it.
+    pub(crate) fn grant_dead(reason: impl Into<String>, granted: bool) -> Self {
+        Self::new(if granted { FaultKind::GrantDead } else { FaultKind::ClientDead }, reason)
     }
 
     /// A request waited in vain for its turn among those of its account.

@@ -1,6 +1,6 @@
 //! Connections: what a person made, what was pinned, what was last found out about it.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde_json::Value;
 
 use super::dead_letters::close_all;
@@ -106,33 +106,36 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredConnection> {
     })
 }
 
+/// Keeps a new connection; part of the transaction that keeps its credential. `false` where its name is taken.
+pub(crate) fn insert(transaction: &Transaction<'_>, new: &StoredConnection) -> Result<bool, StoreError> {
+    let inserted = transaction.execute(
+        "INSERT INTO connection (id, name, component, connector, method, form, settings, origins, \
+         allow_private, proven, created_at_ms, updated_at_ms, credential, authorities, site_open) \
+         VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?11,?12,?13,?14) ON CONFLICT (name) DO NOTHING",
+        params![
+            new.id,
+            new.name,
+            new.component,
+            new.connector,
+            new.method,
+            new.form.to_string(),
+            new.settings,
+            serde_json::to_string(&new.origins).unwrap_or_default(),
+            new.allow_private,
+            new.proven,
+            new.created_at_ms,
+            new.credential,
+            new.authorities,
+            new.site_open,
+        ],
+    )?;
+    Ok(inserted == 1)
+}
+
 impl Store {
     /// Keeps a new connection. `false` where its name is taken.
     pub fn insert_connection(&self, new: &StoredConnection) -> Result<bool, StoreError> {
-        self.write(|transaction| {
-            let inserted = transaction.execute(
-                "INSERT INTO connection (id, name, component, connector, method, form, settings, origins, \
-                 allow_private, proven, created_at_ms, updated_at_ms, credential, authorities, site_open) \
-                 VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?11,?12,?13,?14) ON CONFLICT (name) DO NOTHING",
-                params![
-                    new.id,
-                    new.name,
-                    new.component,
-                    new.connector,
-                    new.method,
-                    new.form.to_string(),
-                    new.settings,
-                    serde_json::to_string(&new.origins).unwrap_or_default(),
-                    new.allow_private,
-                    new.proven,
-                    new.created_at_ms,
-                    new.credential,
-                    new.authorities,
-                    new.site_open,
-                ],
-            )?;
-            Ok(inserted == 1)
-        })
+        self.write(|transaction| insert(transaction, new))
     }
 
     /// The connection of a name.

@@ -20,7 +20,9 @@ pub(super) const APPLICATION: i32 = 0x7766_6873;
 
 /// Refuses a database of another program, or of a later version of this one. Answers its version.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<usize, StoreError> {
-    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i32>(0));
+    // As they are at one moment: another process may be making it now.
+    let view = connection.unchecked_transaction()?;
+    let number = |sql: &str| view.query_row(sql, [], |row| row.get::<_, i32>(0));
     let application = number("PRAGMA application_id")?;
     let found = usize::try_from(number("PRAGMA user_version")?).unwrap_or(usize::MAX);
     // The first version did not say whose it was, but had a connection table.

@@ -17,7 +17,7 @@ mod holds;
 mod journal;
 mod meta;
 mod migrations;
-mod oauth_clients;
+pub(crate) mod oauth_clients;
 mod reads;
 mod renaming;
 mod retention;
@@ -35,7 +35,7 @@ pub(crate) use backup::{copy, inspect, retire, settle};
 pub use causes::Origin;
 pub use connections::{StoredConnection, StoredIdentity, StoredOrigin};
 pub(crate) use credentials::supersede;
-pub use credentials::{NewTokens, StoredCredential};
+pub use credentials::{Edition, NewTokens, Pause, StoredCredential};
 pub use dead_letters::{DeadLettersOf, Dismissed, FailedDelivery};
 pub use deliveries::{Kept, StoredDelivery};
 pub use era::Era;
@@ -53,7 +53,7 @@ pub use subscriptions::{Endpoint, StoredSubscription};
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -65,6 +65,8 @@ use reads::Readers;
 const STATEMENTS: usize = 128;
 /// How long a connection waits for another process that writes.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it waits before it begins a database anew that another process begins, too.
+const BEGIN_AGAIN: Duration = Duration::from_millis(20);
 
 /// Why the store did not do as it was told.
 #[derive(Debug, thiserror::Error)]
@@ -253,6 +255,28 @@ impl Store {
     fn open_sound(path: &Path, upgrade: bool) -> Result<Self, StoreError> {
         check_library(rusqlite::version_number(), rusqlite::version())?;
         is_there(path)?;
+        let begun = Instant::now();
+        let connection = loop {
+            match Self::up_to_date(path, upgrade) {
+                // Where two begin a database, SQLite refuses one of them at once instead of letting it wait.
+                Err(StoreError::Sqlite(error))
+                    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+                        && begun.elapsed() < PATIENCE =>
+                {
+                    std::thread::sleep(BEGIN_AGAIN);
+                }
+                other => break other?,
+            }
+        };
+        let journal = Journal::of(&connection, path)?;
+        let (readers, checkpoints) = (Readers::new(path), Checkpoints::default());
+        let (path, writer, keeping) = (path.to_owned(), Mutex::new(connection), Mutex::default());
+        let parts = Parts { path, writer, journal, readers, checkpoints, keeping };
+        Ok(Self { parts: Arc::new(parts) })
+    }
+
+    /// A connection that writes to a database of the present schema.
+    fn up_to_date(path: &Path, upgrade: bool) -> Result<Connection, StoreError> {
         let mut connection = connect(path)?;
         let found = migrations::check(&connection, path)?;
         keep_private(path);
@@ -269,11 +293,7 @@ impl Store {
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "journal_size_limit", checkpoint::KEPT_BYTES)?;
-        let journal = Journal::of(&connection, path)?;
-        let (readers, checkpoints) = (Readers::new(path), Checkpoints::default());
-        let (path, writer, keeping) = (path.to_owned(), Mutex::new(connection), Mutex::default());
-        let parts = Parts { path, writer, journal, readers, checkpoints, keeping };
-        Ok(Self { parts: Arc::new(parts) })
+        Ok(connection)
     }
 
     /// Runs `work` in a transaction that takes the write lock at once. What it wrote is synced to

@@ -1,7 +1,7 @@
 //! OAuth clients: what an operator registered at a service once, for many connections. Their secrets lie in the vault,
 //! in the name space of apps, under their ids.
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde_json::Value;
 
 use super::{Store, StoreError, json_column};
@@ -47,31 +47,39 @@ fn from_row(row: &Row<'_>) -> rusqlite::Result<StoredOauthClient> {
     })
 }
 
-impl Store {
-    /// Keeps a new OAuth client. `false` where its name is taken.
-    pub fn insert_oauth_client(&self, new: &StoredOauthClient) -> Result<bool, StoreError> {
-        self.write(|transaction| {
-            let inserted = transaction.execute(
-                &format!(
-                    "INSERT INTO oauth_client ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
-                     ON CONFLICT (name) DO NOTHING"
-                ),
-                params![
-                    new.id,
-                    new.name,
-                    new.connector,
-                    new.method,
-                    new.form.to_string(),
-                    new.callback,
-                    Value::from(new.scopes.clone()).to_string(),
-                    new.public_key,
-                    new.created_at_ms,
-                ],
-            )?;
-            Ok(inserted == 1)
-        })
-    }
+/// Keeps a new OAuth client; part of the transaction that keeps its secrets. `false` where its name is taken.
+pub(crate) fn insert(transaction: &Transaction<'_>, new: &StoredOauthClient) -> Result<bool, StoreError> {
+    let inserted = transaction.execute(
+        &format!(
+            "INSERT INTO oauth_client ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+             ON CONFLICT (name) DO NOTHING"
+        ),
+        params![
+            new.id,
+            new.name,
+            new.connector,
+            new.method,
+            new.form.to_string(),
+            new.callback,
+            Value::from(new.scopes.clone()).to_string(),
+            new.public_key,
+            new.created_at_ms,
+        ],
+    )?;
+    Ok(inserted == 1)
+}
 
+/// What a person changes of an OAuth client; part of the transaction that keeps its secrets. Whoever could not get
+/// tokens for it asks again. `false` where it is not there any more.
+pub(crate) fn change(transaction: &Transaction<'_>, client: &StoredOauthClient) -> Result<bool, StoreError> {
+    let sql = "UPDATE oauth_client SET callback = ?2, scopes = ?3 WHERE id = ?1";
+    let scopes = Value::from(client.scopes.clone()).to_string();
+    let changed = transaction.execute(sql, params![client.id, client.callback, scopes])?;
+    transaction.execute("UPDATE credential SET paused = NULL WHERE client = ?1", [&client.id])?;
+    Ok(changed == 1)
+}
+
+impl Store {
     /// The OAuth client of a name.
     pub fn oauth_client_by_name(&self, name: &str) -> Result<Option<StoredOauthClient>, StoreError> {
         self.oauth_client_where("name", name)

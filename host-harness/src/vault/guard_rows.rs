@@ -311,13 +311,26 @@ fn cause(place: Place<'_>) -> Option<&str> {
 
 /// The name under which this process takes leases: others can see by it whether it still lives.
 pub(super) fn holder(drawn: [u8; 16]) -> String {
-    format!("{}.{}", std::process::id(), hex::encode(drawn))
+    format!("{}.{}.{}", std::process::id(), namespace(), hex::encode(drawn))
+}
+
+/// What process ids are unique within: containers that share a home each have their own, and an id of one says nothing
+/// in another.
+fn namespace() -> String {
+    let found = std::fs::read_link("/proc/self/ns/pid").map(|link| link.to_string_lossy().into_owned());
+    found.unwrap_or_default().chars().filter(char::is_ascii_digit).collect()
 }
 
 /// Whether the process that took a lease under this name has ended.
 #[cfg(unix)]
 fn is_gone(holder: &str) -> bool {
-    let process = holder.split('.').next().and_then(|id| rustix::process::Pid::from_raw(id.parse().ok()?));
+    let mut parts = holder.split('.');
+    let (id, within) = (parts.next().unwrap_or_default(), parts.next());
+    if within != Some(namespace().as_str()) {
+        // Its lease runs out.
+        return false;
+    }
+    let process = id.parse().ok().and_then(rustix::process::Pid::from_raw);
     process.is_some_and(|id| rustix::process::test_kill_process(id) == Err(rustix::io::Errno::SRCH))
 }
 
@@ -330,4 +343,19 @@ fn is_gone(_: &str) -> bool {
 /// A time as SQLite keeps it.
 fn column(time: EpochMs) -> i64 {
     i64::try_from(time).unwrap_or(i64::MAX)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_is_gone_only_where_its_process_id_means_something() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let ended = child.id();
+        child.wait().unwrap();
+        assert!(is_gone(&format!("{ended}.{}.00", namespace())));
+        assert!(!is_gone(&format!("{ended}.1.00")), "of another container");
+        assert!(!is_gone(&holder([0; 16])), "it is this process");
+    }
 }

@@ -221,6 +221,9 @@ fn a_sign_in_that_is_away_for_now_is_said_so_and_when_it_is_asked_again() {
     assert!(!message.contains("reach"), "{failed:#}");
     assert!(stage.beacon.beacons().is_empty());
     stage.beacon.sign_in().is_away(false);
+    // Nobody asks again so soon, unless a person says that it is put right.
+    run().fails(4, "host.not-renewed-now");
+    stage.host.run(&["connection", "check", "harbour", "--release"]).expect(0);
     run().expect(0);
 }
 

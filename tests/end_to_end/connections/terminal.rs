@@ -169,12 +169,22 @@ fn a_person_registers_an_app_signs_in_and_chooses_a_site() {
         &["oauth-client", "add", "--connector", &component, "--method", "sign-in", "--callback", &callback],
     );
     app.sees("A name for the OAuth client");
+    app.types("our app");
+    app.sees("`our app` cannot be an OAuth client's name");
     app.types("app");
     app.sees("Client id");
     app.types(CLIENT);
     app.sees("Client secret (hidden)");
     app.types(CLIENT_SECRET);
-    app.sees(&callback);
+    app.sees("Always asked for: offline");
+    app.sees("Which scopes shall it ask for?");
+    app.sees("hooks: Register webhooks");
+    // The third one too: the usual ones are chosen already.
+    app.presses(DOWN);
+    app.presses(DOWN);
+    app.presses(" ");
+    app.presses("\r");
+    app.sees("read write hooks offline");
     let (code, shown) = app.ends();
     assert!(code == 0 && !shown.contains(CLIENT_SECRET), "{shown}");
 

@@ -167,6 +167,11 @@ impl Granted {
         assert_eq!(changed, 1, "there is one grant");
     }
 
+    /// Lets the time pass for which nobody asks for tokens.
+    pub(super) fn pause_is_over(&self) {
+        self.database().execute("UPDATE credential SET paused = NULL", []).expect("the store can be changed");
+    }
+
     /// How the grant stands.
     pub(super) fn row(&self) -> Row {
         row(&reader(&self.stage.host.home()))

@@ -79,8 +79,8 @@ impl Crash {
     fn kill_at(&mut self, point: Point) {
         match point {
             Point::BeforeSend => {
-                let locks: Vec<File> = (0..16).map(|place| self.lock(place)).collect();
-                locks.iter().for_each(|lock| lock.lock().expect("nobody renews"));
+                let lock = self.lock();
+                lock.lock().expect("nobody renews");
                 let host = self.start();
                 eventually("the host to wait for its turn", || waits_for_lock(&host).then_some(()));
                 host.kill();
@@ -137,8 +137,11 @@ impl Crash {
         Some((log.modified().ok()?, log.len()))
     }
 
-    fn lock(&self, place: usize) -> File {
-        let path = self.granted.stage.host.home().join(format!("renewing-{place:x}.lock"));
+    fn lock(&self) -> File {
+        let home = self.granted.stage.host.home();
+        let id: String =
+            reader(&home).query_row("SELECT id FROM credential", [], |row| row.get(0)).expect("there is a grant");
+        let path = home.join(format!("renewing-{id}.lock"));
         File::options().create(true).append(true).open(path).expect("the lock's file can be opened")
     }
 

@@ -176,7 +176,8 @@ fn misjudged(granted: &Granted, fault: &Value, fate: Fate) -> Result<(), String>
     if !right || !kept || row.dead.is_some() != (fate == Fate::Over) {
         return Err(format!("{fate:?}, but {seen}, {asked} for an operator, same tokens: {kept}"));
     }
-    // The service is well again.
+    // The service is well again, and its pause is over.
+    granted.pause_is_over();
     let before = granted.renewals();
     let next = granted.read();
     if fate != Fate::Over {
@@ -214,4 +215,38 @@ fn a9_what_passes_and_what_is_over_are_told_apart() {
         ),
         wrong.is_empty(),
     );
+}
+
+#[test]
+fn a9_a_rotated_client_secret_is_asked_with_once_and_put_right_without_a_person_in_a_browser() {
+    let granted = Granted::connected();
+    let jira = &granted.stage.jira;
+    let app = text(&jira.control("GET", "/apps", &Value::Null)[0]["client_id"]);
+    let rotated = jira.control("POST", &format!("/apps/{app}/rotate-secret"), &Value::Null);
+    granted.time_passes();
+    jira.control("DELETE", "/token-endpoint/calls", &Value::Null);
+    for _ in 0..3 {
+        let refused = granted.read();
+        assert!(refused.code == 4 && refused.stdout.contains("OAuth client"), "{refused:?}");
+    }
+    assert_eq!(granted.renewals(), (0, 1), "the pause holds for commands that are started anew");
+    assert_eq!((alarms(&granted, "host.grant-not-renewed"), granted.row().dead), (1, None));
+    let secret = granted.stage.host.file("rotated", text(&rotated["client_secret"]));
+    let secret = format!("client-secret=@{}", secret.display());
+    let edited = granted.stage.host.run(&["oauth-client", "edit", "app", "--secret", &secret]).expect(0);
+    assert_eq!(edited["name"], "app");
+    assert_eq!(granted.read().code, 0, "{:?}", granted.row());
+    assert_eq!(granted.renewals(), (1, 1));
+
+    // Scopes are asked for when it is authorized again; the callback is checked, and nothing is half done.
+    let edit = |more: &[&str]| granted.stage.host.run(&[&["oauth-client", "edit", "app"], more].concat());
+    edit(&["--scope", "read:jira-wrok"]).fails(2, "host.scope-unknown");
+    edit(&["--callback", "http://10.0.0.1/"]).fails(2, "host.callback");
+    assert_eq!(edit(&["--secret", &secret.replace("client-secret=", "other=")]).code, 2);
+    edit(&[]).fails(2, "host.input-missing");
+    let narrower = edit(&["--scope", "read:jira-work", "--scope", "read:jira-user"]);
+    assert!(narrower.stderr.contains("harness connection reauthorize demo"), "{narrower:?}");
+    assert_eq!(granted.reauthorize().code, 0);
+    let shown = granted.stage.host.run(&["connection", "show", "demo"]).json();
+    assert!(!shown["credential"]["scopes"].to_string().contains("write:jira-work"), "{shown:#}");
 }

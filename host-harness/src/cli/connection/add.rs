@@ -96,9 +96,13 @@ impl Add {
         });
         if end.code != 0 {
             let state = json["connection"]["state"].as_str().unwrap_or_default();
-            let next = if state.contains("authorized") { "reauthorize" } else { "check" };
+            let next = match () {
+                () if state.contains("authorized") => format!("reauthorize {name}"),
+                () if host.lacks_site(name)? => format!("reauthorize {name} --site URL"),
+                () => format!("check {name}"),
+            };
             output.note(&format!(
-                "`{name}` is kept as {state}; put right what failed, then run `harness connection {next} {name}`"
+                "`{name}` is kept as {state}; put right what failed, then run `harness connection {next}`"
             ));
         }
         Ok(end.code)
@@ -125,7 +129,9 @@ impl Add {
         let shared = new.share.as_deref().map(|name| host.connection(name)).transpose()?;
         if new.name.is_empty() {
             match person {
-                Some(person) => new.name = person.text("A name for the connection", None, false)?,
+                Some(person) => {
+                    new.name = person.name("A name for the connection", |name| host.check_free_name(name))?
+                }
                 None => missing.add("name", "harness connection add NAME"),
             }
         }
@@ -151,6 +157,9 @@ impl Add {
             new.client = client(host, &plugin, method, &new, person, &mut missing, output).await?;
         }
         fields(method, shared.is_some(), &mut new, person, &mut missing)?;
+        if missing.is_some() {
+            refuse_unknown(method, new.fields.iter().map(|(key, _)| key.as_str()))?;
+        }
         let what = format!("the connection by `{}`", method.id);
         missing.check(&what, "`harness inspect COMPONENT` shows the methods and their fields.")?;
         Ok((new, self.way))
@@ -285,6 +294,22 @@ fn fields(
         }
     }
     Ok(())
+}
+
+/// Refuses fields that the form has not: misspelled, the right one would be said to be missing.
+pub(super) fn refuse_unknown<'a>(method: &AuthMethod, given: impl Iterator<Item = &'a str>) -> Result<(), HostError> {
+    let known: Vec<&str> =
+        method.form["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    let unknown: Vec<&str> = given.filter(|key| !known.contains(key)).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let remedy = match known.as_slice() {
+        [] => "It has no fields: what it is for is chosen when it is authorized.".to_owned(),
+        known => format!("Its fields: {}.", known.join(", ")),
+    };
+    let message = format!("the form of `{}` has no field `{}`", method.id, unknown.join("`, `"));
+    Err(HostError::bad_input("field-unknown", message, remedy))
 }
 
 /// Makes a connection with a person who sees first what it will reach.

@@ -9,6 +9,7 @@ use crate::cli::input;
 use crate::cli::output::Output;
 use crate::cli::progress;
 use crate::host::{Authorizing, Host, HostError, Site, is_loopback};
+use crate::legible::one_line;
 use crate::store::off_thread;
 use crate::vault::Secret;
 
@@ -30,6 +31,9 @@ pub(super) struct Way {
     /// The site, by its exact address or its id, where the credential reaches several
     #[arg(long, value_name = "URL|ID")]
     site: Option<String>,
+    /// Let it be another person's from now on, where another one says yes in the browser
+    #[arg(long)]
+    other_account: bool,
 }
 
 impl Way {
@@ -50,12 +54,15 @@ pub(super) async fn authorize(
     if !host.is_authorized_by_a_person(name).await? {
         return host.obtain_authorization(name).await;
     }
+    let had = !host.lacks_authorization(name).await?;
+    let not_yet = |error: HostError| not_yet(error, name, had);
+    host.look_before_authorizing(name).await.map_err(not_yet)?;
     let authorizing = host.begin_authorizing(name).await?;
     let pasted = way.paste || !(authorizing.callback.scheme() == "http" && is_loopback(&authorizing.callback));
     // It listens before anybody sees the address.
     let callback = match pasted {
         true => None,
-        false => Some(Callback::bind(&authorizing.callback).await.map_err(|error| no_callback(name, &error))?),
+        false => Some(Callback::bind(&authorizing.callback).await.map_err(|error| not_yet(no_callback(&error)))?),
     };
     output.note(&format!("open this address in a browser, and say yes there:\n\n  {}\n", authorizing.url));
     if person.is_some() && !way.no_browser && !way.paste && has_a_display() {
@@ -69,14 +76,32 @@ pub(super) async fn authorize(
             host.doing("waiting for the browser to come back (ctrl-c ends it)".to_owned());
             tokio::select! {
                 answer = callback.answer(&authorizing.url, host.clock()) => {
-                    answer.map_err(|error| no_callback(name, &error))?
+                    answer.map_err(|error| not_yet(no_callback(&error)))?
                 }
-                _ = tokio::signal::ctrl_c() => return Err(not_yet(given_up(), name)),
+                _ = tokio::signal::ctrl_c() => return Err(not_yet(given_up())),
             }
         }
-        None => pasted_query(&authorizing, name, person, output)?,
+        None => pasted_query(&authorizing, person, output).map_err(not_yet)?,
     };
-    host.finish_authorizing(authorizing, query.expose()).await.map_err(|error| not_yet(error, name))
+    let granted = host.finish_authorizing(authorizing, query.expose()).await.map_err(not_yet)?;
+    if let Some((before, now)) = granted.other_account()
+        && !way.other_account
+    {
+        let (before, now) = (one_line(before), one_line(now));
+        let told = format!("whoever said yes is {now}, and `{name}` is {before}'s until now");
+        let meant = match person {
+            Some(person) => {
+                person.tell(&format!("{told}: what it does is done in the name of {now} then."));
+                person.confirm("Is that meant to be so?", false)?
+            }
+            None => false,
+        };
+        if !meant {
+            let remedy = "Sign out at the service, and begin again as the right person; or add --other-account.";
+            return Err(not_yet(HostError::bad_input("other-account", told, remedy)));
+        }
+    }
+    host.keep_granted(granted).await
 }
 
 /// Whether a browser that is started here would be seen.
@@ -86,29 +111,27 @@ fn has_a_display() -> bool {
 }
 
 /// The error, with what it means for the connection.
-fn not_yet(error: HostError, name: &str) -> HostError {
-    let consequence = format!("`{name}` is not authorized");
+fn not_yet(error: HostError, name: &str, had: bool) -> HostError {
+    let consequence = match had {
+        true => format!("`{name}` keeps the authorization that it has"),
+        false => format!("`{name}` is not authorized"),
+    };
     error.amid(&consequence, &format!("Go on with `harness connection reauthorize {name}`."))
 }
 
-fn no_callback(name: &str, error: &CallbackError) -> HostError {
+fn no_callback(error: &CallbackError) -> HostError {
     let remedy = match error {
         CallbackError::Unusable { .. } => {
             "End what listens there; or add --paste, and paste the address that the browser ends at."
         }
         CallbackError::Late => "Open the address sooner, or add --paste if the browser is on another machine.",
     };
-    not_yet(HostError::bad_input("callback", error.to_string(), remedy), name)
+    HostError::bad_input("callback", error.to_string(), remedy)
 }
 
 /// The query of the address that the browser ended at, which the person copies: it may well show an error there,
 /// because nobody listens.
-fn pasted_query(
-    authorizing: &Authorizing,
-    name: &str,
-    person: Option<&Person>,
-    output: &Output,
-) -> Result<Secret, HostError> {
+fn pasted_query(authorizing: &Authorizing, person: Option<&Person>, output: &Output) -> Result<Secret, HostError> {
     output.note(&format!(
         "the browser ends at an address that begins with {}. It may say that it finds nothing there: copy the address.",
         authorizing.callback
@@ -128,7 +151,7 @@ fn pasted_query(
     }
     let message = format!("no address that begins with {} was given", authorizing.callback);
     let remedy = "Copy the whole address from the browser's address bar.";
-    Err(not_yet(HostError::bad_input("callback", message, remedy), name))
+    Err(HostError::bad_input("callback", message, remedy))
 }
 
 /// The query of a pasted address, if it is the callback's.
@@ -136,6 +159,19 @@ fn query_of(typed: &str, callback: &Url) -> Option<Secret> {
     let url = Url::parse(typed.trim().trim_matches(['"', '\'', '<', '>'])).ok()?;
     let same = url.origin() == callback.origin() && url.path() == callback.path();
     url.query().filter(|query| same && !query.is_empty()).map(Secret::new)
+}
+
+/// Refuses a site for a connection whose site is settled; answers whether it is.
+pub(super) fn refuse_settled(host: &Host, name: &str, way: &Way) -> Result<bool, HostError> {
+    let settled = !host.lacks_site(name)?;
+    if settled && way.chooses_a_site() {
+        return Err(HostError::bad_input(
+            "site-chosen",
+            format!("the site of `{name}` is settled"),
+            "Leave --site out; for another site make another connection, with `--share` to use the same credential.",
+        ));
+    }
+    Ok(settled)
 }
 
 /// Lets the person choose the site, where the form names none and none was chosen yet.
@@ -146,20 +182,13 @@ pub(super) async fn choose_site(
     person: Option<&Person>,
     output: &Output,
 ) -> Result<(), HostError> {
-    if !host.lacks_site(name)? {
-        return match &way.site {
-            None => Ok(()),
-            Some(_) => Err(HostError::bad_input(
-                "site-chosen",
-                format!("the site of `{name}` is settled"),
-                "Leave --site out; for another site make another connection, with `--share` to use the same credential.",
-            )),
-        };
+    if refuse_settled(host, name, way)? {
+        return Ok(());
     }
     let sites = host.sites(name).await?;
     let site = chosen(name, &sites, way.site.as_deref(), person)?;
     let connection = host.choose_site(name, site)?;
-    output.note(&format!("site: {} at {}", site.label, site.url));
+    output.note(&format!("site: {} at {}", one_line(&site.label), one_line(&site.url)));
     super::add::tell_origins(&connection, output);
     Ok(())
 }
@@ -201,7 +230,7 @@ fn chosen<'a>(
 }
 
 fn line(site: &Site) -> String {
-    format!("{} {} ({})", site.url, site.label, site.id)
+    one_line(&format!("{} {} ({})", site.url, site.label, site.id)).into_owned()
 }
 
 #[cfg(test)]

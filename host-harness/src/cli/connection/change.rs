@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::add::End;
-use super::authorize::{Way, authorize, choose_site};
+use super::add::{End, refuse_unknown};
+use super::authorize::{Way, authorize, choose_site, refuse_settled};
 use super::health::health_text;
 use super::show::connection_json;
 use crate::cli::Done;
@@ -14,6 +14,7 @@ use crate::cli::ask::{Missing, Person, lacking};
 use crate::cli::input;
 use crate::cli::output::{Output, failure_text};
 use crate::host::{Edit, Entries, Host, HostError};
+use crate::plugin::AuthMethod;
 
 #[derive(Debug, Args)]
 pub(super) struct ReplaceCredential {
@@ -85,6 +86,8 @@ pub(super) struct Reauthorize {
 impl Reauthorize {
     pub(super) async fn run(self, host: &Host, output: &Output) -> Done {
         let person = Person::here(output);
+        // Before a person goes all the way through the browser.
+        refuse_settled(host, &self.name, &self.way)?;
         // A choice of a site alone needs no other authorization.
         let settled = self.way.chooses_a_site() && !host.lacks_authorization(&self.name).await?;
         let names = match settled && host.lacks_site(&self.name)? {
@@ -129,7 +132,7 @@ pub(super) struct EditConnection {
     /// The connection's name
     name: String,
     /// A field of the connection's own form
-    #[arg(long, value_name = "KEY=VALUE", value_parser = input::pair, required_unless_present_any = ["ca", "system_ca"])]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = input::pair)]
     set: Vec<(String, String)>,
     /// A secret of the credential once more, where it shall go to another place than before
     #[arg(long, value_name = "KEY=@FILE|KEY=-")]
@@ -145,14 +148,53 @@ pub(super) struct EditConnection {
     no_check: bool,
 }
 
+/// The connection's own fields, each as it is until the person types another; those that are other then.
+fn asked(method: &AuthMethod, form: &Value, person: &Person) -> Result<Vec<(String, String)>, HostError> {
+    let (secrets, of_credential) = (method.secrets(), method.scheme.fields());
+    let mut changed = Vec::new();
+    for (name, field) in method.form["properties"].as_object().into_iter().flatten() {
+        let name = name.as_str();
+        if secrets.contains(&name) || of_credential.contains(&name) {
+            continue;
+        }
+        let now = form[name].as_str().map_or_else(|| form[name].to_string(), str::to_owned);
+        let now = if form[name].is_null() { String::new() } else { now };
+        let title = field["title"].as_str().unwrap_or(name);
+        let usual = Some(now.as_str()).filter(|now| !now.is_empty());
+        let typed = person.text(title, usual, true)?;
+        if typed != now {
+            changed.push((name.to_owned(), typed));
+        }
+    }
+    Ok(changed)
+}
+
 impl EditConnection {
     pub(super) async fn run(self, host: &Host, output: &Output) -> Done {
         let authorities = match &self.ca {
             Some(path) => Some(Some(input::authorities(path)?)),
             None => self.system_ca.then_some(None),
         };
+        let connection = host.connection(&self.name)?;
+        let plugin = host.plugin_of(&connection).await?;
         let person = Person::here(output);
-        let mut edit = Edit { fields: self.set, secrets: input::secrets(&self.secret)?, authorities };
+        let mut fields = self.set;
+        if let Some(method) = plugin.manifest().auth_method(&connection.method) {
+            refuse_unknown(method, fields.iter().map(|(key, _)| key.as_str()))?;
+            if fields.is_empty() && authorities.is_none() {
+                let Some(person) = &person else {
+                    let mut missing = Missing::default();
+                    missing.add("change", "--set KEY=VALUE, --ca FILE or --system-ca");
+                    return Err(missing.error("the change of the connection", "In a terminal it is asked for."));
+                };
+                fields = asked(method, &host.whole_form(&connection)?, person)?;
+                if fields.is_empty() {
+                    output.note("nothing was changed");
+                    return Ok(0);
+                }
+            }
+        }
+        let mut edit = Edit { fields, secrets: input::secrets(&self.secret)?, authorities };
         let edited = loop {
             match (host.edit_connection(&self.name, edit.clone()).await, &person) {
                 (Err(error), Some(person)) => edit.secrets.extend(person.secrets_again(error)?),

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::cli::output::wrapped;
 use crate::host::{Checked, HostError};
+use crate::legible::one_line;
 use crate::plugin::contract::types::{Backoff, Error, Failure, FailureClass, Responsible, Scope};
 
 /// How wide a finding is, at most.
@@ -95,7 +96,7 @@ pub(super) fn health_text(health: &Value) -> String {
         }
     }
     lines.push(match health["identity"]["label"].as_str() {
-        Some(label) => format!("account  {label}"),
+        Some(label) => format!("account  {}", one_line(label)),
         None => "account  not proved".into(),
     });
     lines.push(if health["proven"] == true { "proven".into() } else { "unproven".into() });
@@ -117,6 +118,8 @@ mod tests {
             finding("failed", "No project is visible.", "Grant access.", "service-admin"),
             finding("unknown", "Could not ask.", "Open the firewall.", "operator"),
         ]});
+        let forged = json!({"identity": {"label": "Ann\nproven"}});
+        assert!(!health_text(&forged).lines().any(|line| line == "proven"));
         let expected = "ok       It answers.
 warning  The token expires. (x.warning)
          you: Make a new one.

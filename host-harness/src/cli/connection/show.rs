@@ -6,6 +6,7 @@ use super::health::health_text;
 use crate::cli::Done;
 use crate::cli::output::{Output, failure_text, table, time};
 use crate::host::{Host, HostError};
+use crate::legible::one_line;
 use crate::observe::held_accounts;
 use crate::plugin::contract_json;
 use crate::store::{StoredConnection, StoredCredential};
@@ -105,7 +106,7 @@ fn connection_text(json: &Value) -> String {
         format!("{}  ({})", text("name"), text("state")),
         format!("  connector  {}  {}", text("connector"), text("component")),
         format!("  method     {}", text("method")),
-        format!("  account    {}", json["identity"]["label"].as_str().unwrap_or("not proved")),
+        format!("  account    {}", one_line(json["identity"]["label"].as_str().unwrap_or("not proved"))),
         format!("  form       {}", json["form"]),
         format!("  settings   {}", json["settings"]),
         format!("  made       {}", time(json["created-at-ms"].as_u64())),
@@ -128,7 +129,9 @@ fn connection_text(json: &Value) -> String {
         lines.push(format!("  shares its credential with {}", names(&credential["shared-with"])));
     }
     if let Some(why) = credential["dead"].as_str() {
-        lines.push(format!("  reconnect  {why}: `harness connection reauthorize {}`", text("name")));
+        // Who has no OAuth client brings an id and a secret of their own.
+        let command = if credential["oauth-client"].is_null() { "replace-credential" } else { "reauthorize" };
+        lines.push(format!("  reconnect  {why}: `harness connection {command} {}`", text("name")));
     }
     if json["own-authorities"] == true {
         lines.push("  trusts     its own certificate authorities instead of the system's".into());

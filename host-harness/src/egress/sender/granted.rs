@@ -41,7 +41,7 @@ impl Sender {
         let start = start.map_err(|error| Refusal::Unreached("its body was not whole or too large".into(), error))?;
         // What cannot be sent a second time needs tokens that last until it is through.
         let lasting = if matches!(start, Start::Larger(_)) { self.left() } else { Duration::ZERO };
-        let used = self.in_time(grant.current(access, lasting)).await?;
+        let used = self.in_time(grant, grant.current(access, lasting)).await?;
         self.exchanged(access, authority, grant, &parts, start, used, options).await
     }
 
@@ -76,7 +76,7 @@ impl Sender {
             let stands = response.status() == StatusCode::UNAUTHORIZED
                 && refusal(&authority.rejections, response.status(), response.headers()).is_none();
             if first && !stands {
-                let newer = self.in_time(grant.after(access, &used, response.status())).await;
+                let newer = self.in_time(grant, grant.after(access, &used, response.status())).await;
                 if !matches!(newer, Ok(None)) {
                     admission.settled();
                     if is_unsafe(&parts.method) {
@@ -100,28 +100,33 @@ impl Sender {
 
     /// The tokens of a request that cannot be sent once more were renewed while it was on its way.
     fn renewed_meanwhile(&self) -> Refusal {
-        let reason = "the tokens were renewed while a request with a large body was on its way";
-        self.0.recorder.mark(|record| record.not_renewed = Some((reason.to_owned(), 0)));
-        Refusal::Unreached(reason.to_owned(), HttpError::DestinationUnavailable)
+        let reason = "they were renewed while a body was on its way that is too large to be kept";
+        self.not_renewed(reason.to_owned(), Duration::ZERO)
     }
 
     /// Waits for tokens as long as the call has time.
-    async fn in_time<T>(&self, tokens: impl Future<Output = Result<T, GrantError>>) -> Result<T, Refusal> {
-        let unreached = |reason: String, after: Duration| {
-            let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-            self.0.recorder.mark(|record| record.not_renewed = Some((reason.clone(), after)));
-            let reason = format!("the access token could not be renewed now: {reason}");
-            Refusal::Unreached(reason, HttpError::DestinationUnavailable)
-        };
+    async fn in_time<T>(
+        &self,
+        grant: &GrantUse,
+        tokens: impl Future<Output = Result<T, GrantError>>,
+    ) -> Result<T, Refusal> {
         match tokio::time::timeout(self.left().saturating_sub(LAST_WORDS), tokens).await {
             Ok(Ok(tokens)) => Ok(tokens),
-            Ok(Err(GrantError::Later { reason, again })) => Err(unreached(reason, again)),
+            Ok(Err(GrantError::Later { reason, again })) => Err(self.not_renewed(reason, again)),
             Ok(Err(error @ GrantError::Dead(_))) => {
-                self.0.recorder.mark(|record| record.grant_dead = true);
+                self.0.recorder.mark(|record| (record.grant_dead, record.granted) = (true, grant.is_persons()));
                 Err(Refusal::Denied(error.to_string()))
             }
-            Err(_) => Err(unreached("it took too long".into(), Duration::ZERO)),
+            Err(_) => Err(self.not_renewed("it took too long".into(), Duration::ZERO)),
         }
+    }
+
+    /// There are no tokens for it now.
+    fn not_renewed(&self, reason: String, after: Duration) -> Refusal {
+        let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        self.0.recorder.mark(|record| record.not_renewed = Some((reason.clone(), after)));
+        let reason = format!("the access token could not be renewed now: {reason}");
+        Refusal::Unreached(reason, HttpError::DestinationUnavailable)
     }
 }
 

@@ -165,6 +165,31 @@ async fn a_larger_body_is_sent_once_with_tokens_that_last() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_larger_body_whose_tokens_ended_on_its_way_passes_and_is_no_bad_login() {
+    let bench = Bench::start().await;
+    let (process, other) = (bench.authorized(), bench.process());
+    let access = bench.granted(&process, Bench::scheme(&json!({"refresh-ends-access": true})));
+    let authority = access.authority.clone().unwrap();
+    let grant = authority.credential.grant().unwrap();
+    let used = grant.current(&access, Duration::ZERO).await.unwrap();
+    bench.world().accepted.clear();
+    other.keep(&bench.mint());
+    let sender = sender(&access);
+    let url = format!("{}x", bench.url);
+    let (parts, ()) = Request::builder().method(Method::POST).uri(url).body(()).unwrap().into_parts();
+    let start = Start::Larger(body::whole(Bytes::from(vec![b'x'; 3 << 19])));
+    let sent = sender.exchanged(&access, &authority, grant, &parts, start, used, options()).await;
+    assert!(matches!(sent, Err(Refusal::Unreached(..))));
+    let record = sender.recorder().take();
+    assert!(record.not_renewed.is_some(), "it is tried again");
+    assert_eq!((record.unsafe_requests_sent, record.refusals, bench.called(), bench.asked()), (0, 0, 1, 0));
+    assert!(matches!(
+        process.guard.status("account").unwrap(),
+        GuardStatus::Unsure { failures: 0 } | GuardStatus::Open { .. }
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_grant_that_is_over_lets_nothing_out() {
     let bench = Bench::start().await;
     let process = bench.authorized();

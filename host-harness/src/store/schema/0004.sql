@@ -26,7 +26,8 @@ CREATE TABLE credential (
     scopes          TEXT,                      -- JSON: the ids of the scopes granted, where the service says so
     access_until_ms INTEGER,                   -- when the access token expires, where the service says so
     renewed_at_ms   INTEGER,                   -- when the tokens came
-    dead            TEXT                       -- why only a person can help, where that is so
+    dead            TEXT,                      -- why only a person can help, where that is so
+    paused          TEXT                       -- JSON: why and for how long nobody asks for tokens, where that is so
 ) STRICT;
 
 -- Until now each connection had its own, whose secrets its id owns.

@@ -36,6 +36,25 @@ fn copy(home: &Path) -> tempfile::TempDir {
 }
 
 #[test]
+fn a_home_that_several_begin_at_once_is_made_by_one_and_used_by_all() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("harness.db");
+        let all_there = Barrier::new(8);
+        std::thread::scope(|scope| {
+            let begin = || {
+                all_there.wait();
+                Store::open(&path).map(drop)
+            };
+            let opened: Vec<_> = (0..8).map(|_| scope.spawn(begin)).collect();
+            for one in opened {
+                one.join().unwrap().unwrap();
+            }
+        });
+    }
+}
+
+#[test]
 fn many_who_write_at_once_share_their_syncs() {
     static SYNCS: AtomicU32 = AtomicU32::new(0);
     fn counted(file: &File) -> io::Result<()> {

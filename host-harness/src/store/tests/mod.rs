@@ -56,6 +56,7 @@ fn insert(store: &Store, connection: &StoredConnection) -> bool {
         access_until_ms: None,
         renewed_at_ms: None,
         dead: None,
+        paused: None,
     };
     store.insert_credential(&credential).unwrap();
     store.insert_connection(connection).unwrap()

@@ -1,0 +1,58 @@
+//! Who says yes in the browser, and what is looked at before anybody is sent there.
+
+use jira_simulator::{Config, Consent, Personality};
+use serde_json::json;
+
+use super::granted::Granted;
+use crate::harness::free_address;
+use crate::simulator::{Jira, text};
+
+#[test]
+fn a_connection_becomes_another_persons_only_where_that_is_meant() {
+    let granted = Granted::connected();
+    let label = || granted.stage.host.run(&["connection", "show", "demo"]).json()["identity"]["label"].to_string();
+    let (before, tokens) = (label(), granted.tokens());
+    granted.stage.jira.settings(&json!({"consent_account": "user"}));
+    let refused = granted.reauthorize().fails(2, "host.other-account");
+    assert!(text(&refused["message"]).contains("keeps the authorization that it has"), "{refused:#}");
+    assert!(text(&refused["remedy"]).contains("--other-account"), "{refused:#}");
+    assert_eq!((label(), granted.tokens()), (before.clone(), tokens), "nothing was changed");
+    assert_eq!(granted.read().code, 0);
+
+    let meant = granted.in_browser(&["connection", "reauthorize", "demo", "--other-account"]).expect(0);
+    let findings = meant["connections"][0]["health"]["findings"].to_string();
+    assert!(findings.contains("host.other-account"), "{meant:#}");
+    assert_ne!(label(), before);
+}
+
+#[test]
+fn nobody_is_sent_to_a_browser_for_an_address_where_no_jira_is() {
+    let jira = Jira::start_as(Config {
+        personality: Personality::DataCenter,
+        version: "8.14.0".parse().expect("a release"),
+        context_path: "/jira".to_owned(),
+        consent: Consent::Auto,
+        ..Config::default()
+    });
+    let granted = Granted::with(jira, "data-center-oauth");
+    let host = &granted.stage.host;
+    let base = granted.stage.jira.url().trim_end_matches("/jira").to_owned();
+    let connector = crate::built::connector();
+    let connector = connector.to_string_lossy();
+    let secret = format!("client-secret=@{}", host.file("client-secret", "fake-client-secret").display());
+    let arguments = ["oauth-client", "add", "app", "--connector", &connector, "--method", "data-center-oauth"];
+    host.run(&[&arguments[..], &["--set", "client-id=fake-client", "--secret", &secret]].concat()).expect(0);
+    for (name, site, word) in [
+        ("closed", format!("http://{}/", free_address()), "could not be asked"),
+        ("elsewhere", format!("{base}/other/"), "Jira"),
+        ("old", format!("{base}/jira/"), "8.22"),
+    ] {
+        let site = format!("site={site}");
+        let arguments = ["connection", "add", name, "--connector", &connector, "--method", "data-center-oauth"];
+        let ended = host.run(&[&arguments[..], &["--allow-private", "--set", &site]].concat());
+        assert!(!ended.stderr.contains("open this address"), "{name}: {ended:?}");
+        let error = ended.json()["error"].clone();
+        assert!(ended.code == 2 && text(&error["message"]).contains(word), "{name}: {error:#}");
+        assert!(text(&error["message"]).contains("is not authorized"), "{name}: {error:#}");
+    }
+}
