@@ -170,6 +170,7 @@ fn a_secret_goes_to_another_place_only_where_it_is_given_once_more() {
         edit(&stranger, &["--secret", &stage.key(KEY)]).fails(2, "host.tenant-unproved");
     }
     assert!((1..=2).contains(&stranger.refused()), "{} times", stranger.refused());
+    assert!(stage.host.run(&["alarms"]).list().is_empty(), "who tried it was told");
     stage.host.run(&["connection", "check", "harbour"]).expect(0);
 
     let there = format!("base-url={}", same.url());

@@ -198,13 +198,14 @@ impl Sender {
         mut request: Request<WasiBody>,
         options: RequestOptions,
     ) -> Result<Response<Incoming>, Refusal> {
-        let admission = self.admit(access, authority, request.method()).await?;
+        // Before leave is asked for: what never leaves is no login that nobody answered.
         let mut uri = std::mem::take(request.uri_mut());
         authority
             .credential
             .attach(&mut uri, request.headers_mut())
             .map_err(|_| Refusal::Denied("the credential cannot be attached to it".into()))?;
         *request.uri_mut() = uri;
+        let admission = self.admit(access, authority, request.method()).await?;
         self.0.recorder.mark(|record| record.credential_sent = true);
         let pool = access.pool(Some(&authority.credential));
         let (admission, response) = self.exchange_under(admission, pool, request, options).await?;

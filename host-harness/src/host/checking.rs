@@ -264,7 +264,7 @@ impl Host {
         let (identity, proven) = (checked.identity.as_ref(), checked.proven);
         let kept = off_thread(|| self.store.save_health(connection, settings, identity, &report, proven, now))?;
         if !kept {
-            tracing::info!(connection = connection.name, "it was changed during its check, whose report is not kept");
+            tracing::warn!(connection = connection.name, "it was changed during its check, whose report is not kept");
         }
         if let Some(origins) = checked.origins.as_ref().filter(|origins| kept && **origins != connection.origins) {
             off_thread(|| self.store.replace_origins(&connection.id, &connection.origins, origins))?;

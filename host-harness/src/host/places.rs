@@ -11,7 +11,7 @@ use crate::egress::Origin;
 use crate::plugin::contract::connection as contract;
 use crate::plugin::{AuthMethod, Plugin};
 use crate::store::StoredCredential;
-use crate::vault::Space;
+use crate::vault::{Space, VaultError};
 
 /// The keyword of a form's field that decides which tenant it is: a connection never changes it.
 const FIXED: &str = "x-fixed";
@@ -110,7 +110,8 @@ pub(super) fn refuse_fixed(
     ))
 }
 
-/// Whether the secrets, and the fields of a credential, are those that it has already.
+/// Whether the secrets, and the fields of a credential, are those that it has already. One that does not open any more is
+/// not the same as any.
 pub(super) fn is_the_same(
     host: &Host,
     credential: &StoredCredential,
@@ -121,7 +122,10 @@ pub(super) fn is_the_same(
         return Ok(false);
     }
     for (name, secret) in secrets {
-        let kept = off_thread(|| host.vault.get(Space::Connection, &credential.id, name))?;
+        let kept = match off_thread(|| host.vault.get(Space::Connection, &credential.id, name)) {
+            Err(VaultError::Damaged { .. }) => None,
+            kept => kept?,
+        };
         if !kept.is_some_and(|kept| kept.expose().as_bytes().ct_eq(secret.expose().as_bytes()).into()) {
             return Ok(false);
         }

@@ -74,6 +74,7 @@ pub(super) fn take(
         }
         if let Some(reason) = known.unknown() {
             transaction.execute("DELETE FROM guard_lease WHERE account = ?1 AND holder = ?2", (account, holder))?;
+            raise(transaction, place, &reason, now)?;
             return Ok(Lease::Held(reason));
         }
         // Before it is sent: whoever is killed before the answer comes may have been refused all the same.
@@ -186,18 +187,23 @@ pub(super) fn tell(store: &Store, place: Place<'_>, now: EpochMs) -> Result<(), 
     }
     store.write(|transaction| {
         let known = Known::read(transaction, place.account, place.credential)?;
-        let Some(reason) = known.refusals(transaction)?.filter(|_| !place.connection.is_empty()) else { return Ok(()) };
-        let sql = "SELECT EXISTS (SELECT 1 FROM alarm WHERE connection = ?1 AND code = ?2)";
-        if transaction.query_row(sql, (place.connection, HELD), |row| row.get(0))? {
-            return Ok(());
-        }
-        let message = format!(
-            "the account is held, and nothing more is sent with it: {reason}; one more refusal can lock it at the service"
-        );
-        let sql = "INSERT INTO alarm (at_ms, connection, code, message) VALUES (?1, ?2, ?3, ?4)";
-        transaction.execute(sql, (column(now), place.connection, HELD, message))?;
-        Ok(())
+        known.refusals(transaction)?.map_or(Ok(()), |reason| raise(transaction, place, &reason, now))
     })
+}
+
+fn raise(transaction: &Transaction<'_>, place: Place<'_>, reason: &str, now: EpochMs) -> Result<(), StoreError> {
+    // Of one that is only tried, and not kept yet, whoever tries it is told.
+    let sql = "SELECT EXISTS (SELECT 1 FROM connection WHERE id = ?1) \
+               AND NOT EXISTS (SELECT 1 FROM alarm WHERE connection = ?1 AND code = ?2)";
+    if !transaction.query_row(sql, (place.connection, HELD), |row| row.get(0))? {
+        return Ok(());
+    }
+    let message = format!(
+        "the account is held, and nothing more is sent with it: {reason}; one more refusal can lock it at the service"
+    );
+    let sql = "INSERT INTO alarm (at_ms, connection, code, message) VALUES (?1, ?2, ?3, ?4)";
+    transaction.execute(sql, (column(now), place.connection, HELD, message))?;
+    Ok(())
 }
 
 /// Forgets all that is known of an account.

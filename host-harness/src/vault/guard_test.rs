@@ -345,6 +345,12 @@ async fn an_account_that_is_held_is_told_of_once_with_the_connection_that_was_re
     let (_folder, store) = store();
     let guard = LockoutGuard::new(Arc::clone(&store), SystemClock::shared());
     crate::authorize::bench::insert(&store, "mistyped");
+    // One that is only tried yet has no place where an alarm could be acted on.
+    for _ in 0..2 {
+        let tried = Place { account: "elsewhere", credential: "dead", connection: "tried" };
+        guard.confirm(tried, "status 401").unwrap();
+    }
+    assert!(store.alarms(9).unwrap().is_empty());
     let place = Place { account: "account", credential: "dead", connection: "c1" };
     for _ in 0..3 {
         guard.confirm(place, "status 401").unwrap();
@@ -358,6 +364,27 @@ async fn an_account_that_is_held_is_told_of_once_with_the_connection_that_was_re
     store.delete_connection("c1", &serde_json::json!({})).unwrap();
     assert!(store.held_accounts(MOST_FAILURES).unwrap().is_empty() && store.alarms(9).unwrap().is_empty());
     assert!(guard.admit("account", "good", PATIENCE, PATIENCE).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_account_that_is_held_for_want_of_answers_is_told_of_once_and_goes_on_once_it_is_released() {
+    let (_folder, store) = store();
+    let guard = LockoutGuard::new(Arc::clone(&store), SystemClock::shared());
+    crate::authorize::bench::insert(&store, "slow");
+    let place = Place { account: "account", credential: "new", connection: "c1" };
+    let own = Mutex::default();
+    let ask = || guard.admit_after(&own, place, PATIENCE, PATIENCE);
+    for _ in 0..2 {
+        drop(ask().await.unwrap());
+    }
+    for _ in 0..3 {
+        assert!(matches!(ask().await, Err(NotAdmitted::Held { .. })));
+    }
+    let alarms = store.alarms(9).unwrap();
+    assert_eq!((alarms.len(), alarms[0].code.as_str()), (1, "host.account-held"));
+    assert!(alarms[0].message.contains("unknown whether"), "{}", alarms[0].message);
+    guard.release("account").unwrap();
+    assert!(store.alarms(9).unwrap().is_empty() && ask().await.is_ok());
 }
 
 #[tokio::test]

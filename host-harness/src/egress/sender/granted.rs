@@ -68,7 +68,13 @@ impl Sender {
             let admission = self.admit(access, authority, &parts.method).await?;
             // Others may have renewed them while this one waited for its turn.
             used = grant.newest(used);
-            let request = attached(access, grant, &used, parts, body)?;
+            let request = match attached(access, grant, &used, parts, body) {
+                Ok(request) => request,
+                Err(refusal) => {
+                    admission.settled();
+                    return Err(refusal);
+                }
+            };
             self.0.recorder.mark(|record| record.credential_sent = true);
             let pool = access.pool(Some(&authority.credential));
             let (admission, response) = self.exchange_under(admission, pool, request, options).await?;
