@@ -160,4 +160,25 @@ mod tests {
         }
         assert!(hours.iter().all(|count| (50..=160).contains(count)), "{hours:?}");
     }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_service_that_wants_to_be_left_alone_is_not_asked_how_it_is() {
+        use crate::plugin::contract::types::Scope;
+        let bench = Bench::start().await;
+        bench.host.check_connection("harbour", false).await.unwrap();
+        let tenant = bench.host.session_of("harbour").await.unwrap().tenant.clone();
+        let asked = bench.world().accounts_asked;
+        let until = bench.host.clock().now_ms() + 120_000;
+        bench.host.store().hold(&tenant, &Scope::Tenant, until).unwrap();
+        // What another process keeps is seen a little later.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let refused = bench.host.check_connection("harbour", false).await.unwrap_err();
+        assert_eq!((refused.to_json()["code"].as_str(), refused.retry_after_ms()), (Some("host.held-back"), 120_000));
+        assert!(bench.host.look_after("harbour").await.unwrap().is_none());
+        assert_eq!(bench.world().accounts_asked, asked);
+        assert!(bench.host.connection("harbour").unwrap().proven, "what was known stays");
+        bench.clock.advance(Duration::from_secs(121));
+        bench.host.check_connection("harbour", false).await.unwrap();
+        assert_eq!(bench.world().accounts_asked, asked + 1);
+    }
 }

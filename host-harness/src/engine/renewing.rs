@@ -67,3 +67,38 @@ impl Work for Renewing {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::Bench;
+    use crate::host::NewConnection;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whichever_connection_can_be_used_stands_for_those_that_share_its_credential() {
+        let bench = Bench::start().await;
+        let second = NewConnection {
+            name: "second".into(),
+            fields: vec![("base-url".into(), bench.url().into())],
+            share: Some("harbour".into()),
+            allow_private: true,
+            ..NewConnection::default()
+        };
+        let credential = bench.host.add_connection(second).await.unwrap().connection.credential;
+        let found = async || {
+            let sharing = bench.host.store().connections_sharing(&credential).unwrap();
+            assert_eq!(sharing.len(), 2);
+            any_of(&bench.host, sharing).await
+        };
+        let gone = |name: &str| {
+            let sql = "UPDATE connection SET component = '/gone.wasm' WHERE name = ?1";
+            assert_eq!(bench.disk().execute(sql, [name]).unwrap(), 1);
+        };
+        gone("harbour");
+        assert_eq!(found().await.unwrap().unwrap().connection.name, "second");
+        gone("second");
+        // What this process keeps of them is read anew by then.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(found().await.is_err(), "none can be used: that is told");
+    }
+}

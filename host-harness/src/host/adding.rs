@@ -368,3 +368,82 @@ pub(super) fn check_authorities(pem: &str) -> Result<(), HostError> {
     }
     crate::egress::check_authorities(pem).map(drop).map_err(|error| refuse(error.reason()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::Bench;
+    use crate::built;
+    use crate::host::NewClient;
+
+    fn new(bench: &Bench, name: &str, key: &str) -> NewConnection {
+        NewConnection {
+            name: name.into(),
+            component: built::component("guest_beacon"),
+            method: "api-key".into(),
+            fields: vec![("base-url".into(), bench.url().into())],
+            secrets: vec![("key".into(), Secret::new(key))],
+            allow_private: true,
+            ..NewConnection::default()
+        }
+    }
+
+    fn code(outcome: Result<Added, HostError>) -> String {
+        outcome.unwrap_err().to_json()["code"].as_str().unwrap().to_owned()
+    }
+
+    /// How many secrets and credentials there are.
+    fn kept(bench: &Bench) -> (u64, u64) {
+        let disk = bench.disk();
+        let count = |sql: &str| disk.query_row(sql, [], |row| row.get(0)).unwrap();
+        (count("SELECT count(*) FROM secret"), count("SELECT count(*) FROM credential"))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_connection_is_kept_whole_or_not_at_all() {
+        let bench = Bench::start().await;
+        let host = &bench.host;
+        let (first, second) = (new(&bench, "quay", "fake-one"), new(&bench, "quay", "fake-two"));
+        let drafts = (host.draft_connection(first).await.unwrap(), host.draft_connection(second).await.unwrap());
+        host.keep_connection(drafts.0).unwrap();
+        let before = kept(&bench);
+        assert_eq!(code(host.keep_connection(drafts.1)), "host.connection-exists");
+        assert_eq!(kept(&bench), before, "nothing of the second is left");
+
+        let unfit = host.add_connection(new(&bench, "pier", "two words")).await;
+        assert_eq!(code(unfit), "host.secret-unfit");
+        assert_eq!(kept(&bench), before);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_a_draft_needs_may_be_removed_meanwhile() {
+        let bench = Bench::start().await;
+        let host = &bench.host;
+        let sharing = NewConnection { share: Some("harbour".into()), ..new(&bench, "second", "") };
+        let sharing = NewConnection { component: PathBuf::new(), method: String::new(), secrets: vec![], ..sharing };
+        let shared = host.draft_connection(sharing).await.unwrap();
+        host.remove_connection("harbour", crate::host::Leftovers::Leave).await.unwrap();
+        assert_eq!(code(host.keep_connection(shared)), "host.removed-meanwhile");
+
+        let client = NewClient {
+            name: "app".into(),
+            component: built::component("guest_beacon"),
+            method: "sign-in".into(),
+            fields: vec![("client-id".into(), "fake-client".into())],
+            secrets: vec![("client-secret".into(), Secret::new("fake-client-secret"))],
+            ..NewClient::default()
+        };
+        host.add_client(client).await.unwrap();
+        let signed_in = NewConnection {
+            method: "sign-in".into(),
+            fields: vec![("login-url".into(), bench.url().into())],
+            secrets: vec![],
+            client: Some("app".into()),
+            ..new(&bench, "signed-in", "")
+        };
+        let draft = host.draft_connection(signed_in).await.unwrap();
+        host.remove_client("app").unwrap();
+        assert_eq!(code(host.keep_connection(draft)), "host.removed-meanwhile");
+        assert_eq!(kept(&bench), (0, 0), "nothing is left of either");
+    }
+}

@@ -162,11 +162,15 @@ impl Host {
         }
     }
 
-    /// Refuses to ask a service that wants to be left alone, all of it: what it says then tells nothing of the connection.
-    fn refuse_held_back(&self, session: &Session) -> Result<(), HostError> {
+    /// For how long the service wants to be left alone, all of it: what it says then tells nothing of the connection.
+    fn held_back(&self, session: &Session) -> Result<Option<u64>, HostError> {
         let held = self.call(session, None)?.held;
         let whole = held.iter().filter(|hold| matches!(hold.scope, types::Scope::Tenant | types::Scope::App));
-        let Some(left) = whole.map(|hold| hold.for_ms).max() else { return Ok(()) };
+        Ok(whole.map(|hold| hold.for_ms).max())
+    }
+
+    fn refuse_held_back(&self, session: &Session) -> Result<(), HostError> {
+        let Some(left) = self.held_back(session)? else { return Ok(()) };
         let message = format!(
             "the service asked to be left alone: `{}` is not checked before that is over",
             session.connection.name
@@ -175,7 +179,8 @@ impl Host {
     }
 
     /// Checks a connection that nobody looks at now: what has newly become worse is told once, as an alarm. None where
-    /// there is nothing to check: it was never authorized, or not for a site, or has to be anew, and somebody was told.
+    /// there is nothing to check: it was never authorized, or not for a site, or has to be anew, and somebody was told;
+    /// or its service wants to be left alone.
     pub(crate) async fn look_after(&self, name: &str) -> Result<Option<Checked>, HostError> {
         if self.lacks_authorization(name).await? || self.lacks_site(name)? {
             return Ok(None);
@@ -183,6 +188,7 @@ impl Host {
         let connection = self.connection(name)?;
         let before = connection.health.as_ref().map(|report| report["told"].clone());
         let outcome = match self.session_of(name).await {
+            Ok(session) if self.held_back(&session)?.is_some() => return Ok(None),
             Ok(session) => self.health_of(&session).await.map(|found| (session, found)),
             Err(error) => Err(error),
         };
