@@ -87,11 +87,14 @@ impl Site {
     }
 }
 
+/// The longest address, in bytes.
+const LONGEST: usize = 2048;
+
 /// Understands a written form of a site. An error says, in one sentence, why it can't be one.
 pub fn understand(typed: &str) -> Result<Typed, String> {
     let mut corrections = Vec::new();
-    if typed.len() > 2048 {
-        return Err("The site is too long to be an address.".to_owned());
+    if typed.len() > LONGEST {
+        return Err(too_long());
     }
     let text = typed.trim_matches(|c: char| c.is_whitespace() || "\"'<>`\u{201c}\u{201d}\u{2018}\u{2019}".contains(c));
     if text.is_empty() {
@@ -114,7 +117,16 @@ pub fn understand(typed: &str) -> Result<Typed, String> {
     let (scheme, port) = default_port(scheme, port, &host, &mut corrections);
     let path = context_path(tail, &host, &mut corrections)?;
     let port = port.map_or(String::new(), |port| format!(":{port}"));
-    Ok(Typed { site: Site { base: format!("{scheme}://{host}{port}{path}") }, corrections })
+    let base = format!("{scheme}://{host}{port}{path}");
+    // Longer than what was typed where the scheme was left out.
+    if base.len() > LONGEST {
+        return Err(too_long());
+    }
+    Ok(Typed { site: Site { base }, corrections })
+}
+
+fn too_long() -> String {
+    "The site is too long to be an address.".to_owned()
 }
 
 /// The scheme, `https` where none was written, and what follows it.
@@ -277,6 +289,16 @@ mod tests {
 
     fn base(typed: &str) -> String {
         understand(typed).map_or_else(|why| format!("refused: {why}"), |typed| typed.site.base().to_owned())
+    }
+
+    #[test]
+    fn an_address_is_too_long_with_its_scheme_as_without() {
+        let of_length =
+            |length: usize| format!("jira.example.test/{}", "x".repeat(length - "jira.example.test/".len()));
+        assert!(understand(&of_length(LONGEST - "https:///".len())).is_ok());
+        for length in [LONGEST - "https:///".len() + 1, LONGEST, LONGEST + 1] {
+            assert_eq!(understand(&of_length(length)).unwrap_err(), too_long(), "{length}");
+        }
     }
 
     #[test]
