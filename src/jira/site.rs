@@ -284,7 +284,7 @@ fn context_path(tail: &str, host: &str, corrections: &mut Vec<String>) -> Result
 
 #[cfg(test)]
 mod tests {
-    use super::understand;
+    use super::{LONGEST, too_long, understand};
     use proptest::prelude::*;
 
     fn base(typed: &str) -> String {
