@@ -209,16 +209,15 @@ fn host_of(host: &str, corrections: &mut Vec<String>) -> Result<String, String> 
         let address: Ipv4Addr = name.parse().map_err(|_| "The site's IPv4 address is not one.".to_owned())?;
         return Ok(address.to_string());
     }
-    if name.split('.').any(|label| label.starts_with("xn--")) && name.ends_with(CLOUD) {
-        return Err("The site is an encoded international name, which no site of Jira Cloud has.".to_owned());
-    }
     if name == "localhost" {
         return Ok(name);
     }
     if !name.contains('.') {
-        let full = format!("{name}.{CLOUD}");
-        corrections.push(format!("The site's name was completed to {full}."));
-        return Ok(full);
+        name = format!("{name}.{CLOUD}");
+        corrections.push(format!("The site's name was completed to {name}."));
+    }
+    if name.split('.').any(|label| label.starts_with("xn--")) && name.ends_with(CLOUD) {
+        return Err("The site is an encoded international name, which no site of Jira Cloud has.".to_owned());
     }
     if name == CLOUD || name == format!("www.{CLOUD}") || name == "id.atlassian.com" || name == "home.atlassian.com" {
         return Err("This address belongs to Atlassian, not to one site. Give your site, such as demo.atlassian.net."
@@ -289,6 +288,14 @@ mod tests {
 
     fn base(typed: &str) -> String {
         understand(typed).map_or_else(|why| format!("refused: {why}"), |typed| typed.site.base().to_owned())
+    }
+
+    #[test]
+    fn a_name_that_is_completed_is_held_to_what_a_whole_one_is() {
+        for typed in ["WWW", "www", "xn--dmo-5qa"] {
+            let whole = format!("{}.{}", typed.to_lowercase(), super::CLOUD);
+            assert_eq!(understand(typed).unwrap_err(), understand(&whole).unwrap_err(), "{typed}");
+        }
     }
 
     #[test]
