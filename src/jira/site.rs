@@ -9,6 +9,8 @@ const CLOUD: &str = "atlassian.net";
 /// Atlassian's gateway, where everything goes that is no classic API token. Source: Atlassian, "OAuth 2.0 (3LO) apps",
 /// section "Make calls to the API", and "Manage API tokens", of tokens with scopes.
 pub(crate) const GATEWAY: &str = "https://api.atlassian.com/";
+/// The longest address, in bytes.
+const LONGEST: usize = 2048;
 
 /// First parts of paths inside Jira: what a person pastes from a browser, not a context path.
 const PAGES: &[&str] = &[
@@ -115,8 +117,8 @@ pub(crate) fn is_cloud_id(text: &str) -> bool {
 /// Understands a written form of a site. An error says, in one sentence, why it can't be one.
 pub fn understand(typed: &str) -> Result<Typed, String> {
     let mut corrections = Vec::new();
-    if typed.len() > 2048 {
-        return Err("The site is too long to be an address.".to_owned());
+    if typed.len() > LONGEST {
+        return Err(too_long());
     }
     let text = typed.trim_matches(|c: char| c.is_whitespace() || "\"'<>`\u{201c}\u{201d}\u{2018}\u{2019}".contains(c));
     if text.is_empty() {
@@ -139,7 +141,16 @@ pub fn understand(typed: &str) -> Result<Typed, String> {
     let (scheme, port) = default_port(scheme, port, &host, &mut corrections);
     let path = context_path(tail, &host, &mut corrections)?;
     let port = port.map_or(String::new(), |port| format!(":{port}"));
-    Ok(Typed { site: Site { base: format!("{scheme}://{host}{port}{path}") }, corrections })
+    let base = format!("{scheme}://{host}{port}{path}");
+    // Longer than what was typed where the scheme was left out.
+    if base.len() > LONGEST {
+        return Err(too_long());
+    }
+    Ok(Typed { site: Site { base }, corrections })
+}
+
+fn too_long() -> String {
+    "The site is too long to be an address.".to_owned()
 }
 
 /// The scheme, `https` where none was written, and what follows it.
@@ -222,16 +233,15 @@ fn host_of(host: &str, corrections: &mut Vec<String>) -> Result<String, String> 
         let address: Ipv4Addr = name.parse().map_err(|_| "The site's IPv4 address is not one.".to_owned())?;
         return Ok(address.to_string());
     }
-    if name.split('.').any(|label| label.starts_with("xn--")) && name.ends_with(CLOUD) {
-        return Err("The site is an encoded international name, which no site of Jira Cloud has.".to_owned());
-    }
     if name == "localhost" {
         return Ok(name);
     }
     if !name.contains('.') {
-        let full = format!("{name}.{CLOUD}");
-        corrections.push(format!("The site's name was completed to {full}."));
-        return Ok(full);
+        name = format!("{name}.{CLOUD}");
+        corrections.push(format!("The site's name was completed to {name}."));
+    }
+    if name.split('.').any(|label| label.starts_with("xn--")) && name.ends_with(CLOUD) {
+        return Err("The site is an encoded international name, which no site of Jira Cloud has.".to_owned());
     }
     if name == CLOUD || name == format!("www.{CLOUD}") || name == "id.atlassian.com" || name == "home.atlassian.com" {
         return Err("This address belongs to Atlassian, not to one site. Give your site, such as demo.atlassian.net."
@@ -297,11 +307,29 @@ fn context_path(tail: &str, host: &str, corrections: &mut Vec<String>) -> Result
 
 #[cfg(test)]
 mod tests {
-    use super::understand;
+    use super::{LONGEST, too_long, understand};
     use proptest::prelude::*;
 
     fn base(typed: &str) -> String {
         understand(typed).map_or_else(|why| format!("refused: {why}"), |typed| typed.site.base().to_owned())
+    }
+
+    #[test]
+    fn a_name_that_is_completed_is_held_to_what_a_whole_one_is() {
+        for typed in ["WWW", "www", "xn--dmo-5qa"] {
+            let whole = format!("{}.{}", typed.to_lowercase(), super::CLOUD);
+            assert_eq!(understand(typed).unwrap_err(), understand(&whole).unwrap_err(), "{typed}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_too_long_with_its_scheme_as_without() {
+        let of_length =
+            |length: usize| format!("jira.example.test/{}", "x".repeat(length - "jira.example.test/".len()));
+        assert!(understand(&of_length(LONGEST - "https:///".len())).is_ok());
+        for length in [LONGEST - "https:///".len() + 1, LONGEST, LONGEST + 1] {
+            assert_eq!(understand(&of_length(length)).unwrap_err(), too_long(), "{length}");
+        }
     }
 
     #[test]
