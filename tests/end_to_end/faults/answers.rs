@@ -53,7 +53,9 @@ impl Tried {
     /// An attempt that came to its end, and to no tokens.
     fn ended(&mut self, what: &str, outcome: &Outcome) {
         let error = &outcome.json()["error"];
-        let told = outcome.code != 0 && text(&error["message"]).contains("not authorized");
+        let said = text(&error["message"]);
+        let told =
+            outcome.code != 0 && ["not authorized", "keeps the authorization"].iter().any(|it| said.contains(it));
         self.refused(what, told, error);
     }
 }
