@@ -13,6 +13,8 @@ const OWN_JIRA: &str = "jira.atlassian.com";
 /// Atlassian's gateway, where everything goes that is no classic API token. Source: Atlassian, "OAuth 2.0 (3LO) apps",
 /// section "Make calls to the API", and "Manage API tokens", of tokens with scopes.
 pub(crate) const GATEWAY: &str = "https://api.atlassian.com/";
+/// The longest address, in bytes.
+const LONGEST: usize = 2048;
 
 /// First parts of paths inside Jira: what a person pastes from a browser, not a context path.
 const PAGES: &[&str] = &[
@@ -153,8 +155,8 @@ pub fn understand_cloud(typed: &str) -> Result<Typed, String> {
 
 fn read(typed: &str, cloud: bool) -> Result<Typed, String> {
     let mut corrections = Vec::new();
-    if typed.len() > 2048 {
-        return Err("The site is too long to be an address.".to_owned());
+    if typed.len() > LONGEST {
+        return Err(too_long());
     }
     let text = typed.trim_matches(|c: char| c.is_whitespace() || "\"'<>`\u{201c}\u{201d}\u{2018}\u{2019}".contains(c));
     if text.is_empty() {
@@ -174,16 +176,27 @@ fn read(typed: &str, cloud: bool) -> Result<Typed, String> {
     }
     let (host, port) = host_and_port(authority)?;
     let mut host = host_of(&host)?;
-    refuse_mistyped(text, &host, tail)?;
     // A name with a scheme, a port or a path is the whole name of a host, as networks of companies have them.
-    if cloud && !text.contains([':', '?', '#']) && tail.trim_end_matches('/').is_empty() && is_bare(&host) {
-        host = format!("{host}.{CLOUD}");
-        corrections.push(format!("The site's name was completed to {host}."));
+    let completes = cloud && !text.contains([':', '?', '#']) && tail.trim_end_matches('/').is_empty() && is_bare(&host);
+    let completed = if completes { Some(host_of(&format!("{host}.{CLOUD}"))?) } else { None };
+    refuse_mistyped(text, &host, tail)?;
+    if let Some(completed) = completed {
+        corrections.push(format!("The site's name was completed to {completed}."));
+        host = completed;
     }
     let (scheme, port) = default_port(scheme, port, &host, &mut corrections);
     let path = context_path(tail, &host, &mut corrections)?;
     let port = port.map_or(String::new(), |port| format!(":{port}"));
-    Ok(Typed { site: Site { base: format!("{scheme}://{host}{port}{path}") }, corrections })
+    let base = format!("{scheme}://{host}{port}{path}");
+    // Longer than what was typed where the scheme was left out.
+    if base.len() > LONGEST {
+        return Err(too_long());
+    }
+    Ok(Typed { site: Site { base }, corrections })
+}
+
+fn too_long() -> String {
+    "The site is too long to be an address.".to_owned()
 }
 
 /// The scheme, `https` where none was written, and what follows it.
@@ -266,11 +279,11 @@ fn host_of(host: &str) -> Result<String, String> {
         let address: Ipv4Addr = name.parse().map_err(|_| "The site's IPv4 address is not one.".to_owned())?;
         return Ok(address.to_string());
     }
-    if name.split('.').any(|label| label.starts_with("xn--")) && name.ends_with(CLOUD) {
-        return Err("The site is an encoded international name, which no site of Jira Cloud has.".to_owned());
-    }
     if name == "localhost" {
         return Ok(name);
+    }
+    if name.split('.').any(|label| label.starts_with("xn--")) && name.ends_with(CLOUD) {
+        return Err("The site is an encoded international name, which no site of Jira Cloud has.".to_owned());
     }
     let companys = name == COMPANY || name.ends_with(&format!(".{COMPANY}"));
     if name == CLOUD || name == format!("www.{CLOUD}") || (companys && name != OWN_JIRA) {
@@ -363,11 +376,29 @@ fn context_path(tail: &str, host: &str, corrections: &mut Vec<String>) -> Result
 
 #[cfg(test)]
 mod tests {
-    use super::{understand, understand_cloud};
+    use super::{LONGEST, too_long, understand, understand_cloud};
     use proptest::prelude::*;
 
     fn base(typed: &str) -> String {
         understand(typed).map_or_else(|why| format!("refused: {why}"), |typed| typed.site.base().to_owned())
+    }
+
+    #[test]
+    fn a_name_that_is_completed_is_held_to_what_a_whole_one_is() {
+        for typed in ["WWW", "www", "xn--dmo-5qa"] {
+            let whole = format!("{}.{}", typed.to_lowercase(), super::CLOUD);
+            assert_eq!(understand_cloud(typed).unwrap_err(), understand(&whole).unwrap_err(), "{typed}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_too_long_with_its_scheme_as_without() {
+        let of_length =
+            |length: usize| format!("jira.example.test/{}", "x".repeat(length - "jira.example.test/".len()));
+        assert!(understand(&of_length(LONGEST - "https:///".len())).is_ok());
+        for length in [LONGEST - "https:///".len() + 1, LONGEST, LONGEST + 1] {
+            assert_eq!(understand(&of_length(length)).unwrap_err(), too_long(), "{length}");
+        }
     }
 
     #[test]

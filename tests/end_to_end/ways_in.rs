@@ -168,6 +168,42 @@ fn however_many_connections_have_wrong_passwords_of_an_account_it_is_refused_twi
 }
 
 #[test]
+fn a_login_whose_answer_nobody_waited_for_counts_as_one_that_may_have_been_refused() {
+    let (jira, host) = (center("9.12.0"), Harness::new());
+    let account = jira.account("admin");
+    let fields = [("site", jira.url()), ("username", "admin")];
+    jira.fault(&json!({"match": {"path_contains": "myself"}, "times": 0, "delay_ms": 20_000}));
+    let tried = || {
+        let store = rusqlite::Connection::open(host.home().join("harness.db")).ok()?;
+        store.query_row("SELECT max(unanswered) FROM guard", [], |row| row.get::<_, Option<u32>>(0)).ok()?
+    };
+    let file = host.file("wrong", "not-the-password");
+    let (sets, secret) =
+        (fields.map(|(name, value)| format!("{name}={value}")), format!("password=@{}", file.display()));
+    let connector = built::connector();
+    let connector = connector.to_str().expect("a plain path");
+    let mut adding = vec!["connection", "add", "demo", "--connector", connector, "--method", "password"];
+    adding.extend(["--allow-private", "--secret", &secret, "--set", &sets[0], "--set", &sets[1]]);
+    for (times, command) in [(1, &adding[..]), (2, &["connection", "check", "demo"])] {
+        let started = host.start(command);
+        eventually("a login to be tried", || tried().filter(|tried| *tried == times));
+        started.kill();
+    }
+    let held = host.run(&["connection", "check", "demo"]).expect(3);
+    let line = held["findings"].as_array().and_then(|findings| findings.last()).expect("a line");
+    assert_eq!(line["code"], "host.account-held", "{held:#}");
+    assert!(text(&line["message"]).contains("unknown whether they were refused"), "{line:#}");
+    assert_eq!(tried(), Some(2), "nothing was sent");
+    let holds = host.run(&["holds", "list"]).list();
+    assert!(holds.iter().any(|one| one["connection"] == "demo"), "{holds:?}");
+    // Another password is another reason to try.
+    jira.clear_faults();
+    let right = format!("password=@{}", host.file("right", &account.password).display());
+    host.run(&["connection", "replace-credential", "demo", "--secret", &right]).expect(0);
+    assert!(host.run(&["holds", "list"]).list().is_empty());
+}
+
+#[test]
 fn the_address_of_a_jira_of_ones_own_does_not_change() {
     let (jira, other, host) = (center("9.12.0"), center("9.12.0"), Harness::new());
     let account = jira.account("admin");

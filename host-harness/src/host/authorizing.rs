@@ -126,9 +126,8 @@ impl Host {
         let Parts { connection, plugin, form, access, credential, .. } = self.authorizing_parts(name).await?;
         self.doing(format!("looking whether `{name}` is there"));
         let (tenant, app) = (tenant_of(&connection), app_of(&connection, Some(&credential)));
-        let (generation, account) = (Some(credential.generation), String::new());
-        let session =
-            Session { connection, form, granted_scopes: None, generation, plugin, access, account, app, tenant };
+        let (account, granted_scopes, generation) = (String::new(), None, None);
+        let session = Session { connection, form, granted_scopes, generation, plugin, access, account, app, tenant };
         let call = self.call(&session, None)?;
         let health = session.plugin.check(&session.access, &call).await;
         let health = self.settle(&session, health, |health| &health.aside)?;

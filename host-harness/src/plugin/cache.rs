@@ -102,10 +102,10 @@ impl Cache {
 
 /// Turns authenticated bytes into code.
 #[allow(unsafe_code, reason = "wasmtime cannot check compiled code; the caller has proved that this host wrote it")]
-pub(crate) fn deserialize(engine: &Engine, native: &[u8]) -> Option<Component> {
+pub(crate) fn deserialize(engine: &Engine, native: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: the bytes were produced by `Engine::precompile_component` of the same wasmtime with the same
     // settings, in this process or its child just now, or earlier, which the authentication code has just proved.
-    unsafe { Component::deserialize(engine, native) }.ok()
+    unsafe { Component::deserialize(engine, native) }
 }
 
 /// Makes the folder, or takes it from everybody but its owner: who may put a key there could have code loaded.

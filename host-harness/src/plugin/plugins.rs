@@ -236,8 +236,10 @@ impl Shared {
     /// Makes code of the compiler's answer, which this process or its child has just given or authenticated.
     fn link(&self, answer: &[u8], path: &Path) -> Result<Linked, LoadError> {
         let refuse = |reason: String| LoadError::NotAComponent { path: path.to_owned(), reason };
-        let component = compile::read(answer).and_then(|(_, native)| deserialize(&self.engine, native));
-        let component = component.ok_or_else(|| refuse("this host cannot run what it compiled".into()))?;
+        let (_, native) = compile::read(answer).ok_or_else(|| refuse("the compiler's answer cannot be read".into()))?;
+        let component = deserialize(&self.engine, native);
+        let component =
+            component.map_err(|error| refuse(format!("it asks for more than this host gives: {error:#}")))?;
         let pre = self.linker.instantiate_pre(&component).map_err(|error| refuse(format!("{error:#}")))?;
         Linked::new(pre).map_err(|error| refuse(format!("{error:#}")))
     }

@@ -53,10 +53,9 @@ impl Tried {
     /// An attempt that came to its end, and to no tokens.
     fn ended(&mut self, what: &str, outcome: &Outcome) {
         let error = &outcome.json()["error"];
-        let message = text(&error["message"]);
-        let kept =
-            ["is not authorized", "keeps the authorization that it has"].iter().any(|says| message.contains(says));
-        let told = outcome.code != 0 && kept;
+        let said = text(&error["message"]);
+        let told =
+            outcome.code != 0 && ["not authorized", "keeps the authorization"].iter().any(|it| said.contains(it));
         self.refused(what, told, error);
     }
 }

@@ -15,7 +15,7 @@ use wit_component::ComponentEncoder;
 use super::number;
 use crate::built;
 use crate::faults::cell::{call, locked_in};
-use crate::figure::figure;
+use crate::figure::{exceptions, figure};
 use crate::runtime::{runtime, wait_for};
 
 /// How many modules are made at once.
@@ -188,14 +188,14 @@ fn s8_random_components_never_bring_the_host_down() {
         "components of random code in the shape of a connector",
         "no panic, abort or leak",
         format!(
-            "{} made, {} loaded, {} calls with {} faults in {seconds} s; {} findings; memory +{grown} MiB, {left_open} \
-             descriptors left open (seed {seed}) {}; last refusal: {}",
+            "{} made, {} with a manifest, {} calls with {} faults in {seconds} s; {} findings; memory +{grown} MiB, {left_open} \
+             descriptors left open (seed {seed}){}; refused before a call, for the last time: {}",
             tally.made,
             tally.loaded,
             tally.calls,
             tally.faults,
             findings.len(),
-            findings.join("; "),
+            exceptions(&findings),
             tally.refused
         ),
         findings.is_empty() && tally.calls > 0 && grown <= 64 && left_open <= 8,

@@ -35,6 +35,9 @@ pub(super) fn build(workspace: &Workspace) -> Result<Vec<Program>> {
     for (_, package) in PROGRAMS {
         cargo.args(["--package", package]);
     }
+    // cranelift's build script puts the commit of whatever repository its source lies in into the
+    // program: of a home directory kept in git, say. There is none.
+    cargo.env("GIT_DIR", workspace.target().join("no-repository"));
     if env::var_os("RUSTFLAGS").is_none() {
         cargo.env("CARGO_ENCODED_RUSTFLAGS", paths::remapping(workspace)?.join("\x1f"));
     }
