@@ -161,6 +161,17 @@ impl Bench {
         post(hook["url"].as_str().unwrap(), &headers, body.as_bytes()).await
     }
 
+    /// The same where what is registered may still change: asked to come back, it comes again, as services do.
+    pub(crate) async fn deliver_at_last(&self, id: &str, body: &Value) -> u16 {
+        for _ in 0..100 {
+            match self.deliver(id, body).await {
+                503 => tokio::time::sleep(Duration::from_millis(20)).await,
+                status => return status,
+            }
+        }
+        503
+    }
+
     /// Waits, in real time, until the runs are in these states.
     pub(crate) async fn reach(&self, states: &[&str]) {
         for _ in 0..1500 {
