@@ -6,7 +6,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 use super::entry;
 use super::prepare::{Draft, text};
-use super::{Home, Method, Route};
+use super::{Expiry, Home, Method, Route};
 use crate::contract::{Error, Failure, Prepared};
 use crate::jira::site::Site;
 use crate::jira::timestamp;
@@ -21,7 +21,7 @@ pub(super) const METHOD: Method = Method {
     route: Route::Either,
     reach: Some(reach),
     app: false,
-    lists_tokens: false,
+    expiry: Expiry::Given,
     refused: (
         "Jira did not accept the API token with this e-mail address.",
         "Check that the e-mail address is that of the account the token was made with, and that the whole token was given; one \
@@ -40,9 +40,9 @@ fn manifest() -> Value {
         "Made at id.atlassian.com under Security, API tokens, with scopes or without. It expires after at most a year.";
     let of = "an API token";
     let mistakes = [entry::address(of), entry::header(), entry::jwt(of)];
-    let mut expires =
-        entry::plain("Expires", "The day on which the token expires: you are warned ahead.", "2027-11-22");
-    expires["default"] = Value::Null;
+    let day =
+        "The day on which the token expires, such as 2027-11-22: you are warned ahead. Atlassian tells it nobody else.";
+    let expires = entry::of_secret("Expires", day, "2027-11-22");
     entry::of(
         &METHOD,
         "API token",

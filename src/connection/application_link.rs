@@ -5,7 +5,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 use super::entry;
 use super::prepare::Draft;
-use super::{Home, Method, Route};
+use super::{Expiry, Home, Method, Route};
 use crate::contract::{Error, Prepared};
 use serde_json::Value;
 #[cfg(not(target_arch = "wasm32"))]
@@ -18,7 +18,7 @@ pub(super) const METHOD: Method = Method {
     route: Route::Site,
     reach: None,
     app: false,
-    lists_tokens: false,
+    expiry: Expiry::None,
     refused: (
         "Jira did not accept the authorization.",
         "Authorize the connection again; somebody may have revoked it, or removed the application link.",

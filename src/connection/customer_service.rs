@@ -6,7 +6,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 use super::entry::{Choice, scope};
 use super::oauth;
-use super::{Home, Method, Route};
+use super::{Expiry, Home, Method, Route};
 use crate::contract::{Error, Prepared};
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ pub(super) const METHOD: Method = Method {
     route: Route::CustomerService,
     reach: None,
     app: true,
-    lists_tokens: false,
+    expiry: Expiry::None,
     refused: ("Atlassian did not accept the authorization.", "Authorize the connection again."),
     widened: "Add it to the permissions of the app in the developer console and to the OAuth client, and authorize again.",
     #[cfg(not(target_arch = "wasm32"))]

@@ -49,6 +49,18 @@ pub(super) fn form(fields: &[(&str, Value)]) -> Value {
     })
 }
 
+/// A field that says something of the secret: it goes with that, and may be emptied.
+pub(super) fn of_secret(title: &str, description: &str, example: &str) -> Value {
+    json!({
+        "type": "string",
+        "title": title,
+        "description": description,
+        "examples": [example],
+        "default": null,
+        "x-of-secret": true
+    })
+}
+
 /// A field that everybody may see.
 pub(super) fn plain(title: &str, description: &str, example: &str) -> Value {
     json!({ "type": "string", "minLength": 1, "title": title, "description": description, "examples": [example] })

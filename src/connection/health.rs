@@ -10,7 +10,7 @@ mod scopes;
 mod webhooks;
 
 use super::prepare::Draft;
-use super::{Home, Method, Route, discover};
+use super::{Expiry, Home, Method, Route, discover};
 use crate::contract::{Call, Error, Health, Identity, Origin, Responsible};
 use crate::host::Host;
 use crate::jira::answer::Answer;
@@ -70,7 +70,7 @@ fn rest(client: &mut Client<'_>, report: &mut Report, method: &Method) {
     if counted {
         asks.push(webhooks::ask(client));
     }
-    if method.lists_tokens {
+    if method.expiry == Expiry::Listed {
         asks.push(expiry::ask());
     }
     let mut answers = client.send_all(&asks).into_iter();
@@ -79,8 +79,8 @@ fn rest(client: &mut Client<'_>, report: &mut Report, method: &Method) {
     let reached = method.app.then(&mut next);
     let seen = projects::read(client.deployment, &mut next);
     let hooks = counted.then(&mut next);
-    let tokens = method.lists_tokens.then(&mut next);
-    expiry::say(client.host.now_ms(), tokens, report);
+    let tokens = (method.expiry == Expiry::Listed).then(&mut next);
+    expiry::say(client.host.now_ms(), method.expiry, tokens, report);
     let granted = scopes::granted(client.call, reached, report);
     scopes::say(granted.as_deref(), method, report);
     permissions::say(permitted, report);

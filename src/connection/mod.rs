@@ -38,8 +38,7 @@ struct Method {
     reach: Option<Reach>,
     /// Whether an app of Atlassian's developer console is authorized, for one of the sites that it then reaches.
     app: bool,
-    /// Whether Jira lists the account's tokens, with the day on which each expires.
-    lists_tokens: bool,
+    expiry: Expiry,
     /// What is said where the credential is not accepted, and what to do.
     refused: (&'static str, &'static str),
     /// How a credential with more scopes is got; empty where it has none.
@@ -47,6 +46,17 @@ struct Method {
     #[cfg(not(target_arch = "wasm32"))]
     entry: fn() -> Value,
     prepare: fn(&Value) -> Result<Prepared, Error>,
+}
+
+/// How the day on which its credential expires is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expiry {
+    /// It has none that a person would have to know of.
+    None,
+    /// The person enters it.
+    Given,
+    /// Jira lists the account's tokens, with the day of each.
+    Listed,
 }
 
 /// Which deployments a way in fits.

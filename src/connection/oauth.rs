@@ -7,7 +7,7 @@ use super::discover::{CUSTOMER_SERVICE, RESOURCES};
 #[cfg(not(target_arch = "wasm32"))]
 use super::entry::{self, Choice, scope};
 use super::prepare::Draft;
-use super::{Home, Method, Route};
+use super::{Expiry, Home, Method, Route};
 use crate::contract::{Error, Prepared};
 use serde_json::Value;
 #[cfg(not(target_arch = "wasm32"))]
@@ -20,7 +20,7 @@ pub(super) const METHOD: Method = Method {
     route: Route::Gateway,
     reach: None,
     app: true,
-    lists_tokens: false,
+    expiry: Expiry::None,
     refused: ("Atlassian did not accept the authorization.", "Authorize the connection again."),
     widened: "Add it to the permissions of the app in the developer console and to the OAuth client, and authorize again.",
     #[cfg(not(target_arch = "wasm32"))]

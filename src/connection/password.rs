@@ -6,7 +6,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 use super::entry;
 use super::prepare::{Draft, text};
-use super::{Home, Method, Route};
+use super::{Expiry, Home, Method, Route};
 use crate::contract::{Error, Failure, Prepared};
 use serde_json::Value;
 #[cfg(not(target_arch = "wasm32"))]
@@ -19,7 +19,7 @@ pub(super) const METHOD: Method = Method {
     route: Route::Site,
     reach: None,
     app: false,
-    lists_tokens: false,
+    expiry: Expiry::None,
     refused: (
         "Jira did not accept the user name and password.",
         "Check both by logging in to Jira in a browser. From Jira 11 on an administrator has to allow passwords for the API: a \

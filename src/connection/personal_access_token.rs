@@ -5,7 +5,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 use super::entry;
 use super::prepare::Draft;
-use super::{Home, Method, Route};
+use super::{Expiry, Home, Method, Route};
 use crate::contract::{Error, Prepared};
 use serde_json::Value;
 #[cfg(not(target_arch = "wasm32"))]
@@ -18,7 +18,7 @@ pub(super) const METHOD: Method = Method {
     route: Route::Site,
     reach: None,
     app: false,
-    lists_tokens: true,
+    expiry: Expiry::Listed,
     refused: (
         "Jira did not accept the token.",
         "Check that the whole token was given; one that expired or was revoked has to be made anew in Jira under your profile.",

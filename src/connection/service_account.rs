@@ -6,7 +6,7 @@
 #[cfg(not(target_arch = "wasm32"))]
 use super::entry;
 use super::prepare::Draft;
-use super::{Home, Method, Route};
+use super::{Expiry, Home, Method, Route};
 use crate::contract::{Error, Failure, Prepared};
 use crate::jira::site::Site;
 use serde_json::Value;
@@ -20,7 +20,7 @@ pub(super) const METHOD: Method = Method {
     route: Route::Gateway,
     reach: Some(reach),
     app: false,
-    lists_tokens: false,
+    expiry: Expiry::None,
     refused: (
         "Atlassian did not accept the credential of the service account.",
         "Make a new one at admin.atlassian.com, and replace the credential by its client id and secret.",

@@ -11,6 +11,7 @@ use super::output::{Output, cut, wrapped};
 use super::progress;
 use crate::host::{HostError, Secrets};
 use crate::legible::legible;
+use crate::plugin::AuthMethod;
 use crate::store::off_thread;
 use crate::vault::Secret;
 
@@ -158,6 +159,17 @@ impl Person {
         self.text(&what, usual.as_deref(), false)
     }
 
+    /// Asks for a field that may be left out: nothing where it was.
+    pub(super) fn field_if_known(&self, name: &str, field: &Value) -> Result<Option<String>, HostError> {
+        let text = |member: &str| field.get(member).and_then(Value::as_str).unwrap_or_default();
+        if !text("description").is_empty() {
+            self.tell(text("description"));
+        }
+        let title = if text("title").is_empty() { name } else { text("title") };
+        let typed = self.text(&format!("{title} (Enter leaves it out)"), None, true)?;
+        Ok(Some(typed.trim().to_owned()).filter(|typed| !typed.is_empty()))
+    }
+
     /// Asks for a secret field of a form as its schema describes it.
     pub(super) fn secret_field(&self, name: &str, field: &Value) -> Result<Secret, HostError> {
         let text = |member: &str| field.get(member).and_then(Value::as_str).unwrap_or_default();
@@ -194,6 +206,13 @@ pub(super) fn lacking<'a>(schema: &'a Value, given: &[&str]) -> Vec<(&'a str, &'
     let required = schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
     let lacking = required.filter(|name| !given.contains(name));
     lacking.filter_map(|name| Some((name, schema.get("properties")?.get(name)?))).collect()
+}
+
+/// The fields of a form that need not be there, say something of its secret and were not given.
+pub(super) fn worth_asking<'a>(method: &'a AuthMethod, given: &[&str]) -> Vec<(&'a str, &'a Value)> {
+    let required = method.form["required"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let asked = |name: &&str| !given.contains(name) && !required.iter().any(|one| one == name);
+    method.said_of_secrets().into_iter().filter(asked).map(|name| (name, &method.form["properties"][name])).collect()
 }
 
 #[cfg(test)]

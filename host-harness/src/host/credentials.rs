@@ -61,7 +61,9 @@ impl Host {
         }
         refuse_own_fields(method, &given, name)?;
         // All of the credential is given anew: what a person leaves out of it is not what they meant to keep.
-        let others: Vec<String> = field_names(method).filter(|field| !fields.contains(&field.as_str())).collect();
+        let said_of_it = method.said_of_secrets();
+        let asked = |field: &str| fields.contains(&field) || said_of_it.contains(&field);
+        let others: Vec<String> = field_names(method).filter(|field| !asked(field)).collect();
         let others: Vec<&str> = others.iter().map(String::as_str).collect();
         let schema = forms::without(&method.form, &others);
         let form = Form {
@@ -75,8 +77,9 @@ impl Host {
         let mut spelled = serde_json::Value::Object(read.fields.clone());
         for one in &sharing {
             let mut after = forms::members(&one.form);
+            after.retain(|field, _| !said_of_it.contains(&field.as_str()));
             after.extend(read.fields.clone());
-            let (one, now) = self.refilled(&plugin, one, after).await?;
+            let (one, now) = self.refilled(&plugin, method, one, after).await?;
             changed.push(one);
             spelled = forms::split(forms::spelled(method, &now), &method.scheme).1;
             corrections.extend(now.corrections);
@@ -207,6 +210,7 @@ impl Host {
     async fn refilled(
         &self,
         plugin: &Plugin,
+        method: &AuthMethod,
         connection: &StoredConnection,
         after: Map<String, serde_json::Value>,
     ) -> Result<(StoredConnection, contract::Prepared), HostError> {
@@ -221,6 +225,7 @@ impl Host {
             ));
         }
         let mut changed = connection.clone();
+        changed.form = forms::split(forms::spelled(method, &now), &method.scheme).0;
         changed.settings = forms::settings_after(&connection.settings, &before.settings, &now.settings);
         Ok((changed, now))
     }
@@ -311,7 +316,8 @@ fn field_names(method: &AuthMethod) -> impl Iterator<Item = String> + '_ {
 }
 
 fn refuse_own_fields(method: &AuthMethod, given: &Entries, name: &str) -> Result<(), HostError> {
-    let fields = forms::fields_of_credential(method);
+    let mut fields = forms::fields_of_credential(method);
+    fields.extend(method.said_of_secrets());
     let known: Vec<String> = field_names(method).collect();
     let own = given.fields.iter().find(|(key, _)| known.contains(key) && !fields.contains(&key.as_str()));
     match own {

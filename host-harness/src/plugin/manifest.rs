@@ -165,11 +165,21 @@ impl AuthMethod {
         secret_fields(&self.form)
     }
 
+    /// The names of the form's fields that say something of its secret, such as when it expires: with another secret
+    /// they are asked for anew, and what was said of the former is forgotten.
+    pub fn said_of_secrets(&self) -> Vec<&str> {
+        let fields = self.form.get("properties").and_then(Value::as_object).into_iter().flatten();
+        fields.filter(|(_, field)| field[SAID_OF_SECRET] == true).map(|(name, _)| name.as_str()).collect()
+    }
+
     /// The names of the app form's secret fields.
     pub fn app_secrets(&self) -> Vec<&str> {
         self.app.as_ref().map(secret_fields).unwrap_or_default()
     }
 }
+
+/// The keyword of a form's field that says something of its secret.
+const SAID_OF_SECRET: &str = "x-of-secret";
 
 /// The names of a form's secret fields.
 pub(crate) fn secret_fields(form: &Value) -> Vec<&str> {

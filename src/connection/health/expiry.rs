@@ -1,6 +1,7 @@
 //! When the credential expires, where that is known, warned of ahead.
 
 use super::report::{Report, count};
+use crate::connection::Expiry;
 use crate::contract::{Error, Responsible};
 use crate::jira::answer::Answer;
 use crate::jira::client::Ask;
@@ -11,6 +12,9 @@ const DAY_MS: u64 = 24 * 3600 * 1000;
 /// From how many days ahead a person is warned, and from how many urgently.
 const SOON: u64 = 30;
 const VERY_SOON: u64 = 7;
+/// For how many days an API token may be made, and one for each end of the day. Source: Atlassian, "Manage API tokens for
+/// your Atlassian account".
+const LONGEST: u64 = 365 + 2;
 
 /// The account's personal access tokens. Source: Atlassian, "Using personal access tokens", section on REST.
 pub(super) fn ask() -> Ask {
@@ -18,18 +22,35 @@ pub(super) fn ask() -> Ask {
 }
 
 /// Says what the form named, or what Jira lists of tokens.
-pub(super) fn say(now_ms: u64, tokens: Option<Result<Answer, Error>>, report: &mut Report) {
-    if let Some(day) = report.text("expires") {
-        // It expires in the course of its day, somewhere on earth.
-        if let Some(at) = timestamp::parse(&format!("{day}T00:00Z")) {
-            warn(now_ms, at + DAY_MS, &day, "The token", report);
-        }
+pub(super) fn say(now_ms: u64, known: Expiry, tokens: Option<Result<Answer, Error>>, report: &mut Report) {
+    if known == Expiry::Given {
+        given(now_ms, report);
     }
     match tokens {
         Some(Ok(answer)) => listed(now_ms, &answer.value(), report),
         Some(Err(error)) => report.error(&error, "When the token expires could not be found out: "),
         None => {}
     }
+}
+
+/// The day that a person gave.
+fn given(now_ms: u64, report: &mut Report) {
+    let remedy = "Enter the day on which it expires: you are warned ahead.";
+    let Some((day, at)) = report.text("expires").and_then(|day| {
+        let at = timestamp::parse(&format!("{day}T00:00Z"))?;
+        Some((day, at))
+    }) else {
+        let message = "When the token expires is not known: Atlassian tells nobody, and no day was entered. It is within a \
+                       year of its making.";
+        return report.unknown("expiry-unknown", message, remedy, Responsible::User);
+    };
+    // It expires in the course of its day, somewhere on earth.
+    let end = at + DAY_MS;
+    if end > now_ms + LONGEST * DAY_MS {
+        let message = format!("The token was said to expire on {day}, but none lasts longer than a year.");
+        return report.unknown("expiry-unknown", message, remedy, Responsible::User);
+    }
+    warn(now_ms, end, &day, "The token", report);
 }
 
 /// Which of several tokens the connection uses is not told: the first that expires is the one to know of.

@@ -103,3 +103,34 @@ fn a15_a_credential_that_will_end_is_warned_of_in_time() {
         wrong.is_empty(),
     );
 }
+
+/// What is said of the token's end now.
+fn told(stage: &Stage) -> Option<String> {
+    let report = stage.host.run(&["connection", "check", "demo"]).expect(0);
+    expiry(&report).map(|(code, _, _)| code)
+}
+
+#[test]
+fn the_day_that_was_entered_goes_with_its_token() {
+    let stage = Stage::new();
+    stage.connect("demo", "admin", &["--set", &format!("expires={}", day(20))]).expect(0);
+    assert_eq!(told(&stage).as_deref(), Some("jira.expires-soon"));
+
+    // The day of the old token is not that of the new one, nor is it kept where none is entered.
+    let another = |expires: &[&str]| {
+        let made = stage.jira.control("POST", "/accounts/admin/tokens", &json!({ "kind": "classic", "label": "new" }));
+        let token = format!("token=@{}", stage.host.file("new", text(&made["token"])).display());
+        let arguments = ["connection", "replace-credential", "demo", "--secret", &token];
+        stage.host.run(&[&arguments[..], expires].concat()).expect(0);
+    };
+    another(&[]);
+    assert_eq!(told(&stage).as_deref(), Some("jira.expiry-unknown"));
+    another(&["--set", &format!("expires={}", day(90))]);
+    assert_eq!(told(&stage).as_deref(), Some("jira.expiry"));
+
+    // It is the connection's to correct, and to forget.
+    for (expires, code) in [(day(3), "jira.expires-very-soon"), (String::new(), "jira.expiry-unknown")] {
+        stage.host.run(&["connection", "edit", "demo", "--set", &format!("expires={expires}")]).expect(0);
+        assert_eq!(told(&stage).as_deref(), Some(code));
+    }
+}

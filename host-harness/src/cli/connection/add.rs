@@ -10,7 +10,7 @@ use super::authorize::{Way, authorize, choose_site};
 use super::health::{exit_code, failure_of, health_text};
 use super::show::connection_json;
 use crate::cli::Done;
-use crate::cli::ask::{Missing, Person, given_up, lacking};
+use crate::cli::ask::{Missing, Person, given_up, lacking, worth_asking};
 use crate::cli::input;
 use crate::cli::oauth_client;
 use crate::cli::output::{Output, failure_text};
@@ -286,6 +286,11 @@ fn fields(
             (Some(person), false) => new.fields.push((name.to_owned(), person.field(name, field)?)),
             (None, true) => missing.add(name, format!("--secret {name}=@FILE")),
             (None, false) => missing.add(name, format!("--set {name}=…")),
+        }
+    }
+    if let Some(person) = person {
+        for (name, field) in worth_asking(method, &given) {
+            new.fields.extend(person.field_if_known(name, field)?.map(|typed| (name.to_owned(), typed)));
         }
     }
     Ok(())

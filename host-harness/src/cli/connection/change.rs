@@ -10,7 +10,7 @@ use super::authorize::{Way, authorize, choose_site, refuse_settled};
 use super::health::health_text;
 use super::show::connection_json;
 use crate::cli::Done;
-use crate::cli::ask::{Missing, Person, lacking};
+use crate::cli::ask::{Missing, Person, lacking, worth_asking};
 use crate::cli::input;
 use crate::cli::output::{Output, failure_text};
 use crate::host::{Edit, Entries, Host, HostError};
@@ -20,7 +20,8 @@ use crate::plugin::AuthMethod;
 pub(super) struct ReplaceCredential {
     /// A connection that uses the credential
     name: String,
-    /// A field of the credential that is not secret, such as a user name
+    /// A field of the credential that is not secret, such as a user name, or says something of it, such as when it
+    /// expires: what was said of the former is forgotten
     #[arg(long, value_name = "KEY=VALUE", value_parser = input::pair)]
     set: Vec<(String, String)>,
     /// A secret of the credential, from a file or from stdin
@@ -64,6 +65,11 @@ impl ReplaceCredential {
                 }
             }
             missing.check("the new credential", "In a terminal it is asked for.")?;
+            if let Some(person) = &person {
+                for (name, field) in worth_asking(method, &keys) {
+                    given.fields.extend(person.field_if_known(name, field)?.map(|typed| (name.to_owned(), typed)));
+                }
+            }
         }
         let replaced = host.replace_credential(&self.name, given).await?;
         for correction in &replaced.corrections {

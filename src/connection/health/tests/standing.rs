@@ -14,12 +14,14 @@ fn after(rest: Vec<Scripted>) -> Health {
 
 #[test]
 fn a_healthy_connection_passes_in_the_order_of_what_has_to_work() {
-    let health = after(healthy());
+    let given = made("api-token", &json!({ "expires": "2027-01-31" }));
+    let health = checked(&given, [vec![cloud(), tenant(), myself()], healthy()].concat()).0;
     let expected = [
         "reachable",
         "deployment",
         "identity",
         "time-zone",
+        "expiry",
         "administer",
         "project-permissions",
         "projects",
@@ -141,6 +143,15 @@ fn the_day_a_token_expires_is_warned_of_ahead() {
             let health = listed(&token);
             assert_eq!(outcome(&health, &format!("jira.{}", expected.0)), Some(expected.1), "{days} listed");
         }
+    }
+}
+
+#[test]
+fn a_day_that_was_not_entered_or_cannot_be_is_not_known() {
+    for entered in [json!({}), json!({ "expires": "" }), json!({ "expires": "2199-01-01" })] {
+        let given = made("api-token", &entered);
+        let health = checked(&given, [vec![cloud(), tenant(), myself()], healthy()].concat()).0;
+        assert_eq!(outcome(&health, "jira.expiry-unknown"), Some(Outcome::Unknown), "{entered}");
     }
 }
 
