@@ -443,7 +443,8 @@ fn client_text(json: &Value) -> String {
         lines.push(format!("  used by   {}", names("connections")));
     }
     if let Some(key) = json["public-key"].as_str() {
-        lines.push("  paste at the service: the consumer key above, this name, and this public key".into());
+        let name = text("name");
+        lines.push(format!("  paste at the service: the consumer key above, the name {name}, and this public key"));
         lines.push(key.trim_end().to_owned());
     }
     lines.join("\n")

@@ -8,14 +8,14 @@ use super::adding::pinned;
 use super::forms;
 use super::narrowing::lies_within;
 use super::session::{app_of, tenant_of};
-use super::{Host, HostError, Problem, Session, off_thread};
+use super::{Host, HostError, Session, off_thread};
 use crate::authorize::{
     Access, AnswerFault, AuthorizeError, Credential, INVALID_SCOPE, Pending, Registration, Scheme, TokenError, Tokens,
     client_remedy, keep,
 };
 use crate::plugin::contract::connection as contract;
-use crate::plugin::contract::types::FailureClass;
-use crate::plugin::{AuthMethod, Plugin, contract_json};
+use crate::plugin::contract::types::{self, FailureClass};
+use crate::plugin::{AuthMethod, Plugin};
 use crate::store::{StoredConnection, StoredCredential, StoredOauthClient};
 
 /// An authorization that waits for a person.
@@ -160,13 +160,7 @@ impl Host {
         };
         match before.into_iter().find(in_the_way) {
             None => Ok(()),
-            Some(found) => Err(HostError::BadInput(Problem {
-                code: found.code.clone(),
-                message: found.message.clone(),
-                remedy: found.remedy.clone(),
-                who: contract_json::who_name(found.who),
-                fields: vec![],
-            })),
+            Some(found) => Err(in_the_way_of(found)),
         }
     }
 
@@ -293,6 +287,28 @@ impl Host {
         self.keep_change(&connection)?;
         self.connection(name)
     }
+}
+
+/// A finding that keeps a person from authorizing, as the error of its class.
+fn in_the_way_of(found: &contract::Finding) -> HostError {
+    let failure = types::Failure {
+        class: found.class.unwrap_or(FailureClass::Protocol),
+        code: found.code.clone(),
+        message: found.message.clone(),
+        remedy: found.remedy.clone(),
+        who: found.who,
+        repeatable: true,
+        fields: vec![],
+        status: None,
+        request_id: None,
+        extra: "{}".into(),
+    };
+    HostError::Answer(Box::new(match failure.class {
+        FailureClass::Unavailable => {
+            types::Error::Transient(types::Backoff { failure, retry_after_ms: 0, scope: types::Scope::Tenant })
+        }
+        _ => types::Error::Permanent(failure),
+    }))
 }
 
 fn no_client(connection: &StoredConnection) -> HostError {

@@ -4,9 +4,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 
+use super::error::naming;
 use super::narrowing::narrowed;
 use super::{Host, HostError, Session, off_thread};
-use crate::authorize::kept;
+use crate::authorize::{Scheme, kept};
 use crate::clock::EpochMs;
 use crate::legible::one_line;
 use crate::plugin::contract::{connection as contract, types};
@@ -15,6 +16,8 @@ use crate::store::{Alarm, StoredConnection, StoredIdentity, StoredOrigin};
 
 /// The code of alarms about what will go wrong with a connection unless somebody does something.
 const WARNS: &str = "host.connection-warns";
+/// How long before its end somebody is told of an authorization that no service renews.
+const ENDS_SOON_MS: u64 = 30 * 24 * 3600 * 1000;
 /// The code of alarms about what goes wrong with a connection.
 const FAILS: &str = "host.connection-fails";
 
@@ -91,9 +94,23 @@ fn another_finding(known: &StoredIdentity, found: &StoredIdentity) -> Value {
 }
 
 /// A grant that cannot be renewed ends with its access token, and nobody would know.
-fn ending_finding(name: &str, until: EpochMs) -> Value {
+fn ending_finding(name: &str, until: EpochMs, renewable: bool, now: EpochMs) -> Value {
     // Later years have no such form.
     let at = UNIX_EPOCH + Duration::from_millis(until.min(253_402_300_799_000));
+    if !renewable {
+        let soon = until.saturating_sub(now) <= ENDS_SOON_MS;
+        return json!({
+            "outcome": if soon { "warning" } else { "passed" },
+            "code": "host.grant-ends",
+            "message": format!("The authorization ends at {}.", humantime::format_rfc3339_seconds(at)),
+            "remedy": match soon {
+                true => format!("Say yes once more before that: `harness connection reauthorize {name}`."),
+                false => String::new(),
+            },
+            "who": "user",
+            "class": "credential",
+        });
+    }
     json!({
         "outcome": "warning",
         "code": "host.grant-ends",
@@ -229,12 +246,12 @@ impl Host {
             let again = session.plugin.check(&session.access, &call).await;
             health = self.settle(session, again, |health| &health.aside)?;
         }
-        for finding in health.findings.iter_mut().filter(|finding| finding.code.starts_with("host.")) {
-            finding.remedy = finding.remedy.replace(" NAME", &format!(" {}", session.connection.name));
+        for finding in &mut health.findings {
+            finding.remedy = naming(&finding.remedy, &session.connection.name);
         }
         let mut checked = Checked::of(&health, known, &session.connection.origins);
-        if let Some(until) = self.ends_at(session)? {
-            checked.findings.push(ending_finding(&session.connection.name, until));
+        if let Some((until, renewable)) = self.ends_at(session)? {
+            checked.findings.push(ending_finding(&session.connection.name, until, renewable, self.clock.now_ms()));
         }
         let settings = match serde_json::from_str::<Value>(&health.settings) {
             Ok(Value::Object(_)) if !checked.moved => health.settings,
@@ -243,17 +260,16 @@ impl Host {
         Ok((checked, settings))
     }
 
-    /// When the grant of a person ends that cannot be renewed.
-    fn ends_at(&self, session: &Session) -> Result<Option<EpochMs>, HostError> {
+    /// When the grant of a person ends that cannot be renewed, and whether its service has grants that can be.
+    fn ends_at(&self, session: &Session) -> Result<Option<(EpochMs, bool)>, HostError> {
         let id = &session.connection.credential;
         let method = session.plugin.manifest().auth_method(&session.connection.method);
-        if !method.is_some_and(|method| method.scheme.is_authorized_by_a_person()) {
-            return Ok(None);
-        }
+        let Some(method) = method.filter(|method| method.scheme.is_authorized_by_a_person()) else { return Ok(None) };
+        let renewable = !matches!(method.scheme, Scheme::Oauth1(_));
         off_thread(|| {
             let until = self.store.credential(id)?.and_then(|stored| stored.access_until_ms);
             let lasts = kept(&self.vault, id)?.is_none_or(|tokens| tokens.refresh.is_some());
-            Ok(until.filter(|_| !lasts))
+            Ok(until.filter(|_| !lasts).map(|until| (until, renewable)))
         })
     }
 
@@ -307,7 +323,7 @@ impl Host {
     /// Takes back what was told of these connections: a person has put it right.
     pub(super) fn clear_health_alarms(&self, connections: &[StoredConnection]) -> Result<(), HostError> {
         let ids: Vec<&str> = connections.iter().map(|one| one.id.as_str()).collect();
-        off_thread(|| self.store.clear_alarms(&ids, &[WARNS, FAILS]))?;
+        off_thread(|| self.store.clear_alarms(&ids, &[WARNS, FAILS, "host.grant-dead", "host.grant-not-renewed"]))?;
         Ok(())
     }
 }
@@ -363,6 +379,17 @@ fn told_after(before: Option<&Value>, findings: &[Value]) -> (Value, Vec<Value>)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_service_renews_is_fine_until_a_month_before_its_end() {
+        let day = 24 * 3600 * 1000;
+        let found = |left: u64, renewable| ending_finding("demo", 100 * day + left, renewable, 100 * day);
+        assert_eq!(found(31 * day, false)["outcome"], "passed");
+        let soon = found(29 * day, false);
+        assert_eq!((&soon["outcome"], &soon["who"]), (&json!("warning"), &json!("user")));
+        assert!(soon["remedy"].as_str().is_some_and(|remedy| remedy.contains("reauthorize demo")), "{soon:#}");
+        assert_eq!(found(31 * day, true)["outcome"], "warning", "it could have been one that lasts");
+    }
 
     fn finding(code: &str, outcome: &str) -> Value {
         json!({"code": code, "outcome": outcome})

@@ -163,6 +163,15 @@ impl Host {
         }
         let (mut secrets, mut corrections) = (vec![], vec![]);
         if let (false, Some(schema)) = (edit.secrets.is_empty(), &method.app) {
+            let known = method.app_secrets();
+            if let Some((key, _)) = edit.secrets.iter().find(|(key, _)| !known.contains(&key.as_str())) {
+                let message = format!("`{key}` is not a secret of the app form of `{}`", method.id);
+                let remedy = match known.as_slice() {
+                    [] => "It has none that could be given.".to_owned(),
+                    known => format!("Its secrets: {}.", known.join(", ")),
+                };
+                return Err(HostError::bad_input("not-a-secret", message, remedy));
+            }
             // Those that are not given stay as they are.
             let kept: Vec<&str> = method
                 .app_secrets()

@@ -146,8 +146,15 @@ impl Host {
             whole.clone().into_iter().filter(|(key, _)| changed_names.iter().all(|changed| changed != key)).collect();
         let after = form.read(kept, given)?.fields;
         let (before, now) = (prepare(&plugin, &method.id, &whole).await?, prepare(&plugin, &method.id, &after).await?);
-        places::refuse_fixed(method, &before, &now, &changed_names, name)?;
-        self.may_go(&plugin, method, &connection.credential, &now.origins, edit.secrets).await?;
+        // Until it was proven what it is for, nothing was kept that is another tenant's.
+        if connection.identity.is_some() {
+            places::refuse_fixed(method, &before, &now, &changed_names, name)?;
+        }
+        // What nobody has authorized yet has nothing that could be shown to a stranger.
+        let bare = method.scheme.is_authorized_by_a_person() && self.credential_of(&connection)?.version == 0;
+        if !bare {
+            self.may_go(&plugin, method, &connection.credential, &now.origins, edit.secrets).await?;
+        }
         let mut candidate = connection.clone();
         candidate.form = forms::split(forms::spelled(method, &now), &method.scheme).0;
         candidate.settings = forms::settings_after(&connection.settings, &before.settings, &now.settings);

@@ -101,12 +101,21 @@ impl HostError {
     /// How a call of a connection failed, with commands in the remedy that name the connection.
     pub(crate) fn of_call(error: &CallError, connection: &str) -> Self {
         let mut told = error.to_error();
-        if let (CallError::Host(_), types::Error::Permanent(failure) | types::Error::PermanentUncertain(failure)) =
-            (error, &mut told)
+        if let types::Error::Permanent(failure)
+        | types::Error::PermanentUncertain(failure)
+        | types::Error::Transient(types::Backoff { failure, .. }) = &mut told
         {
-            failure.remedy = failure.remedy.replace(" NAME", &format!(" {connection}"));
+            failure.remedy = naming(&failure.remedy, connection);
         }
         Self::Answer(Box::new(told))
+    }
+
+    /// The same with commands in the remedy that name the connection.
+    pub(crate) fn of_connection(mut self, connection: &str) -> Self {
+        if let Self::BadInput(problem) | Self::Other(problem) = &mut self {
+            problem.remedy = naming(&problem.remedy, connection);
+        }
+        self
     }
 
     /// The same failure, with what it means where it happened, and what else can be done about it.
@@ -147,6 +156,12 @@ impl HostError {
         let Self::Answer(error) = self else { return false };
         let codes = [FaultKind::AccountHeld.code(), FaultKind::GrantDead.code(), FaultKind::ClientRefused.code()];
         failure_of(error).is_some_and(|failure| codes.contains(&failure.code.as_str()))
+    }
+
+    /// Whether a service, or a connector, found that what somebody gave cannot be right.
+    pub(crate) fn is_about_input(&self) -> bool {
+        let Self::Answer(error) = self else { return false };
+        matches!(&**error, types::Error::Permanent(failure) if failure.class == types::FailureClass::Input)
     }
 
     /// What has to wait, where the failure passes.
@@ -226,6 +241,15 @@ impl std::fmt::Display for HostError {
 }
 
 impl std::error::Error for HostError {}
+
+/// A remedy with the connection's name in its commands, so that they can be pasted. A connector's may have them too.
+pub(super) fn naming(remedy: &str, connection: &str) -> String {
+    let commands = ["reauthorize", "replace-credential", "check", "edit"];
+    commands.into_iter().fold(remedy.to_owned(), |remedy, command| {
+        let command = format!("harness connection {command} ");
+        remedy.replace(&format!("{command}NAME"), &format!("{command}{connection}"))
+    })
+}
 
 /// A failure that the host found at a service.
 fn failure(class: types::FailureClass, code: &str, message: String, remedy: &str) -> types::Failure {

@@ -67,7 +67,8 @@ impl Host {
         let stored = self.credential_of(&connection)?;
         let form = join_forms(&connection, Some(&stored));
         let credential = match method.scheme.is_grant() {
-            true => off_thread(|| self.grant_of(&stored, &connection, &form, &method.scheme))?,
+            true => off_thread(|| self.grant_of(&stored, &connection, &form, &method.scheme))
+                .map_err(|error| error.of_connection(&connection.name))?,
             false => off_thread(|| Credential::from_vault(&method.scheme, &form, &self.vault, &connection.credential))?,
         };
         let generation = Some(stored.generation);

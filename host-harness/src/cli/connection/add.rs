@@ -97,6 +97,7 @@ impl Add {
         if end.code != 0 {
             let state = json["connection"]["state"].as_str().unwrap_or_default();
             let next = match () {
+                () if state == "refused" => format!("replace-credential {name}"),
                 () if state.contains("authorized") => format!("reauthorize {name}"),
                 () if host.lacks_site(name)? => format!("reauthorize {name} --site URL"),
                 () => format!("check {name}"),

@@ -116,7 +116,13 @@ fn not_yet(error: HostError, name: &str, had: bool) -> HostError {
         true => format!("`{name}` keeps the authorization that it has"),
         false => format!("`{name}` is not authorized"),
     };
-    error.amid(&consequence, &format!("Go on with `harness connection reauthorize {name}`."))
+    // What is wrong with the address or the way in is so each time.
+    let advice = match error.is_about_input() {
+        true if had => String::new(),
+        true => format!("Another address is given with `harness connection edit {name}`."),
+        false => format!("Go on with `harness connection reauthorize {name}`."),
+    };
+    error.amid(&consequence, &advice)
 }
 
 fn no_callback(error: &CallbackError) -> HostError {

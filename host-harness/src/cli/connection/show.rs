@@ -42,6 +42,8 @@ pub(super) fn show(host: &Host, name: &str, output: &Output) -> Done {
 
 fn state(connection: &StoredConnection, credential: Option<&StoredCredential>) -> &'static str {
     match credential {
+        // Its own client id and secret: nobody could say yes again.
+        Some(grant) if grant.dead.is_some() && grant.client.is_none() => "refused",
         Some(grant) if grant.dead.is_some() => "to be reauthorized",
         Some(grant) if grant.client.is_some() && grant.version == 0 => "not authorized",
         _ => match (connection.proven, &connection.health) {
