@@ -353,9 +353,13 @@ fn what_is_pasted_into_the_wrong_field_is_said_before_anything_is_sent() {
     assert!(code == 2 && said.contains("host.secret-mistaken") && !said.contains("canary"), "{said}");
     let (code, said) = with("ATATT3-fake-canary", "fake-token");
     assert!(code == 2 && said.contains("There is an API token where the e-mail") && !said.contains("canary"), "{said}");
+    let (code, said) = with("admin@example.test", "canary@example.test");
+    assert!(code == 2 && said.contains("looks like an e-mail address") && !said.contains("canary"), "{said}");
+    for broken in ["fake canary token", "\"\"", "fake-canary\"token"] {
+        let (code, said) = with("admin@example.test", broken);
+        assert!(code == 2 && said.contains("white space or a quotation mark") && !said.contains("canary"), "{said}");
+    }
     assert_eq!(logins(&jira), 0, "nothing was sent");
-    let (_, said) = with("admin@example.test", "canary@example.test");
-    assert!(said.contains("looks like an e-mail address") && !said.contains("canary"), "{said}");
     let (_, said) = with("admin@example.test", "eyJmYWtlIjoxfQ.eyJmYWtlIjoxfQ.canary");
     assert!(said.contains("a JWT") && !said.contains("canary"), "{said}");
 

@@ -368,7 +368,7 @@ async fn private_place(draft: &Draft, allowed: bool) -> Option<String> {
 
 fn tell_corrections(corrections: &[String], output: &Output) {
     for correction in corrections {
-        output.note(&format!("put right: {correction}"));
+        output.note(&format!("note: {correction}"));
     }
 }
 

@@ -73,7 +73,7 @@ impl ReplaceCredential {
         }
         let replaced = host.replace_credential(&self.name, given).await?;
         for correction in &replaced.corrections {
-            output.note(&format!("put right: {correction}"));
+            output.note(&format!("note: {correction}"));
         }
         output.note(&format!("replaced for: {}", replaced.connections.join(", ")));
         let names = if self.no_check { vec![] } else { replaced.connections.clone() };
@@ -208,7 +208,7 @@ impl EditConnection {
             }
         };
         for correction in &edited.corrections {
-            output.note(&format!("put right: {correction}"));
+            output.note(&format!("note: {correction}"));
         }
         super::add::tell_origins(&edited.connection, output);
         let end = match self.no_check {
