@@ -37,12 +37,21 @@ pub(crate) enum GrantError {
         /// After how long it is tried again; zero: whenever somebody asks.
         again: Duration,
     },
+    /// The service refuses the OAuth client, or what it asks for: an operator has to do something first.
+    #[error("the access token could not be renewed: {0}")]
+    Client(String),
 }
 
 impl GrantError {
     /// It may pass, and is tried again whenever somebody asks.
     pub(super) fn later(reason: impl Into<String>) -> Self {
         Self::Later { reason: reason.into(), again: Duration::ZERO }
+    }
+
+    /// Nobody asks for so long.
+    pub(super) fn paused(pause: &Pause, again: Duration) -> Self {
+        let reason = pause.reason.clone();
+        if pause.client { Self::Client(reason) } else { Self::Later { reason, again } }
     }
 }
 
@@ -151,7 +160,7 @@ impl State {
     pub(super) fn pause(&self, now: EpochMs) -> Option<GrantError> {
         let pause = self.paused.as_ref()?;
         let again = pause.left(now);
-        (!again.is_zero()).then(|| GrantError::Later { reason: pause.reason.clone(), again })
+        (!again.is_zero()).then(|| GrantError::paused(pause, again))
     }
 }
 

@@ -15,11 +15,13 @@ use super::grant::{Current, Flight, Grant, GrantError, Outcome, State, crashed};
 use super::oauth1;
 use super::registration::Registration;
 use super::renewal;
-use super::scheme::{Oauth2, Scheme};
+use super::scheme::{Oauth2, Scheme, Value};
 use crate::clock::EpochMs;
 use crate::store::{Edition, StoredCredential, StoredOauthClient, off_thread};
 use crate::vault::Secret;
 
+/// What a service says (RFC 6749) that does not give a client a scope.
+pub(crate) const INVALID_SCOPE: &str = "invalid_scope";
 /// Tokens of which nobody knows how long they last are not renewed sooner than so after they came.
 const UNKNOWN_LASTS_MS: u64 = 5 * 60_000;
 /// For how long tokens are not renewed before their time after that did not help: the refusal is about something else.
@@ -59,6 +61,38 @@ impl Context {
     }
 }
 
+/// What an operator can do where a service refuses an OAuth client or what it asks for, as it said.
+pub(crate) fn client_remedy(scheme: &Scheme, app: Option<&StoredOauthClient>, said: &str) -> String {
+    let client = app.map_or("CLIENT", |app| app.name.as_str());
+    let secret = match scheme {
+        Scheme::Oauth2(oauth2) => oauth2.client_secret.as_ref(),
+        _ => None,
+    };
+    match scheme {
+        Scheme::Oauth1(_) => format!(
+            "Register the application link at the service, or correct it there: `harness oauth-client show {client}` \
+             shows the consumer key and the public key that belong there."
+        ),
+        _ if said.contains(INVALID_SCOPE) => format!(
+            "The client asks for a scope that the app has not at the service: give the app that permission there, or ask \
+             for fewer with `harness oauth-client edit {client} --scope SCOPE …` (`harness oauth-client show {client}` \
+             shows those it asks for)."
+        ),
+        _ => match secret {
+            Some(Value::App(secret)) => format!(
+                "Compare the client's id and its callback URL with those at the service, and give its present secret: \
+                 `harness oauth-client edit {client} --secret {secret}=@FILE`."
+            ),
+            Some(Value::Secret(_)) => {
+                "Give the client id and secret that count now: `harness connection replace-credential NAME`.".to_owned()
+            }
+            _ => format!(
+                "Compare what `harness oauth-client show {client}` shows with what is registered at the service."
+            ),
+        },
+    }
+}
+
 /// A grant as one connection uses it.
 #[derive(Clone)]
 pub(crate) struct GrantUse {
@@ -74,6 +108,11 @@ impl GrantUse {
     /// Whether a person grants it.
     pub(crate) fn is_persons(&self) -> bool {
         self.context.scheme.is_authorized_by_a_person()
+    }
+
+    /// What an operator can do where the service refuses the OAuth client, as it said.
+    pub(crate) fn client_remedy(&self, said: &str) -> String {
+        client_remedy(&self.context.scheme, self.context.app.as_ref(), said)
     }
 
     /// Why only a person can help, where that is known already.

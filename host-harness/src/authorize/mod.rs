@@ -23,7 +23,7 @@ pub(crate) use access::Authority;
 pub use access::{Access, SigningSecret};
 pub use credential::{Credential, CredentialError};
 pub(crate) use grant::{Current, GrantError, Grants};
-pub(crate) use grant_use::{Context, GrantUse};
+pub(crate) use grant_use::{Context, GrantUse, INVALID_SCOPE, client_remedy};
 pub(crate) use placeholder::{is_stray, substitute};
 pub use registration::{AnswerFault, AuthorizeError, PRIVATE_KEY, Pending, Registration};
 pub(crate) use renewal::Keeper;

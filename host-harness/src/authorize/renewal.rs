@@ -243,15 +243,15 @@ fn lasting(grant: &Grant, current: Arc<Current>) -> Outcome {
     }
     let reason = "the service's tokens are over as they come: they last no time at all";
     tracing::warn!(credential = grant.id, "{reason}");
-    Err(note(grant, current.of, 1, reason.to_owned(), LONGEST_PAUSE))
+    Err(note(grant, current.of, 1, reason.to_owned(), LONGEST_PAUSE, false))
 }
 
 /// Notes for all processes that nobody asks for a while.
-fn note(grant: &Grant, of: Edition, times: u32, reason: String, pause: Duration) -> GrantError {
+fn note(grant: &Grant, of: Edition, times: u32, reason: String, pause: Duration, client: bool) -> GrantError {
     let keeper = &grant.keeper;
-    let told = GrantError::Later { reason: reason.clone(), again: pause };
     let for_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-    let paused = Pause { at_ms: keeper.clock.now_ms(), for_ms, times, reason };
+    let paused = Pause { at_ms: keeper.clock.now_ms(), for_ms, times, reason, client };
+    let told = GrantError::paused(&paused, pause);
     match off_thread(|| keeper.store.pause_grant(&grant.id, of, &paused)) {
         Ok(true) => {}
         // A person put something else in its place meanwhile: that may be asked with at once.
@@ -282,7 +282,8 @@ fn pause(grant: &Grant, of: Edition, error: &AuthorizeError) -> GrantError {
         _ if passes => grown,
         _ => CLIENT_PAUSE,
     };
-    let told = note(grant, of, times.saturating_add(1), error.to_string(), pause);
+    let client = matches!(error, AuthorizeError::Token(TokenError::Client(_)));
+    let told = note(grant, of, times.saturating_add(1), error.to_string(), pause, client);
     tracing::warn!(%error, credential = grant.id, pause_s = pause.as_secs(), "tokens could not be renewed");
     if !passes {
         let alarm = Alarm {

@@ -3,12 +3,12 @@
 use std::io::IsTerminal as _;
 
 use dialoguer::console::Term;
-use dialoguer::theme::ColorfulTheme;
-use dialoguer::{Confirm, Error, Input, MultiSelect, Password, Select};
+use dialoguer::theme::{ColorfulTheme, Theme as _};
+use dialoguer::{Confirm, Error, Input, MultiSelect, Select};
 use serde_json::Value;
 
 use super::output::{Output, cut, wrapped};
-use super::progress;
+use super::{ending, hidden, progress};
 use crate::host::{HostError, Secrets};
 use crate::legible::legible;
 use crate::plugin::AuthMethod;
@@ -115,8 +115,18 @@ impl Person {
     /// Asks for a secret, which is not shown.
     pub(super) fn secret(&self, what: &str) -> Result<Secret, HostError> {
         let prompt = format!("{} (hidden)", legible(what));
-        let input = Password::with_theme(&self.theme).with_prompt(prompt).report(true);
-        self.asked(|| input.interact_on(&self.terminal)).map(Secret::new)
+        let mut line = String::new();
+        // Cannot fail: a String takes everything.
+        let _ = self.theme.format_password_prompt(&mut line, &prompt);
+        loop {
+            let typed = self.asked(|| Ok(hidden::line(|| self.terminal.write_str(&line))?));
+            // What was typed did not end the line there.
+            progress::aside(|| self.terminal.write_line("")).map_err(terminal_failed)?;
+            let typed = typed?;
+            if !typed.is_empty() {
+                return Ok(Secret::new(typed.to_string()));
+            }
+        }
     }
 
     /// Asks for yes or no.
@@ -181,14 +191,24 @@ impl Person {
 
     fn asked<T>(&self, ask: impl FnOnce() -> Result<T, Error>) -> Result<T, HostError> {
         let answer = progress::aside(|| off_thread(ask));
+        // What is typed after a signal was not meant for this program any more.
+        if ending::is_signalled() {
+            let _ = self.terminal.show_cursor();
+            return Err(given_up());
+        }
         answer.map_err(|Error::IO(error)| {
             // A menu that was left hid it.
             let _ = self.terminal.show_cursor();
-            match error.kind() {
-                std::io::ErrorKind::Interrupted => given_up(),
-                _ => HostError::other("terminal", format!("the terminal failed: {error}"), "Give all with flags."),
-            }
+            terminal_failed(error)
         })
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is mapped over")]
+fn terminal_failed(error: std::io::Error) -> HostError {
+    match error.kind() {
+        std::io::ErrorKind::Interrupted => given_up(),
+        _ => HostError::other("terminal", format!("the terminal failed: {error}"), "Give all with flags."),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::process;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -17,6 +18,14 @@ const SILENCE: Duration = Duration::from_millis(300);
 /// How long a command that was told to end may take for its last words.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// Whether this process was told to end: a question that blocks its own task cannot be told otherwise.
+static SIGNALLED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a signal has told this process to end.
+pub(super) fn is_signalled() -> bool {
+    SIGNALLED.load(Ordering::SeqCst)
+}
+
 /// Does the work of a command, and ends at the first signal, once no tokens are on their way; at the second one at
 /// once. Answers with the exit code of the signal where it came first.
 pub(super) async fn unless_signalled<T>(
@@ -29,6 +38,7 @@ pub(super) async fn unless_signalled<T>(
     // Beside the work, which may block its own task: a question to a person does.
     let watching = tokio::spawn(async move {
         let code = signalled().await;
+        SIGNALLED.store(true, Ordering::SeqCst);
         tokio::spawn(async {
             process::exit(signalled().await.into());
         });

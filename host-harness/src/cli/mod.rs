@@ -14,6 +14,7 @@ mod dead_letters;
 mod deliveries;
 mod ending;
 mod flow;
+mod hidden;
 mod history;
 mod holds;
 mod input;

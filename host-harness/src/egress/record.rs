@@ -63,6 +63,10 @@ pub struct CallRecord {
     /// Why tokens could not be renewed for now, and in how many milliseconds that is tried again, where a request was
     /// held back because of it.
     pub not_renewed: Option<(String, u64)>,
+    /// Why the service refuses the OAuth client, and what an operator can do, where a request was held back because of
+    /// it.
+    #[serde(skip)]
+    pub client_refused: Option<(String, String)>,
     /// How many answers refused the credential.
     pub refusals: u32,
     /// Whether a request left with the credential.
@@ -110,6 +114,9 @@ impl Recorder {
         record.account_busy |= other.account_busy;
         if record.not_renewed.is_none() {
             record.not_renewed.clone_from(&other.not_renewed);
+        }
+        if record.client_refused.is_none() {
+            record.client_refused.clone_from(&other.client_refused);
         }
         record.credential_sent |= other.credential_sent;
         record.refusals += other.refusals;

@@ -9,7 +9,10 @@ use super::forms;
 use super::narrowing::lies_within;
 use super::session::{app_of, tenant_of};
 use super::{Host, HostError, Problem, Session, off_thread};
-use crate::authorize::{Access, Credential, Pending, Registration, Scheme, Tokens, keep};
+use crate::authorize::{
+    Access, AnswerFault, AuthorizeError, Credential, INVALID_SCOPE, Pending, Registration, Scheme, TokenError, Tokens,
+    client_remedy, keep,
+};
 use crate::plugin::contract::connection as contract;
 use crate::plugin::contract::types::FailureClass;
 use crate::plugin::{AuthMethod, Plugin, contract_json};
@@ -87,6 +90,21 @@ impl Parts {
         self.plugin.manifest().auth_method(&self.connection.method).expect("it was looked up when they were gathered")
     }
 
+    /// How the service refused, with commands in the remedy that name the OAuth client.
+    fn told(&self, error: AuthorizeError) -> HostError {
+        let remedy = |said: &str| {
+            let remedy = client_remedy(&self.method().scheme, self.client.as_ref(), said);
+            remedy.replace(" NAME", &format!(" {}", self.connection.name))
+        };
+        match &error {
+            AuthorizeError::Token(TokenError::Client(said)) => HostError::of_client(error.to_string(), &remedy(said)),
+            AuthorizeError::Answer(AnswerFault::Refused(said @ INVALID_SCOPE)) => {
+                HostError::bad_input("authorization-scope", error.to_string(), remedy(said))
+            }
+            _ => error.into(),
+        }
+    }
+
     fn registration<'a>(&'a self, host: &'a Host) -> Registration<'a> {
         Registration {
             scheme: &self.method().scheme,
@@ -158,7 +176,7 @@ impl Host {
         let callback = parts.client.as_ref().map(|client| super::clients::check_callback(&client.callback));
         let callback = callback.transpose()?.ok_or_else(|| no_client(&parts.connection))?;
         self.doing(format!("preparing the authorization of `{name}`"));
-        let (url, pending) = parts.registration(self).begin().await?;
+        let (url, pending) = parts.registration(self).begin().await.map_err(|error| parts.told(error))?;
         // The browser is on this machine: it goes where requests go.
         let url = self.network.detours().shown(&url);
         Ok(Authorizing { url, callback, connection: name.to_owned(), pending })
@@ -169,7 +187,8 @@ impl Host {
     pub async fn finish_authorizing(&self, authorizing: Authorizing, query: &str) -> Result<Granted, HostError> {
         let parts = self.authorizing_parts(&authorizing.connection).await?;
         self.doing("exchanging what the browser came back with".to_owned());
-        let tokens = parts.registration(self).finish(authorizing.pending, query).await?;
+        let tokens = parts.registration(self).finish(authorizing.pending, query).await;
+        let tokens = tokens.map_err(|error| parts.told(error))?;
         let other = self.other_account(&parts, &tokens).await;
         Ok(Granted { parts, tokens, other })
     }
@@ -200,7 +219,7 @@ impl Host {
     pub async fn obtain_authorization(&self, name: &str) -> Result<Vec<String>, HostError> {
         let parts = self.authorizing_parts(name).await?;
         self.doing(format!("asking for tokens for `{name}`"));
-        let tokens = parts.registration(self).obtain().await?;
+        let tokens = parts.registration(self).obtain().await.map_err(|error| parts.told(error))?;
         self.keep_tokens(&parts, tokens).await
     }
 

@@ -6,20 +6,13 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::authorize::{AnswerFault, AuthorizeError, CredentialError, TokenError};
+use crate::authorize::{AuthorizeError, CredentialError, TokenError};
 use crate::clock::bounded_ms;
 use crate::plugin::contract::types;
 use crate::plugin::contract_json;
 use crate::plugin::{CallError, FaultKind, LoadError};
 use crate::store::StoreError;
 use crate::vault::VaultError;
-
-/// The code by which services refuse a scope (RFC 6749).
-const INVALID_SCOPE: &str = "invalid_scope";
-/// What to do then.
-const SCOPE_REMEDY: &str = "The client asks for a scope that the app has not at the service: give the app that permission there, \
-     or ask for fewer with `harness oauth-client edit CLIENT --scope SCOPE …` (`harness oauth-client show CLIENT` shows \
-     those it asks for).";
 
 /// Something wrong that the host itself found.
 #[derive(Debug, Clone, Serialize)]
@@ -83,6 +76,11 @@ impl HostError {
         Self::Answer(Box::new(types::Error::Permanent(failure)))
     }
 
+    /// A service refuses an OAuth client, or what it asks for.
+    pub(super) fn of_client(message: String, remedy: &str) -> Self {
+        Self::refused("client-refused", message, remedy)
+    }
+
     /// What may go well later by itself.
     pub(crate) fn not_now(code: &str, message: String, after: Option<Duration>) -> Self {
         let failure = failure(types::FailureClass::Unavailable, code, message, "Try again later.");
@@ -143,11 +141,11 @@ impl HostError {
         }
     }
 
-    /// Whether nothing is sent for the connection until a person acts: the lockout guard holds its account, or its
-    /// grant is over.
+    /// Whether nothing is sent for the connection until a person acts: the lockout guard holds its account, its grant is
+    /// over, or the service refuses the OAuth client that renews it.
     pub(crate) fn is_held_account(&self) -> bool {
         let Self::Answer(error) = self else { return false };
-        let codes = [FaultKind::AccountHeld.code(), FaultKind::GrantDead.code()];
+        let codes = [FaultKind::AccountHeld.code(), FaultKind::GrantDead.code(), FaultKind::ClientRefused.code()];
         failure_of(error).is_some_and(|failure| codes.contains(&failure.code.as_str()))
     }
 
@@ -329,9 +327,6 @@ impl From<AuthorizeError> for HostError {
             AuthorizeError::NotThisWay(_) => {
                 Self::bad_input("authorization-way", message, "Look at the method with `harness inspect COMPONENT`.")
             }
-            AuthorizeError::Answer(AnswerFault::Refused(INVALID_SCOPE)) => {
-                Self::bad_input("authorization-scope", message, SCOPE_REMEDY)
-            }
             AuthorizeError::Answer(_) => {
                 Self::bad_input("authorization-answer", message, "Begin again, and say yes in the browser.")
             }
@@ -347,14 +342,9 @@ impl From<TokenError> for HostError {
         let message = error.to_string();
         match error {
             TokenError::Dead(_) => Self::refused("authorization-dead", message, "Authorize it anew."),
-            TokenError::Client(said) if said.contains(INVALID_SCOPE) => {
-                Self::refused("client-refused", message, SCOPE_REMEDY)
-            }
-            TokenError::Client(_) => Self::refused(
-                "client-refused",
+            TokenError::Client(_) => Self::of_client(
                 message,
-                "Compare the client's id and its callback URL with those at the service, and give its present secret with \
-                 `harness oauth-client edit CLIENT --secret KEY=@FILE`.",
+                "Compare the OAuth client with what is registered at the service: `harness oauth-client list` shows it.",
             ),
             TokenError::Denied(_) => Self::bad_input(
                 "token-denied",

@@ -75,7 +75,8 @@ impl Host {
 
     /// Lets the runs go on that wait until a person acts. Those of connections for which nobody did wait again.
     pub(crate) fn let_held_go_on(&self) -> Result<(), HostError> {
-        let (codes, now) = ([FaultKind::AccountHeld, FaultKind::GrantDead], self.clock.now_ms());
+        let (codes, now) =
+            ([FaultKind::AccountHeld, FaultKind::GrantDead, FaultKind::ClientRefused], self.clock.now_ms());
         off_thread(|| codes.iter().try_for_each(|one| self.store.let_waiting_go_on(one.code(), now).map(drop)))?;
         Ok(())
     }

@@ -422,6 +422,9 @@ fn shut(record: &CallRecord) -> Option<HostFault> {
         CallRecord { account_held: true, .. } => FaultKind::AccountHeld,
         CallRecord { grant_dead: true, granted: true, .. } => FaultKind::GrantDead,
         CallRecord { grant_dead: true, .. } => FaultKind::ClientDead,
+        CallRecord { client_refused: Some((reason, remedy)), .. } => {
+            return Some(HostFault::client_refused(reason, remedy));
+        }
         _ => return None,
     };
     Some(HostFault::new(kind, record.denial().unwrap_or_default()))

@@ -7,6 +7,9 @@ use serde::Serialize;
 use super::contract::types::{Error, Failure, FailureClass, Responsible};
 use crate::vault::NotAdmitted;
 
+/// The code of what a service says of an OAuth client that it refuses.
+pub(crate) const CLIENT_REFUSED: &str = "host.client-refused";
+
 /// How a call failed that the connector did not answer, or not acceptably.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -37,6 +40,8 @@ pub enum FaultKind {
     AccountBusy,
     /// The tokens of the grant could not be renewed for now; nothing was sent with the old ones.
     NotRenewed,
+    /// The service refuses the OAuth client that the tokens are renewed for; nothing was sent with the old ones.
+    ClientRefused,
     /// The host refused to send what the connector wanted to send.
     EgressDenied,
     /// The host itself failed.
@@ -56,6 +61,9 @@ pub struct HostFault {
     /// After how many milliseconds to try again, where that is known.
     #[serde(skip)]
     pub retry_after_ms: u64,
+    /// What to do, where more is known than the kind of the fault says.
+    #[serde(skip)]
+    pub remedy: Option<String>,
 }
 
 /// Why a call has no result.
@@ -81,6 +89,7 @@ impl FaultKind {
             Self::GrantDead | Self::ClientDead => "host.grant-dead",
             Self::AccountBusy => "host.account-busy",
             Self::NotRenewed => "host.not-renewed-now",
+            Self::ClientRefused => CLIENT_REFUSED,
             Self::EgressDenied => "host.egress-denied",
             Self::Internal => "host.internal",
         }
@@ -88,7 +97,9 @@ impl FaultKind {
 
     fn class(self) -> FailureClass {
         match self {
-            Self::AccountHeld | Self::GrantHeld | Self::GrantDead | Self::ClientDead => FailureClass::Credential,
+            Self::AccountHeld | Self::GrantHeld | Self::GrantDead | Self::ClientDead | Self::ClientRefused => {
+                FailureClass::Credential
+            }
             Self::EgressDenied => FailureClass::Permission,
             Self::AccountBusy | Self::NotRenewed | Self::TimedOut | Self::Quarantined | Self::Internal => {
                 FailureClass::Unavailable
@@ -110,6 +121,10 @@ impl FaultKind {
             Self::GrantDead => ("Reconnect it: `harness connection reauthorize NAME`.", Responsible::User),
             Self::ClientDead => (
                 "Give the client id and secret that count now: `harness connection replace-credential NAME`.",
+                Responsible::User,
+            ),
+            Self::ClientRefused => (
+                "Give the OAuth client's present secret with `harness oauth-client edit`; `harness oauth-client list` shows those that there are.",
                 Responsible::User,
             ),
             Self::AccountBusy => (
@@ -147,7 +162,7 @@ impl FaultKind {
 
 impl HostFault {
     pub(crate) fn new(kind: FaultKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), unsafe_request_sent: false, retry_after_ms: 0 }
+        Self { kind, detail: detail.into(), unsafe_request_sent: false, retry_after_ms: 0, remedy: None }
     }
 
     /// The account is held, for this reason; `granted`: its credential is what a person granted.
@@ -159,6 +174,11 @@ impl HostFault {
     /// The grant is over; `granted`: a person granted it.
     pub(crate) fn grant_dead(reason: impl Into<String>, granted: bool) -> Self {
         Self::new(if granted { FaultKind::GrantDead } else { FaultKind::ClientDead }, reason)
+    }
+
+    /// The service refuses the OAuth client that the tokens are renewed for.
+    pub(crate) fn client_refused(reason: &str, remedy: &str) -> Self {
+        Self { remedy: Some(remedy.to_owned()), ..Self::new(FaultKind::ClientRefused, reason) }
     }
 
     /// A request waited in vain for its turn among those of its account.
@@ -180,12 +200,12 @@ impl HostFault {
     }
 
     pub(crate) fn to_failure(&self) -> Failure {
-        let (remedy, who) = self.kind.remedy();
+        let (usual, who) = self.kind.remedy();
         Failure {
             class: self.kind.class(),
             code: self.kind.code().into(),
             message: sentence(&self.detail),
-            remedy: remedy.into(),
+            remedy: self.remedy.clone().unwrap_or_else(|| usual.to_owned()),
             who,
             repeatable: !self.unsafe_request_sent,
             fields: Vec::new(),

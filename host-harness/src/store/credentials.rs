@@ -62,6 +62,9 @@ pub struct Pause {
     pub times: u32,
     /// Why.
     pub reason: String,
+    /// Whether it was the OAuth client that was refused.
+    #[serde(default)]
+    pub client: bool,
 }
 
 impl Pause {

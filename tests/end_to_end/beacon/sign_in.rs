@@ -36,6 +36,8 @@ struct Granted {
     asked: Vec<String>,
     harbours: Vec<Value>,
     refusing: bool,
+    /// The app's secret, where it was changed.
+    other_secret: Option<&'static str>,
     /// Whether no tokens are given for now.
     away: bool,
     /// How long access tokens last, in seconds, where it is not an hour.
@@ -87,6 +89,11 @@ impl SignIn {
         self.look().away = away;
     }
 
+    /// From now on the app has another secret.
+    pub(crate) fn has_another_secret(&self, secret: &'static str) {
+        self.look().other_secret = Some(secret);
+    }
+
     /// Ends all that was granted.
     pub(crate) fn revoke(&self) {
         let mut granted = self.look();
@@ -128,6 +135,10 @@ impl SignIn {
 }
 
 impl Granted {
+    fn secret(&self) -> &'static str {
+        self.other_secret.unwrap_or(CLIENT_SECRET)
+    }
+
     fn draw(&mut self, kind: &'static str) -> String {
         self.drawn += 1;
         let secret = format!("fake-{kind}-{}-not-a-real-secret", self.drawn);
@@ -161,7 +172,7 @@ async fn token(State(sign_in): State<SignIn>, body: String) -> Response {
     let form: HashMap<String, String> = url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
     let part = |name: &str| form.get(name).cloned().unwrap_or_default();
     let refused = |error: &str| (StatusCode::BAD_REQUEST, json!({"error": error}).to_string()).into_response();
-    if (part("client_id").as_str(), part("client_secret").as_str()) != (CLIENT, CLIENT_SECRET) {
+    if part("client_id") != CLIENT || part("client_secret") != sign_in.look().secret() {
         return (StatusCode::UNAUTHORIZED, json!({"error": "invalid_client"}).to_string()).into_response();
     }
     let mut granted = sign_in.look();

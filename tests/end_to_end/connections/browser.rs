@@ -228,6 +228,33 @@ fn a_sign_in_that_is_away_for_now_is_said_so_and_when_it_is_asked_again() {
 }
 
 #[test]
+fn a_client_whose_secret_was_changed_at_the_service_is_named_with_what_to_do() {
+    let stage = Stage::with_client();
+    stage.beacon.sign_in().lasts(1);
+    let (added, _) = stage.sign_in("harbour", &["--site", "north"]);
+    added.expect(0);
+    stage.beacon.sign_in().has_another_secret("a-new-secret-not-real");
+    std::thread::sleep(Duration::from_millis(1500));
+    let command = "harness oauth-client edit app --secret client-secret=@FILE";
+    let light = json!({"name": "mole", "colour": "red"}).to_string();
+    let run = || stage.host.run(&["run", "light-beacon", "--connection", "harbour", "--input", &light]);
+    let check = || stage.host.run(&["connection", "check", "harbour"]);
+    for outcome in [run(), check(), run()] {
+        let failed = outcome.fails(3, "host.client-refused");
+        assert!(text(&failed["remedy"]).contains(command) && failed["who"] == "user", "{failed:#}");
+        assert!(text(&failed["message"]).contains("invalid_client"), "{failed:#}");
+    }
+    let report = check().json();
+    let findings = report["health"]["findings"].as_array().or(report["findings"].as_array()).expect("findings");
+    let bad: Vec<_> = findings.iter().filter(|one| one["outcome"] != "passed").collect();
+    assert!(bad.len() == 1 && bad[0]["outcome"] == "failed", "{report:#}");
+    let secret = format!("client-secret=@{}", stage.host.file("new-secret", "a-new-secret-not-real").display());
+    stage.host.run(&["oauth-client", "edit", "app", "--secret", &secret]).expect(0);
+    run().expect(0);
+    check().expect(0);
+}
+
+#[test]
 fn with_a_detour_the_browser_is_sent_where_requests_go() {
     let mut stage = Stage::with_client();
     let beacon = stage.beacon.url().trim_end_matches('/').to_owned();

@@ -261,6 +261,36 @@ fn whoever_leaves_with_ctrl_c_keeps_nothing_half_made() {
 }
 
 #[test]
+fn whoever_leaves_a_hidden_prompt_with_ctrl_c_has_left_at_once_and_types_no_secret_any_more() {
+    let stage = Stage::connected();
+    let mut terminal = Terminal::start(&stage, &["connection", "replace-credential", "harbour"]);
+    terminal.sees("API key (hidden)");
+    // Half a line is gone with it, and so is what is typed for the shell right after.
+    terminal.presses("another-key");
+    terminal.presses("\u{3}");
+    std::thread::sleep(Duration::from_millis(200));
+    let _ = terminal.keys.write_all(b"ls -la\r");
+    let (code, shown) = terminal.ends();
+    assert!(code == 2 && shown.contains("host.given-up"), "exit {code}: {shown}");
+    assert!(!shown.contains("replaced for"), "{shown}");
+    assert_eq!(stage.host.run(&["connection", "check", "harbour"]).code, 0, "the old key is still there");
+
+    // Told by another process, it takes nothing either.
+    let mut terminal = Terminal::start(&stage, &["connection", "replace-credential", "harbour"]);
+    terminal.sees("API key (hidden)");
+    let command_line = format!("harness\0--home\0{}\0", stage.host.home().display());
+    let of_it = |process: &std::path::Path| {
+        std::fs::read_to_string(process.join("cmdline")).is_ok_and(|line| line.contains(&command_line))
+    };
+    let mut processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    let process = processes.find(|process| of_it(process)).expect("it runs");
+    let told = Command::new("kill").arg(process.file_name().unwrap()).status();
+    assert!(told.is_ok_and(|status| status.success()));
+    let (code, shown) = terminal.ends();
+    assert!(code == 2 && !shown.contains("replaced for"), "exit {code}: {shown}");
+}
+
+#[test]
 fn whoever_does_not_finish_in_the_browser_is_told_how_to_go_on() {
     let stage = Stage::with_client();
     let login = format!("login-url={}", stage.beacon.url());

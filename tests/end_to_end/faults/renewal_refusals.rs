@@ -170,7 +170,7 @@ fn misjudged(granted: &Granted, fault: &Value, fate: Fate) -> Result<(), String>
     let seen = format!("exit {}, {code}, dead: {:?}, {told} alarms", first.code, row.dead);
     let right = match fate {
         Fate::Passes => first.code == 4 && code != "host.grant-dead" && told + asked as usize == 0,
-        Fate::Client => first.code != 0 && code != "host.grant-dead" && told == 0 && asked == 1,
+        Fate::Client => first.code == 3 && code == "host.client-refused" && told == 0 && asked == 1,
         Fate::Over => first.code == 3 && code == "host.grant-dead" && told == 1,
     };
     if !right || !kept || row.dead.is_some() != (fate == Fate::Over) {
@@ -227,7 +227,8 @@ fn a9_a_rotated_client_secret_is_asked_with_once_and_put_right_without_a_person_
     jira.control("DELETE", "/token-endpoint/calls", &Value::Null);
     for _ in 0..3 {
         let refused = granted.read();
-        assert!(refused.code == 4 && refused.stdout.contains("OAuth client"), "{refused:?}");
+        let refused = refused.fails(3, "host.client-refused");
+        assert!(text(&refused["remedy"]).contains("edit app --secret client-secret=@FILE"), "{refused:#}");
     }
     assert_eq!(granted.renewals(), (0, 1), "the pause holds for commands that are started anew");
     assert_eq!((alarms(&granted, "host.grant-not-renewed"), granted.row().dead), (1, None));
@@ -242,7 +243,8 @@ fn a9_a_rotated_client_secret_is_asked_with_once_and_put_right_without_a_person_
     let edit = |more: &[&str]| granted.stage.host.run(&[&["oauth-client", "edit", "app"], more].concat());
     edit(&["--scope", "read:jira-wrok"]).fails(2, "host.scope-unknown");
     edit(&["--callback", "http://10.0.0.1/"]).fails(2, "host.callback");
-    assert_eq!(edit(&["--secret", &secret.replace("client-secret=", "other=")]).code, 2);
+    let misspelled = edit(&["--secret", &secret.replace("client-secret=", "other=")]).fails(2, "host.not-a-secret");
+    assert!(text(&misspelled["remedy"]).contains("Its secrets: client-secret."), "{misspelled:#}");
     edit(&[]).fails(2, "host.input-missing");
     let narrower = edit(&["--scope", "read:jira-work", "--scope", "read:jira-user"]);
     assert!(narrower.stderr.contains("harness connection reauthorize demo"), "{narrower:?}");

@@ -123,6 +123,11 @@ impl Sender {
                 self.0.recorder.mark(|record| (record.grant_dead, record.granted) = (true, grant.is_persons()));
                 Err(Refusal::Denied(error.to_string()))
             }
+            Ok(Err(GrantError::Client(reason))) => {
+                let told = (reason.clone(), grant.client_remedy(&reason));
+                self.0.recorder.mark(|record| record.client_refused = Some(told));
+                Err(Refusal::Denied(reason))
+            }
             Err(_) => Err(self.not_renewed("it took too long".into(), Duration::ZERO)),
         }
     }
