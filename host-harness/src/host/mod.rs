@@ -24,6 +24,7 @@ mod runs;
 mod session;
 mod sessions;
 mod subscriptions;
+mod trial;
 mod troubles;
 
 use std::collections::HashMap;
