@@ -191,7 +191,7 @@ impl Host {
         self.doing("asking who it was that said yes".to_owned());
         let (method, form) = (parts.method(), self.whole_form(&known)?);
         let credential = self.on_trial(tokens, &method.scheme, &known, &form, parts.client.as_ref());
-        self.other_account(Trial {
+        let trial = Trial {
             plugin: &parts.plugin,
             method,
             connection: &known,
@@ -201,8 +201,8 @@ impl Host {
             scopes: tokens.scopes().map(<[String]>::to_vec),
             // Not the account of the connection: what is refused here says nothing against that.
             account: format!("authorizing/{}", parts.credential.id),
-        })
-        .await
+        };
+        Ok(self.try_out(trial).await?.other)
     }
 
     /// Asks for tokens where no person has to say yes. Answers with the connections that share them.
@@ -216,6 +216,7 @@ impl Host {
     async fn keep_tokens(&self, parts: &Parts, tokens: Tokens) -> Result<Vec<String>, HostError> {
         let sharing = self.sharing(&parts.connection)?;
         let before = self.guarded(&sharing).await;
+        off_thread(|| self.store.uncheck(&parts.credential.id))?;
         off_thread(|| keep(&self.vault, &self.store, &self.clock, &parts.credential.id, &tokens))?;
         for one in &sharing {
             self.sessions.forget(&one.name, &one.id);

@@ -7,6 +7,7 @@ use super::granted::Granted;
 use crate::harness::free_address;
 use crate::http;
 use crate::simulator::{Jira, text};
+use crate::stage::Stage;
 
 #[test]
 fn a_connection_becomes_another_persons_only_where_that_is_meant() {
@@ -76,6 +77,27 @@ fn an_application_link_that_another_person_allows_is_theirs_only_where_that_is_m
     assert_eq!(granted.tokens(), tokens, "nothing was changed");
     granted.stage.jira.settings(&json!({"consent_account": "admin"}));
     granted.reauthorize().expect(0);
+}
+
+#[test]
+fn a_credential_of_another_account_is_taken_only_where_that_is_meant() {
+    let stage = Stage::connected();
+    let account = stage.jira.account("user");
+    let token = format!("token=@{}", stage.host.file("user.token", account.token).display());
+    let email = format!("email={}", account.email);
+    let replace = |more: &[&str]| {
+        let arguments = ["connection", "replace-credential", "demo", "--set", &email, "--secret", &token];
+        stage.host.run(&[&arguments[..], more].concat())
+    };
+    let shown = || stage.host.run(&["connection", "show", "demo"]).json();
+    let before = shown();
+    let refused = replace(&[]).fails(2, "host.other-account");
+    assert!(text(&refused["message"]).contains("nothing was replaced"), "{refused:#}");
+    assert!(text(&refused["remedy"]).contains("--other-account"), "{refused:#}");
+    assert_eq!(shown(), before);
+    stage.host.run(&["connection", "check", "demo"]).expect(0);
+    replace(&["--other-account"]).expect(0);
+    assert_ne!(shown()["identity"], before["identity"]);
 }
 
 #[test]
