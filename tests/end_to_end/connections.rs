@@ -299,7 +299,15 @@ steps:
 
     stage.host.run(&["connection", "rename", "harbour", "no good name"]).fails(2, "host.connection-name");
     stage.connect("other", KEY).expect(0);
-    stage.host.run(&["connection", "rename", "harbour", "other"]).fails(2, "host.connection-exists");
+    let taken = stage.host.run(&["connection", "rename", "harbour", "other"]).fails(2, "host.connection-exists");
+    assert_eq!(taken["remedy"], "Choose another name.", "nobody loses a connection for a name: {taken:#}");
+    let taken = stage.connect("other", KEY).fails(2, "host.connection-exists");
+    assert!(!text(&taken["remedy"]).contains("remove"), "it works: {taken:#}");
+    let base = format!("base-url={}", stage.beacon.url());
+    let lost = ["--method", "api-key", "--set", &base, "--secret", &stage.key(KEY), "--no-check"];
+    stage.add("begun", &lost).expect(0);
+    let begun = stage.add("begun", &lost).fails(2, "host.connection-exists");
+    assert!(text(&begun["remedy"]).contains("connection remove begun"), "{begun:#}");
     let renamed = stage.host.run(&["connection", "rename", "harbour", "port"]).expect(0);
     assert_eq!(renamed["flows"], json!(["answer-red"]), "its file is the person's: {renamed:#}");
     stage.host.run(&["connection", "check", "port"]).expect(0);

@@ -2,7 +2,7 @@
 
 use serde_json::Map;
 
-use super::adding::{check_authorities, name_taken, pinned, prepare};
+use super::adding::{OTHER_NAME, check_authorities, check_name, name_taken, pinned, prepare};
 use super::forms::{self, Entries, Form, Secrets};
 use super::places;
 use super::{Checked, Host, HostError, off_thread};
@@ -233,12 +233,15 @@ impl Host {
         if from == to {
             return Ok(vec![]);
         }
-        self.check_free_name(to)?;
+        check_name(to, "a connection's name")?;
+        if off_thread(|| self.store.connection_by_name(to))?.is_some() {
+            return Err(name_taken(to, OTHER_NAME));
+        }
         let renamed = off_thread(|| self.store.rename_connection(&connection.id, to, self.clock.now_ms()))?;
         self.sessions.forget(from, &connection.id);
         match renamed {
             Renamed::Done { flows } => Ok(flows),
-            Renamed::Taken => Err(name_taken(to)),
+            Renamed::Taken => Err(name_taken(to, OTHER_NAME)),
         }
     }
 
