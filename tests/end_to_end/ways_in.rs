@@ -408,4 +408,9 @@ fn a_refused_client_secret_of_a_service_account_is_a_finding_and_is_replaced() {
     let (id, secret) = (format!("client-id={id}"), format!("client-secret=@{}", file.display()));
     host.run(&["connection", "replace-credential", "demo", "--set", &id, "--secret", &secret]).expect(0);
     assert_eq!(report(&host)["proven"], true);
+    // One that works is not given up for one that is refused.
+    let wrong = format!("client-secret=@{}", host.file("wrong.secret", wrong.1).display());
+    let kept = host.run(&["connection", "replace-credential", "demo", "--set", &id, "--secret", &wrong]);
+    assert!(kept.code != 0 && kept.json()["error"].to_string().contains("nothing was replaced"), "{kept:#?}");
+    assert_eq!(report(&host)["proven"], true);
 }

@@ -123,7 +123,7 @@ impl HostError {
             },
         };
         *message = format!("{consequence}. {message}");
-        *remedy = format!("{remedy} {advice}").trim_start().to_owned();
+        *remedy = format!("{remedy} {advice}").trim().to_owned();
         self
     }
 

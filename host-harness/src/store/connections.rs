@@ -210,6 +210,11 @@ impl Store {
         })
     }
 
+    /// Forgets the reports of the connections that share a credential: it is another one from now on.
+    pub fn uncheck(&self, credential: &str) -> Result<(), StoreError> {
+        self.write(|transaction| uncheck(transaction, credential))
+    }
+
     /// Pins other origins in the place of some. `false` where somebody has pinned others meanwhile.
     pub fn replace_origins(&self, id: &str, from: &[StoredOrigin], to: &[StoredOrigin]) -> Result<bool, StoreError> {
         let text = |origins: &[StoredOrigin]| serde_json::to_string(origins).unwrap_or_default();
@@ -261,6 +266,13 @@ impl Store {
             Ok(rows)
         })
     }
+}
+
+/// Forgets what was reported of connections with the credential that they had. A check that began before comes too late.
+pub(crate) fn uncheck(transaction: &rusqlite::Transaction<'_>, credential: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE connection SET proven = 0, health = NULL, revision = revision + 1 WHERE credential = ?1";
+    transaction.execute(sql, [credential])?;
+    Ok(())
 }
 
 /// Keeps what a person changed of a connection: its form, and what follows from it. `false` where it was changed since

@@ -82,6 +82,7 @@ fn a_person_signs_in_and_the_site_is_chosen_by_its_address_or_id_only() {
         assert!(text(&open["remedy"]).contains(part), "{open:#}");
     }
     stage.host.run(&["connection", "check", "harbour"]).fails(2, "host.site-open");
+    assert_eq!(stage.shown("harbour")["state"], "no site chosen");
     let reauthorize = |site: &str| stage.host.run(&["connection", "reauthorize", "harbour", "--site", site]);
     reauthorize("Twin").fails(2, "host.site-unknown");
     let chosen = reauthorize("south").expect(0);

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::authorize::{Way, authorize, choose_site};
-use super::health::{exit_code, failure_of, health_text};
+use super::health::{exit_code, health_text};
 use super::show::connection_json;
 use crate::cli::Done;
 use crate::cli::ask::{Missing, Person, given_up, lacking, worth_asking};
@@ -180,7 +180,7 @@ impl End {
             Ok(checked) => Self {
                 code: exit_code(&checked),
                 health: checked.to_json(),
-                failure: failure_of(name, &checked).map(|error| error.to_json()),
+                failure: checked.failure(name).map(|error| error.to_json()),
             },
             Err(error) => Self { code: error.exit_code(), health: Value::Null, failure: Some(error.to_json()) },
         }

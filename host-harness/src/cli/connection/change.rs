@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::add::{End, refuse_unknown};
-use super::authorize::{Way, authorize, choose_site, refuse_settled};
+use super::authorize::{Way, authorize, choose_site, is_meant, refuse_settled};
 use super::health::health_text;
 use super::show::connection_json;
 use crate::cli::Done;
@@ -14,6 +14,7 @@ use crate::cli::ask::{Missing, Person, lacking, worth_asking};
 use crate::cli::input;
 use crate::cli::output::{Output, failure_text};
 use crate::host::{Edit, Entries, Host, HostError};
+use crate::legible::one_line;
 use crate::plugin::AuthMethod;
 
 #[derive(Debug, Args)]
@@ -27,7 +28,10 @@ pub(super) struct ReplaceCredential {
     /// A secret of the credential, from a file or from stdin
     #[arg(long, value_name = "KEY=@FILE|KEY=-")]
     secret: Vec<String>,
-    /// Send nothing: the connections are not checked
+    /// Let it be another account's from now on, where the credential is another one's
+    #[arg(long)]
+    other_account: bool,
+    /// Send nothing: the credential is not tried, and the connections are not checked
     #[arg(long)]
     no_check: bool,
 }
@@ -71,7 +75,19 @@ impl ReplaceCredential {
                 }
             }
         }
-        let replaced = host.replace_credential(&self.name, given).await?;
+        let replacing = host.read_credential(&self.name, given, !self.no_check).await?;
+        if let Some((before, now)) = replacing.other_account()
+            && !self.other_account
+        {
+            let (before, now) = (one_line(before), one_line(now));
+            let told = format!("the credential is {now}'s, and `{}` is {before}'s until now", self.name);
+            if !is_meant(&told, &now, person.as_ref())? {
+                let remedy = "Give the credential of the right account; or add --other-account.";
+                let error = HostError::bad_input("other-account", told, remedy);
+                return Err(error.amid("nothing was replaced", ""));
+            }
+        }
+        let replaced = host.keep_credential(replacing).await?;
         for correction in &replaced.corrections {
             output.note(&format!("note: {correction}"));
         }

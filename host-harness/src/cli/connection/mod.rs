@@ -14,7 +14,7 @@ use super::output::{Output, failure_text};
 use crate::host::{Host, HostError, Leftovers};
 use add::Add;
 use change::{EditConnection, Reauthorize, Rename, ReplaceCredential};
-use health::{exit_code, failure_of, health_text};
+use health::{exit_code, health_text};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -151,7 +151,7 @@ impl Connections {
             Command::Check(Check { name, release }) => {
                 let checked = host.check_connection(&name, release).await?;
                 let mut json = checked.to_json();
-                if let Some(error) = failure_of(&name, &checked) {
+                if let Some(error) = checked.failure(&name) {
                     json["error"] = error.to_json();
                 }
                 output.result(&json, || health_text(&json));

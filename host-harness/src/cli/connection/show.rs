@@ -44,6 +44,7 @@ fn state(connection: &StoredConnection, credential: Option<&StoredCredential>) -
     match credential {
         Some(grant) if grant.dead.is_some() => "to be reauthorized",
         Some(grant) if grant.client.is_some() && grant.version == 0 => "not authorized",
+        _ if connection.site_open => "no site chosen",
         _ => match (connection.proven, &connection.health) {
             (true, _) => "proven",
             (false, Some(_)) => "unproven",
