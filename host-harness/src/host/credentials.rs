@@ -10,7 +10,7 @@ use crate::clock::new_id;
 use crate::plugin::contract::connection as contract;
 use crate::plugin::{AuthMethod, Plugin};
 use crate::store::{Renamed, StoredConnection, StoredCredential};
-use crate::vault::Space;
+use crate::vault::{Blame, Held, Space};
 
 /// A credential that was replaced.
 #[derive(Debug)]
@@ -91,8 +91,8 @@ impl Host {
         let same = places::is_the_same(self, &credential, &spelled, &read.secrets)?;
         if same {
             for (account, fingerprint) in &before {
-                if let Some(reason) = self.guard.held(account, fingerprint)? {
-                    return Err(refused_before(name, &reason));
+                if let Some(held) = self.guard.held(account, fingerprint)? {
+                    return Err(refused_before(name, &held));
                 }
             }
         }
@@ -299,15 +299,20 @@ fn changed_meanwhile(name: &str) -> HostError {
     HostError::other("changed-meanwhile", format!("`{name}` was changed by another command meanwhile"), "Try again.")
 }
 
-fn refused_before(name: &str, reason: &str) -> HostError {
+fn refused_before(name: &str, held: &Held) -> HostError {
+    let remedy = match held.blame {
+        Blame::Own => format!(
+            "Give another one. Where it was put right at the service, run `harness connection check {name} --release`."
+        ),
+        Blame::Other(_) => held.remedy(name, false),
+    };
+    let reason = &held.reason;
     HostError::bad_input(
         "secret-refused",
         format!(
-            "this is the secret that it has already, and its account is held ({reason}); nothing was changed or sent"
+            "this is the secret that it has already, and its account is held: {reason}; nothing was changed or sent"
         ),
-        format!(
-            "Give another one. Where it was put right at the service, run `harness connection check {name} --release`."
-        ),
+        remedy,
     )
 }
 

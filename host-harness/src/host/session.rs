@@ -72,6 +72,7 @@ impl Host {
         };
         let generation = Some(stored.generation);
         let account = account_key(&connection, &form, &method.scheme, credential.fingerprint());
+        off_thread(|| self.store.save_account(&connection.id, &account, credential.fingerprint()))?;
         let app = app_of(&connection, Some(&stored));
         let granted_scopes = stored.scopes;
         let access = self.access_without_credential(&connection)?.with_credential(

@@ -146,8 +146,8 @@ impl Connections {
     pub(super) async fn run(self, host: &Host, output: &Output) -> Done {
         match self.command {
             Command::Add(add) => add.run(host, output).await,
-            Command::List => show::list(host, output),
-            Command::Show(Name { name }) => show::show(host, &name, output),
+            Command::List => show::list(host, output).await,
+            Command::Show(Name { name }) => show::show(host, &name, output).await,
             Command::Check(Check { name, release }) => {
                 let checked = host.check_connection(&name, release).await?;
                 let mut json = checked.to_json();
@@ -155,6 +155,9 @@ impl Connections {
                     json["error"] = error.to_json();
                 }
                 output.result(&json, || health_text(&json));
+                if let Some(held) = show::held_note(host, &name)? {
+                    output.note(&held);
+                }
                 Ok(exit_code(&checked))
             }
             Command::ReplaceCredential(replace) => replace.run(host, output).await,
