@@ -4,7 +4,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::store::StoredConnection;
 use crate::test_clock::TestClock;
 use crate::vault::{GuardPlace, LockoutGuard, NotAdmitted};
@@ -23,7 +23,8 @@ fn store(names: &[&str]) -> (tempfile::TempDir, Arc<Store>) {
         assert!(store.insert_connection(&one).unwrap());
     }
     for name in names {
-        store.save_account(&id(&store, name), "account", &format!("secret of {name}")).unwrap();
+        let id = id(&store, name);
+        store.save_account(&id, "account", &format!("secret of {id}")).unwrap();
     }
     (folder, store)
 }
@@ -34,8 +35,13 @@ fn id(store: &Store, name: &str) -> String {
 
 /// The service refuses the credential of a connection.
 fn refuse(guard: &LockoutGuard, store: &Store, name: &str) {
-    let (credential, connection) = (format!("secret of {name}"), id(store, name));
-    let place = GuardPlace { account: "account", credential: &credential, connection: &connection, granted: false };
+    refuse_as(guard, &id(store, name));
+}
+
+/// The same of a connection by its id.
+fn refuse_as(guard: &LockoutGuard, connection: &str) {
+    let credential = format!("secret of {connection}");
+    let place = GuardPlace { account: "account", credential: &credential, connection, granted: false };
     guard.confirm(place, "status 401").unwrap();
 }
 
@@ -139,4 +145,32 @@ fn a_connection_that_was_changed_has_its_account_found_out_anew() {
     assert!(store.without_account().unwrap().is_empty());
     assert!(store.change_connection(&store.connection_by_name("prod").unwrap().unwrap(), 1).unwrap());
     assert_eq!(store.without_account().unwrap(), ["prod"]);
+}
+
+#[test]
+fn what_is_known_of_an_account_goes_a_day_after_its_last_connection() {
+    let (_folder, store) = store(&["prod", "typo"]);
+    let clock = TestClock::shared();
+    let guard = LockoutGuard::new(Arc::clone(&store), clock.clone());
+    for _ in 0..2 {
+        refuse(&guard, &store, "typo");
+    }
+    let (hour, day) = (MINUTE * 60, MINUTE * 60 * 24);
+    let sweep = || {
+        while store.sweep(clock.now_ms(), 1).unwrap() > 0 {}
+        guard.held("account", "another").unwrap().is_some()
+    };
+    store.delete_connection(&id(&store, "typo"), &json!({})).unwrap();
+    clock.advance(day * 99);
+    assert!(sweep(), "another one has it");
+    refuse(&guard, &store, "prod");
+    assert!(store.change_connection(&store.connection_by_name("prod").unwrap().unwrap(), 1).unwrap());
+    clock.advance(day * 2);
+    assert!(sweep(), "who knows which account it has now");
+    refuse_as(&guard, "gone");
+    store.delete_connection(&id(&store, "prod"), &json!({})).unwrap();
+    clock.advance(hour * 23);
+    assert!(sweep());
+    clock.advance(hour * 2);
+    assert!(!sweep());
 }

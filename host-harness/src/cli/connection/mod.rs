@@ -155,7 +155,7 @@ impl Connections {
                     json["error"] = error.to_json();
                 }
                 output.result(&json, || health_text(&json));
-                if let Some(held) = show::held_note(host, &name)? {
+                if let Some(held) = show::held_note(host, &name)?.filter(|_| !tells_of_hold(&json)) {
                     output.note(&held);
                 }
                 Ok(exit_code(&checked))
@@ -170,6 +170,11 @@ impl Connections {
             }
         }
     }
+}
+
+/// Whether a report itself says that the account is held, and what to do.
+fn tells_of_hold(report: &serde_json::Value) -> bool {
+    report["findings"].as_array().is_some_and(|all| all.iter().any(|one| one["code"] == "host.account-held"))
 }
 
 async fn remove(host: &Host, name: &str, leftovers: Leftovers, output: &Output) -> Done {
