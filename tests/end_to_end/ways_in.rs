@@ -159,12 +159,47 @@ fn however_many_connections_have_wrong_passwords_of_an_account_it_is_refused_twi
     assert_eq!(line["code"], "host.account-held", "{held:#}");
     assert!(text(&line["message"]).contains("`second`"), "the one that caused it is named: {line:#}");
     assert!(finding(&held, "reachable").is_some(), "what anybody may ask is told all the same: {held:#}");
-    // Its end is the end of the hold.
+    let holds = host.run(&["holds", "list"]).list();
+    let of = |name: &str| holds.iter().find(|one| one["connection"] == name).map(|one| text(&one["remedy"]));
+    assert!(["first", "second", "third"].iter().all(|name| of(name).is_some()), "{holds:#?}");
+    let remedy = of("good").expect("it is held as well");
+    assert!(remedy.contains("replace-credential second") && remedy.contains("check good --release"), "{remedy}");
+    let input = json!({"issue": "DEMO-1"}).to_string();
+    let run =
+        || host.run(&["run", "get-issue", "--connection", "good", "--input", &input]).fails(3, "host.account-held");
+    assert_eq!(text(&run()["remedy"]), remedy);
+    assert!(host.run(&["connection", "show", "good"]).expect(0)["held"].is_string());
+    // What Jira counts, it goes on counting: the end of a connection is not the end of the hold.
     for name in ["first", "second", "third"] {
         host.run(&["connection", "remove", name]).expect(0);
     }
-    host.run(&["connection", "check", "good"]).expect(0);
+    let left = run();
+    assert!(!text(&left["remedy"]).contains("replace-credential"), "{left:#}");
+    assert!(text(&left["remedy"]).contains("check good --release"), "{left:#}");
+    host.run(&["connection", "check", "good", "--release"]).expect(0);
     assert_eq!(jira.refused_logins() - before, 2);
+}
+
+#[test]
+fn an_account_is_refused_twice_however_often_its_connection_is_removed_and_made_again() {
+    let (jira, host) = (center("9.12.0"), Harness::new());
+    let account = jira.account("admin");
+    let with =
+        |password: &str| add(&host, "password", &[("site", jira.url()), ("username", "admin")], ("password", password));
+    let mut told = vec![];
+    for number in 0..3 {
+        let added = with(&format!("not-the-password-{number}"));
+        assert_eq!(added.code, 3, "{added:#?}");
+        told.push(added.stderr);
+        host.run(&["connection", "remove", "demo"]).expect(0);
+    }
+    assert_eq!(jira.refused_logins(), 2);
+    assert!(told[0].contains("connection check demo") && !told[0].contains("held"), "{}", told[0]);
+    assert!(told[1].contains("held now") && told[1].contains("replace-credential demo"), "{}", told[1]);
+    // Whoever has the right one says so.
+    assert_eq!(with(&account.password).code, 3);
+    host.run(&["connection", "check", "demo", "--release"]).expect(0);
+    assert_eq!(jira.refused_logins(), 2);
 }
 
 #[test]
@@ -189,13 +224,16 @@ fn a_login_whose_answer_nobody_waited_for_counts_as_one_that_may_have_been_refus
         eventually("a login to be tried", || tried().filter(|tried| *tried == times));
         started.kill();
     }
-    let held = host.run(&["connection", "check", "demo"]).expect(3);
-    let line = held["findings"].as_array().and_then(|findings| findings.last()).expect("a line");
-    assert_eq!(line["code"], "host.account-held", "{held:#}");
-    assert!(text(&line["message"]).contains("unknown whether they were refused"), "{line:#}");
+    let paused = host.run(&["connection", "check", "demo"]).fails(4, "host.account-paused");
+    assert!(text(&paused["message"]).contains("unknown whether they were refused"), "{paused:#}");
+    assert!(text(&paused["message"]).contains("tried again in 15 minutes"), "{paused:#}");
+    let issue = json!({"issue": "DEMO-1"}).to_string();
+    let run = host.run(&["run", "get-issue", "--connection", "demo", "--input", &issue]);
+    let after = run.fails(4, "host.account-paused")["retry-after-ms"].clone();
+    assert!(after.as_u64().is_some_and(|after| (840_000..=900_000).contains(&after)), "{after}");
     assert_eq!(tried(), Some(2), "nothing was sent");
     let holds = host.run(&["holds", "list"]).list();
-    assert!(holds.iter().any(|one| one["connection"] == "demo"), "{holds:?}");
+    assert!(holds.iter().any(|one| one["connection"] == "demo" && one["until-ms"].is_u64()), "{holds:?}");
     // Another password is another reason to try.
     jira.clear_faults();
     let right = format!("password=@{}", host.file("right", &account.password).display());

@@ -10,7 +10,7 @@ use crate::clock::new_id;
 use crate::plugin::contract::connection as contract;
 use crate::plugin::{AuthMethod, Plugin};
 use crate::store::{Renamed, StoredConnection, StoredCredential};
-use crate::vault::Space;
+use crate::vault::{Blame, Held, Space};
 
 /// A credential that shall take the place of one, and is not kept yet.
 pub struct Replacing {
@@ -118,8 +118,8 @@ impl Host {
         let same = places::is_the_same(self, &credential, &spelled, &read.secrets)?;
         let held = |(account, fingerprint): &(String, String)| self.guard.held(account, fingerprint).transpose();
         let held = before.iter().find_map(held).transpose()?;
-        if let Some(reason) = held.as_ref().filter(|_| same) {
-            return Err(refused_before(name, reason));
+        if let Some(held) = held.as_ref().filter(|_| same) {
+            return Err(refused_before(name, held));
         }
         let is_persons = method.scheme.is_authorized_by_a_person();
         // One that is refused itself has nothing to lose.
@@ -360,15 +360,20 @@ fn not_replaced(error: HostError, name: &str) -> HostError {
     error.amid(&consequence, "To put it in its place without asking, add --no-check.")
 }
 
-fn refused_before(name: &str, reason: &str) -> HostError {
+fn refused_before(name: &str, held: &Held) -> HostError {
+    let remedy = match held.blame {
+        Blame::Own => format!(
+            "Give another one. Where it was put right at the service, run `harness connection check {name} --release`."
+        ),
+        Blame::Other(_) => held.remedy(name, false),
+    };
+    let reason = &held.reason;
     HostError::bad_input(
         "secret-refused",
         format!(
-            "this is the secret that it has already, and its account is held ({reason}); nothing was changed or sent"
+            "this is the secret that it has already, and its account is held: {reason}; nothing was changed or sent"
         ),
-        format!(
-            "Give another one. Where it was put right at the service, run `harness connection check {name} --release`."
-        ),
+        remedy,
     )
 }
 

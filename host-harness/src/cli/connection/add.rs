@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::authorize::{Way, authorize, choose_site};
 use super::health::{exit_code, health_text};
-use super::show::connection_json;
+use super::show::{connection_json, held_note};
 use crate::cli::Done;
 use crate::cli::ask::{Missing, Person, given_up, lacking, worth_asking};
 use crate::cli::input;
@@ -96,6 +96,10 @@ impl Add {
         });
         if end.code != 0 {
             let state = json["connection"]["state"].as_str().unwrap_or_default();
+            if let Some(held) = held_note(host, name)? {
+                output.note(&format!("`{name}` is kept as {state}; {held}"));
+                return Ok(end.code);
+            }
             let next = match () {
                 () if state.contains("authorized") => format!("reauthorize {name}"),
                 () if host.lacks_site(name)? => format!("reauthorize {name} --site URL"),

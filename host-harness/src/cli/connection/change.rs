@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::add::{End, refuse_unknown};
 use super::authorize::{Way, authorize, choose_site, is_meant, refuse_settled};
 use super::health::health_text;
-use super::show::connection_json;
+use super::show::{connection_json, held_note};
 use crate::cli::Done;
 use crate::cli::ask::{Missing, Person, lacking, worth_asking};
 use crate::cli::input;
@@ -138,6 +138,7 @@ async fn reports(host: &Host, names: &[String], mut json: Value, output: &Output
             (Value::Null, Some(failure)) => format!("{name}\n{}", failure_text(failure)),
             (health, _) => format!("{name}\n{}", health_text(health)),
         });
+        texts.extend(held_note(host, name)?);
         if let Some(failure) = end.failure {
             json["error"] = failure.clone();
             report["error"] = failure;
@@ -245,6 +246,9 @@ impl EditConnection {
             (Value::Null, Some(failure)) => failure_text(failure),
             (health, _) => health_text(health),
         });
+        if let Some(held) = held_note(host, &self.name)? {
+            output.note(&held);
+        }
         Ok(end.code)
     }
 }

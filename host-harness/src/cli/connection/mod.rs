@@ -146,8 +146,8 @@ impl Connections {
     pub(super) async fn run(self, host: &Host, output: &Output) -> Done {
         match self.command {
             Command::Add(add) => add.run(host, output).await,
-            Command::List => show::list(host, output),
-            Command::Show(Name { name }) => show::show(host, &name, output),
+            Command::List => show::list(host, output).await,
+            Command::Show(Name { name }) => show::show(host, &name, output).await,
             Command::Check(Check { name, release }) => {
                 let checked = host.check_connection(&name, release).await?;
                 let mut json = checked.to_json();
@@ -155,6 +155,9 @@ impl Connections {
                     json["error"] = error.to_json();
                 }
                 output.result(&json, || health_text(&json));
+                if let Some(held) = show::held_note(host, &name)?.filter(|_| !tells_of_hold(&json)) {
+                    output.note(&held);
+                }
                 Ok(exit_code(&checked))
             }
             Command::ReplaceCredential(replace) => replace.run(host, output).await,
@@ -167,6 +170,11 @@ impl Connections {
             }
         }
     }
+}
+
+/// Whether a report itself says that the account is held, and what to do.
+fn tells_of_hold(report: &serde_json::Value) -> bool {
+    report["findings"].as_array().is_some_and(|all| all.iter().any(|one| one["code"] == "host.account-held"))
 }
 
 async fn remove(host: &Host, name: &str, leftovers: Leftovers, output: &Output) -> Done {
