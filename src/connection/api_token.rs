@@ -39,7 +39,7 @@ fn manifest() -> Value {
     let token =
         "Made at id.atlassian.com under Security, API tokens, with scopes or without. It expires after at most a year.";
     let of = "an API token";
-    let mistakes = [entry::address(of), entry::header(), entry::jwt(of)];
+    let mistakes = [entry::address(of), entry::header(), entry::blank(of), entry::jwt(of)];
     let day =
         "The day on which the token expires, such as 2027-11-22: you are warned ahead. Atlassian tells it nobody else.";
     let expires = entry::of_secret("Expires", day, "2027-11-22");
@@ -82,7 +82,8 @@ fn prepare(form: &Value) -> Result<Prepared, Error> {
 }
 
 fn reach(draft: &mut Draft, site: &Site, cloud_id: Option<&str>) {
-    draft.pin_site(site);
+    // Whoever copies what Jira Cloud says to strangers gets no token for it.
+    draft.pin(site.base(), site.may_be_cloud(), "The Jira site");
     // The id by which the gateway knows a site is the site's own word: only one of Atlassian's is believed.
     if site.is_cloud() {
         draft.pin_gateway(cloud_id);
@@ -137,8 +138,11 @@ mod tests {
                 ("https://api.atlassian.com/ex/jira/", true),
             ]
         );
+        let foreign = prepare(&json!({ "site": "https://demo.atlasian.net", "email": "a@example.test" }));
+        assert!(foreign.expect("a form").origins.iter().all(|origin| !origin.credential), "no token goes there");
         let elsewhere = prepare(&json!({ "site": "http://127.0.0.1:8080", "email": "a@example.test" }));
         let origins = elsewhere.expect("a good form").origins;
+        assert!(origins.iter().any(|origin| origin.credential), "{origins:?}");
         assert!(origins.iter().all(|origin| origin.url.starts_with("http://127.0.0.1:8080/")), "{origins:?}");
     }
 

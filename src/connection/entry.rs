@@ -93,7 +93,18 @@ pub(super) fn address(of: &str) -> Value {
     json!({
         "pattern": "^[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)*\\.[A-Za-z]{2,}$",
         "message": format!("This looks like an e-mail address, not like {of}."),
-        "remedy": format!("If it is one, give {of} here instead.")
+        "remedy": format!("Give {of} here instead."),
+        "refused": true
+    })
+}
+
+/// A token with a blank or a quotation mark in it: two that were pasted together, or words about it.
+pub(super) fn blank(of: &str) -> Value {
+    json!({
+        "pattern": "[\\s\"'`]",
+        "message": format!("There is white space or a quotation mark within it, and {of} has none."),
+        "remedy": "Copy it again where it was made, whole and alone.",
+        "refused": true
     })
 }
 
@@ -134,7 +145,7 @@ pub(super) fn own_site() -> (&'static str, Value) {
 /// The app form of an OAuth 2.0 client.
 pub(super) fn app(id: &str, secret_of: &str) -> Value {
     let of = "the secret of the OAuth client";
-    let mistakes = [api_token("An OAuth client has a secret of its own."), address(of), header(), jwt(of)];
+    let mistakes = [api_token("An OAuth client has a secret of its own."), address(of), header(), blank(of), jwt(of)];
     let secret = secret_but("Secret", secret_of, &mistakes);
     form(&[("client-id", plain("Client id", id, "aBcDeFgHiJk")), ("client-secret", secret)])
 }

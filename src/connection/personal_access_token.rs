@@ -34,7 +34,7 @@ fn manifest() -> Value {
     let token = "Made in Jira under your profile, Personal Access Tokens. It may expire.";
     let of = "a personal access token";
     let cloud = "Those are for Jira Cloud; Data Center takes a token that was made in your own Jira.";
-    let mistakes = [entry::api_token(cloud), entry::address(of), entry::header(), entry::jwt(of)];
+    let mistakes = [entry::api_token(cloud), entry::address(of), entry::header(), entry::blank(of), entry::jwt(of)];
     entry::of(
         &METHOD,
         "Personal access token",

@@ -37,7 +37,7 @@ fn manifest() -> Value {
     let secret = "Shown once, when the credential was made at admin.atlassian.com under Directory, Service accounts.";
     let of = "the client secret";
     let token = "A token of a service account goes with the method `api-token` and the account's e-mail address.";
-    let mistakes = [entry::api_token(token), entry::address(of), entry::header(), entry::jwt(of)];
+    let mistakes = [entry::api_token(token), entry::address(of), entry::header(), entry::blank(of), entry::jwt(of)];
     entry::of(
         &METHOD,
         "Service account",

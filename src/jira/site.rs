@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The domain of Jira Cloud's sites.
 const CLOUD: &str = "atlassian.net";
+/// The domain that the first of them have kept.
+const OLD_CLOUD: &str = "jira.com";
 /// The domain of Atlassian's own pages: where people log in, make tokens, register apps. No site is there.
 const COMPANY: &str = "atlassian.com";
 /// The one Jira of that domain, of Atlassian's own.
@@ -119,9 +121,16 @@ impl Site {
         self.base.split_once("://").map_or("", |(_, rest)| rest).trim_end_matches('/')
     }
 
-    /// Whether it is on Jira Cloud's own domain.
+    /// Whether it is on a domain of Jira Cloud's own.
     pub fn is_cloud(&self) -> bool {
-        self.authority().strip_suffix(CLOUD).is_some_and(|rest| rest.ends_with('.'))
+        [CLOUD, OLD_CLOUD].iter().any(|domain| {
+            self.authority().strip_suffix(domain).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+        })
+    }
+
+    /// Whether what says that it is Jira Cloud there may be: on a domain of its own, or simulated on this machine.
+    pub(crate) fn may_be_cloud(&self) -> bool {
+        self.is_cloud() || self.is_loopback()
     }
 }
 

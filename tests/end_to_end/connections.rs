@@ -208,6 +208,39 @@ fn the_very_secret_that_was_refused_is_not_tried_again() {
 }
 
 #[test]
+fn a_credential_that_works_is_replaced_only_by_one_that_is_accepted() {
+    let stage = Stage::connected();
+    let north = format!("base-url={}north/", stage.beacon.url());
+    stage.add("north", &["--share", "harbour", "--set", &north]).expect(0);
+    let replace = |key: &str, more: &[&str]| {
+        let key = stage.key(key);
+        stage.host.run(&[&["connection", "replace-credential", "harbour", "--secret", &key][..], more].concat())
+    };
+    let kept = replace("mistyped-not-a-real-secret", &[]);
+    assert_eq!((kept.code, stage.beacon.refused()), (3, 1), "{kept:#?}");
+    let error = kept.json()["error"].clone();
+    assert!(text(&error["message"]).contains("nothing was replaced"), "{error:#}");
+    for name in ["harbour", "north"] {
+        assert_eq!(stage.shown(name)["state"], "proven");
+        stage.host.run(&["connection", "check", name]).expect(0);
+    }
+
+    // Nothing is tried: what was reported of the one before says nothing of this one.
+    replace("another-key-not-a-real-secret", &["--no-check"]).expect(0);
+    assert_eq!(stage.beacon.refused(), 1);
+    for name in ["harbour", "north"] {
+        let shown = stage.shown(name);
+        assert_eq!((&shown["state"], &shown["health"]), (&json!("unchecked"), &Value::Null), "{shown:#}");
+    }
+    stage.beacon.change_key("another-key-not-a-real-secret");
+    stage.host.run(&["connection", "check", "harbour"]).expect(0);
+    assert_eq!(
+        (stage.shown("harbour")["state"].clone(), stage.shown("north")["state"].clone()),
+        (json!("proven"), json!("unchecked"))
+    );
+}
+
+#[test]
 fn a_hold_is_a_line_of_the_report_and_is_listed_with_the_connection_that_caused_it() {
     let stage = Stage::connected();
     stage.beacon.change_key("another-key-not-a-real-secret");
@@ -266,7 +299,15 @@ steps:
 
     stage.host.run(&["connection", "rename", "harbour", "no good name"]).fails(2, "host.connection-name");
     stage.connect("other", KEY).expect(0);
-    stage.host.run(&["connection", "rename", "harbour", "other"]).fails(2, "host.connection-exists");
+    let taken = stage.host.run(&["connection", "rename", "harbour", "other"]).fails(2, "host.connection-exists");
+    assert_eq!(taken["remedy"], "Choose another name.", "nobody loses a connection for a name: {taken:#}");
+    let taken = stage.connect("other", KEY).fails(2, "host.connection-exists");
+    assert!(!text(&taken["remedy"]).contains("remove"), "it works: {taken:#}");
+    let base = format!("base-url={}", stage.beacon.url());
+    let lost = ["--method", "api-key", "--set", &base, "--secret", &stage.key(KEY), "--no-check"];
+    stage.add("begun", &lost).expect(0);
+    let begun = stage.add("begun", &lost).fails(2, "host.connection-exists");
+    assert!(text(&begun["remedy"]).contains("connection remove begun"), "{begun:#}");
     let renamed = stage.host.run(&["connection", "rename", "harbour", "port"]).expect(0);
     assert_eq!(renamed["flows"], json!(["answer-red"]), "its file is the person's: {renamed:#}");
     stage.host.run(&["connection", "check", "port"]).expect(0);
@@ -310,7 +351,7 @@ fn an_oauth_client_is_made_listed_shown_and_removed() {
     assert!(text(&link["public-key"]).starts_with("-----BEGIN PUBLIC KEY-----"), "{link:#}");
     assert!(text(&link["form"]["consumer-key"]).len() > 8, "a consumer key was drawn: {link:#}");
     let told = stage.host.run_plain(&["oauth-client", "show", "link"], "");
-    for part in ["consumer-key", "BEGIN PUBLIC KEY", "callback"] {
+    for part in ["consumer-key", "the name link", "BEGIN PUBLIC KEY", "callback"] {
         assert!(told.stdout.contains(part), "{told:#?}");
     }
 

@@ -159,12 +159,47 @@ fn however_many_connections_have_wrong_passwords_of_an_account_it_is_refused_twi
     assert_eq!(line["code"], "host.account-held", "{held:#}");
     assert!(text(&line["message"]).contains("`second`"), "the one that caused it is named: {line:#}");
     assert!(finding(&held, "reachable").is_some(), "what anybody may ask is told all the same: {held:#}");
-    // Its end is the end of the hold.
+    let holds = host.run(&["holds", "list"]).list();
+    let of = |name: &str| holds.iter().find(|one| one["connection"] == name).map(|one| text(&one["remedy"]));
+    assert!(["first", "second", "third"].iter().all(|name| of(name).is_some()), "{holds:#?}");
+    let remedy = of("good").expect("it is held as well");
+    assert!(remedy.contains("replace-credential second") && remedy.contains("check good --release"), "{remedy}");
+    let input = json!({"issue": "DEMO-1"}).to_string();
+    let run =
+        || host.run(&["run", "get-issue", "--connection", "good", "--input", &input]).fails(3, "host.account-held");
+    assert_eq!(text(&run()["remedy"]), remedy);
+    assert!(host.run(&["connection", "show", "good"]).expect(0)["held"].is_string());
+    // What Jira counts, it goes on counting: the end of a connection is not the end of the hold.
     for name in ["first", "second", "third"] {
         host.run(&["connection", "remove", name]).expect(0);
     }
-    host.run(&["connection", "check", "good"]).expect(0);
+    let left = run();
+    assert!(!text(&left["remedy"]).contains("replace-credential"), "{left:#}");
+    assert!(text(&left["remedy"]).contains("check good --release"), "{left:#}");
+    host.run(&["connection", "check", "good", "--release"]).expect(0);
     assert_eq!(jira.refused_logins() - before, 2);
+}
+
+#[test]
+fn an_account_is_refused_twice_however_often_its_connection_is_removed_and_made_again() {
+    let (jira, host) = (center("9.12.0"), Harness::new());
+    let account = jira.account("admin");
+    let with =
+        |password: &str| add(&host, "password", &[("site", jira.url()), ("username", "admin")], ("password", password));
+    let mut told = vec![];
+    for number in 0..3 {
+        let added = with(&format!("not-the-password-{number}"));
+        assert_eq!(added.code, 3, "{added:#?}");
+        told.push(added.stderr);
+        host.run(&["connection", "remove", "demo"]).expect(0);
+    }
+    assert_eq!(jira.refused_logins(), 2);
+    assert!(told[0].contains("connection check demo") && !told[0].contains("held"), "{}", told[0]);
+    assert!(told[1].contains("held now") && told[1].contains("replace-credential demo"), "{}", told[1]);
+    // Whoever has the right one says so.
+    assert_eq!(with(&account.password).code, 3);
+    host.run(&["connection", "check", "demo", "--release"]).expect(0);
+    assert_eq!(jira.refused_logins(), 2);
 }
 
 #[test]
@@ -189,13 +224,16 @@ fn a_login_whose_answer_nobody_waited_for_counts_as_one_that_may_have_been_refus
         eventually("a login to be tried", || tried().filter(|tried| *tried == times));
         started.kill();
     }
-    let held = host.run(&["connection", "check", "demo"]).expect(3);
-    let line = held["findings"].as_array().and_then(|findings| findings.last()).expect("a line");
-    assert_eq!(line["code"], "host.account-held", "{held:#}");
-    assert!(text(&line["message"]).contains("unknown whether they were refused"), "{line:#}");
+    let paused = host.run(&["connection", "check", "demo"]).fails(4, "host.account-paused");
+    assert!(text(&paused["message"]).contains("unknown whether they were refused"), "{paused:#}");
+    assert!(text(&paused["message"]).contains("tried again in 15 minutes"), "{paused:#}");
+    let issue = json!({"issue": "DEMO-1"}).to_string();
+    let run = host.run(&["run", "get-issue", "--connection", "demo", "--input", &issue]);
+    let after = run.fails(4, "host.account-paused")["retry-after-ms"].clone();
+    assert!(after.as_u64().is_some_and(|after| (840_000..=900_000).contains(&after)), "{after}");
     assert_eq!(tried(), Some(2), "nothing was sent");
     let holds = host.run(&["holds", "list"]).list();
-    assert!(holds.iter().any(|one| one["connection"] == "demo"), "{holds:?}");
+    assert!(holds.iter().any(|one| one["connection"] == "demo" && one["until-ms"].is_u64()), "{holds:?}");
     // Another password is another reason to try.
     jira.clear_faults();
     let right = format!("password=@{}", host.file("right", &account.password).display());
@@ -228,6 +266,7 @@ fn a_way_in_that_does_not_fit_costs_no_login() {
         all.extend(fields);
         let added = add(&host, method, &all, (secret, "not-a-real-token"));
         assert_eq!(added.code, 3, "{added:#?}");
+        assert!(!added.stderr.contains("connection check"), "it would be found so each time: {added:#?}");
         let report = report(&host);
         let unfit = finding(&report, "method-unfit").unwrap_or_else(|| panic!("{report:#}"));
         assert!(unfit["remedy"].as_str().is_some_and(|remedy| remedy.contains(says)), "{unfit:#}");
@@ -353,9 +392,13 @@ fn what_is_pasted_into_the_wrong_field_is_said_before_anything_is_sent() {
     assert!(code == 2 && said.contains("host.secret-mistaken") && !said.contains("canary"), "{said}");
     let (code, said) = with("ATATT3-fake-canary", "fake-token");
     assert!(code == 2 && said.contains("There is an API token where the e-mail") && !said.contains("canary"), "{said}");
+    let (code, said) = with("admin@example.test", "canary@example.test");
+    assert!(code == 2 && said.contains("looks like an e-mail address") && !said.contains("canary"), "{said}");
+    for broken in ["fake canary token", "\"\"", "fake-canary\"token"] {
+        let (code, said) = with("admin@example.test", broken);
+        assert!(code == 2 && said.contains("white space or a quotation mark") && !said.contains("canary"), "{said}");
+    }
     assert_eq!(logins(&jira), 0, "nothing was sent");
-    let (_, said) = with("admin@example.test", "canary@example.test");
-    assert!(said.contains("looks like an e-mail address") && !said.contains("canary"), "{said}");
     let (_, said) = with("admin@example.test", "eyJmYWtlIjoxfQ.eyJmYWtlIjoxfQ.canary");
     assert!(said.contains("a JWT") && !said.contains("canary"), "{said}");
 
@@ -393,6 +436,9 @@ fn a_refused_client_secret_of_a_service_account_is_a_finding_and_is_replaced() {
     let wrong = ("client-secret", "obviously-fake-secret");
     let added = add(&host, "service-account", &[("site", "demo"), ("client-id", id)], wrong);
     assert_eq!(added.code, 3, "{added:#?}");
+    assert!(added.stderr.contains("connection replace-credential demo`"), "{added:#?}");
+    let state = || host.run(&["connection", "show", "demo"]).json()["state"].clone();
+    assert_eq!(state(), "refused", "nobody could say yes again");
     for report in [&added.json()["health"], &report(&host)] {
         let findings = report["findings"].as_array().expect("a report");
         let failed: Vec<&Value> = findings.iter().filter(|finding| finding["outcome"] == "failed").collect();
@@ -403,5 +449,11 @@ fn a_refused_client_secret_of_a_service_account_is_a_finding_and_is_replaced() {
     let file = host.file("right.secret", app["client_secret"].as_str().expect("a secret"));
     let (id, secret) = (format!("client-id={id}"), format!("client-secret=@{}", file.display()));
     host.run(&["connection", "replace-credential", "demo", "--set", &id, "--secret", &secret]).expect(0);
+    assert_eq!(report(&host)["proven"], true);
+    assert_eq!(state(), "proven");
+    // One that works is not given up for one that is refused.
+    let wrong = format!("client-secret=@{}", host.file("wrong.secret", wrong.1).display());
+    let kept = host.run(&["connection", "replace-credential", "demo", "--set", &id, "--secret", &wrong]);
+    assert!(kept.code != 0 && kept.json()["error"].to_string().contains("nothing was replaced"), "{kept:#?}");
     assert_eq!(report(&host)["proven"], true);
 }

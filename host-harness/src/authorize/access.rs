@@ -51,7 +51,8 @@ impl Access {
     /// Where its requests go, for the guard.
     pub(crate) fn guarded<'a>(&'a self, authority: &'a Authority) -> GuardPlace<'a> {
         let credential = authority.credential.fingerprint();
-        GuardPlace { account: &authority.account, credential, connection: &self.connection }
+        let granted = authority.credential.grant().is_some();
+        GuardPlace { account: &authority.account, credential, connection: &self.connection, granted }
     }
 
     /// Attaches a credential to what goes to origins that take one. `account` is the key by which

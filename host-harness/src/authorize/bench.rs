@@ -318,6 +318,7 @@ impl Process {
             settings,
             form: NO_FORM,
             form_secrets_of: CREDENTIAL,
+            typed: &[],
             app,
             access: &self.access,
             vault: &self.vault,

@@ -69,13 +69,6 @@ impl Credential {
         Self { kind: Kind::Grant(grant), fingerprint, traces: Traces::default() }
     }
 
-    /// An access token by itself, before it is kept.
-    pub(crate) fn of_token(token: &Secret, vault: &Vault) -> Result<Self, CredentialError> {
-        let kind = header(AUTHORIZATION, "access-token", "Bearer ", token)?;
-        let traces = Traces::of(std::iter::once(token.expose()));
-        Ok(Self { kind, fingerprint: vault.fingerprint(token), traces })
-    }
-
     /// The grant that it is, if it is one.
     pub(crate) fn grant(&self) -> Option<&GrantUse> {
         match &self.kind {

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::renewal::Keeper;
 use super::signature::Signer;
-use super::tokens::KeptTokens;
+use super::tokens::{KeptTokens, Tokens};
 use super::traces::Traces;
 use crate::clock::EpochMs;
 use crate::store::{Edition, Pause, StoredCredential};
@@ -79,6 +79,7 @@ impl Grants {
                         id: stored.id.clone(),
                         keeper: Arc::clone(&self.keeper),
                         state: Mutex::new(State::default()),
+                        is_trial: false,
                     });
                     known.insert(stored.id.clone(), Arc::downgrade(&grant));
                     grant
@@ -87,6 +88,27 @@ impl Grants {
         };
         grant.adopt(stored)?;
         Ok(grant)
+    }
+
+    /// Tokens that are tried before they are kept, under an id of their own: they are sent as they are, and not renewed.
+    pub(crate) fn on_trial(&self, id: &str, tokens: &Tokens) -> Arc<Grant> {
+        let Tokens { access, refresh, token_secret, .. } = tokens.clone();
+        let tokens = KeptTokens { access, refresh, token_secret };
+        let current = Current {
+            of: Edition { version: 1, generation: 0 },
+            traces: tokens.traces(),
+            tokens: Some(tokens),
+            until_ms: None,
+            renewed_at_ms: self.keeper.clock.now_ms(),
+            signer: Mutex::default(),
+        };
+        let state = State { current: Some(Arc::new(current)), ..State::default() };
+        Arc::new(Grant {
+            id: id.to_owned(),
+            keeper: Arc::clone(&self.keeper),
+            state: Mutex::new(state),
+            is_trial: true,
+        })
     }
 
     /// Waits until nothing is being renewed: whoever ends this process first loses tokens that are on their way.
@@ -139,6 +161,8 @@ pub(crate) struct Grant {
     pub(super) id: String,
     pub(super) keeper: Arc<Keeper>,
     pub(super) state: Mutex<State>,
+    /// Whether its tokens are tried before they are kept: the store knows nothing of it.
+    pub(super) is_trial: bool,
 }
 
 /// What is known of a grant.

@@ -174,6 +174,9 @@ impl GrantUse {
         used: &Current,
         status: StatusCode,
     ) -> Result<Option<Arc<Current>>, GrantError> {
+        if self.grant.is_trial {
+            return Ok(None);
+        }
         let now = self.grant.keeper.clock.now_ms();
         let over = used.is_over(now);
         let unknown = used.until_ms.is_none() && now >= used.renewed_at_ms.saturating_add(UNKNOWN_LASTS_MS);
@@ -286,6 +289,7 @@ impl GrantUse {
             settings: &context.settings,
             form: &context.form,
             form_secrets_of: &grant.id,
+            typed: &[],
             app: context.app.as_ref(),
             access,
             vault: &grant.keeper.vault,

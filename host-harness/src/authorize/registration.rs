@@ -37,6 +37,8 @@ pub struct Registration<'a> {
     pub form: &'a Json,
     /// The id of the credential, which owns the form's secrets in the vault.
     pub form_secrets_of: &'a str,
+    /// Secrets of the form that are not kept yet, and are tried: they come before those that are.
+    pub typed: &'a [(String, Secret)],
     /// The OAuth client, where the scheme needs one.
     pub app: Option<&'a StoredOauthClient>,
     /// Where requests may go.
@@ -302,8 +304,11 @@ impl Registration<'_> {
                 Ok(text.ok_or_else(|| CredentialError::FieldMissing(name.clone()))?)
             }
             Value::Secret(name) => {
-                let secret =
-                    off_thread(|| self.vault.get(Space::Connection, self.form_secrets_of, name))?.filter(filled);
+                let secret = match self.typed.iter().find(|(typed, _)| typed == name) {
+                    Some((_, typed)) => Some(typed.clone()),
+                    None => off_thread(|| self.vault.get(Space::Connection, self.form_secrets_of, name))?,
+                };
+                let secret = secret.filter(filled);
                 Ok(secret.ok_or_else(|| CredentialError::SecretMissing(name.clone()))?)
             }
             Value::App(name) => {

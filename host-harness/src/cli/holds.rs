@@ -14,7 +14,8 @@ use crate::observe::held_accounts;
   harness holds lift --connection demo
 
 A service may ask to be left alone until a time. Runs that would call it are parked until then. An account whose
-credential was refused twice is held until a person acts: `harness connection check NAME --release` ends that.")]
+credential was refused twice is held until a person acts: `harness connection check NAME --release` ends that. One whose
+logins ended twice without an answer is tried again by itself, in pauses that grow.")]
 pub(super) struct Holds {
     #[command(subcommand)]
     command: Command,
@@ -41,9 +42,12 @@ ask again.")]
 }
 
 impl Holds {
-    pub(super) fn run(self, host: &Host, output: &Output) -> Done {
+    pub(super) async fn run(self, host: &Host, output: &Output) -> Done {
         match self.command {
-            Command::List => list(host, output),
+            Command::List => {
+                host.know_accounts().await?;
+                list(host, output)
+            }
             Command::Lift { connection } => {
                 let found = host.connection(&connection)?;
                 let lifted = host.lift_holds(&found)?;
@@ -66,6 +70,16 @@ fn list(host: &Host, output: &Output) -> Done {
             one["connection"] = connection.name.clone().into();
             json.push(one);
         }
+    }
+    for one in host.held_connections()? {
+        let Some((reason, after_ms)) = one.paused else { continue };
+        let until = host.clock().now_ms().saturating_add(after_ms);
+        rows.push(vec![one.name.clone(), "account".into(), reason.clone(), time(Some(until))]);
+        json.push(json!({
+            "connection": one.name, "scope": { "kind": "account" }, "code": "host.account-paused",
+            "message": reason, "remedy": format!("Nothing, or `harness connection check {} --release`.", one.name),
+            "until-ms": until, "for-ms": after_ms,
+        }));
     }
     for held in held_accounts(host)? {
         let name = held.connection.unwrap_or_default();

@@ -280,7 +280,7 @@ async fn run(cli: Cli, output: &Output) -> Done {
             Command::Flow(command) => command.run(&host, output).await,
             Command::Runs(command) => command.run(&host, output).await,
             Command::DeadLetters(command) => command.run(&host, output),
-            Command::Holds(command) => command.run(&host, output),
+            Command::Holds(command) => command.run(&host, output).await,
             Command::Events(command) => command.run(&host, output),
             // Taken care of above: one needs no home, the other runs until it is stopped and shows no progress.
             Command::Inspect(command) => command.run(Some(host.home().path()), output).await,

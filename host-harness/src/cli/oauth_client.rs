@@ -136,7 +136,7 @@ impl Edit {
         let scopes = edit.scopes.is_some();
         let edited = host.edit_client(edit).await?;
         for correction in &edited.corrections {
-            output.note(&format!("put right: {correction}"));
+            output.note(&format!("note: {correction}"));
         }
         let json = client_json(host, &edited.client)?;
         output.result(&json, || client_text(&json));
@@ -377,7 +377,7 @@ fn list_scopes(method: &AuthMethod, output: &Output) -> Done {
 
 fn tell_corrections(added: &AddedClient, output: &Output) {
     for correction in &added.corrections {
-        output.note(&format!("put right: {correction}"));
+        output.note(&format!("note: {correction}"));
     }
 }
 

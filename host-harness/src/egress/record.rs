@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use http::{Method, Uri};
 use serde::Serialize;
 
+use crate::vault::Held;
+
 /// How many requests of one call are kept; later ones are only counted.
 const MOST_KEPT: usize = 256;
 
@@ -53,6 +55,9 @@ pub struct CallRecord {
     pub unsafe_requests_sent: u32,
     /// Whether a request was held back because the account's lockout guard is closed.
     pub account_held: bool,
+    /// How it is held.
+    #[serde(skip)]
+    pub held: Option<Held>,
     /// Whether the credential is what a person granted.
     #[serde(skip)]
     pub granted: bool,
@@ -60,6 +65,8 @@ pub struct CallRecord {
     pub grant_dead: bool,
     /// Whether a request did not leave because others of the account were not answered in time.
     pub account_busy: bool,
+    /// Why a request was held back because the account is left alone for a while, and for how many milliseconds.
+    pub account_paused: Option<(String, u64)>,
     /// Why tokens could not be renewed for now, and in how many milliseconds that is tried again, where a request was
     /// held back because of it.
     pub not_renewed: Option<(String, u64)>,
@@ -112,6 +119,12 @@ impl Recorder {
         record.granted |= other.granted;
         record.grant_dead |= other.grant_dead;
         record.account_busy |= other.account_busy;
+        if record.held.is_none() {
+            record.held.clone_from(&other.held);
+        }
+        if record.account_paused.is_none() {
+            record.account_paused.clone_from(&other.account_paused);
+        }
         if record.not_renewed.is_none() {
             record.not_renewed.clone_from(&other.not_renewed);
         }

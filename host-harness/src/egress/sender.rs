@@ -26,7 +26,7 @@ use super::origin::Mismatch;
 use super::record::{Outcome, Recorder};
 use crate::authorize::{Access, Authority, SigningSecret, is_stray, refusal, substitute};
 use crate::observe::metrics;
-use crate::vault::{Admission, NotAdmitted, Refused};
+use crate::vault::{Admission, Held, NotAdmitted, Refused};
 
 /// How many requests of one call may be under way at once.
 const MOST_AT_ONCE: usize = 64;
@@ -283,10 +283,18 @@ impl Sender {
         let place = access.guarded(authority);
         let admitted = authority.guard.admit_after(&self.0.refused, place, patience, longest).await;
         admitted.map_err(|error| match &error {
-            NotAdmitted::Held { .. } => {
+            NotAdmitted::Held { reason, blame } => {
                 let granted = authority.credential.is_granted_by_a_person();
-                self.0.recorder.mark(|record| (record.account_held, record.granted) = (true, granted));
+                let held = Held { reason: reason.clone(), blame: blame.clone() };
+                self.0.recorder.mark(|record| {
+                    (record.account_held, record.granted, record.held) = (true, granted, Some(held));
+                });
                 Refusal::Denied(error.to_string())
+            }
+            NotAdmitted::Paused { after_ms, .. } => {
+                let told = Some((error.to_string(), *after_ms));
+                self.0.recorder.mark(|record| record.account_paused = told);
+                Refusal::Unreached(error.to_string(), HttpError::DestinationUnavailable)
             }
             // A fault that every guest knows as one of a request that never left; the host itself says why.
             NotAdmitted::Busy => {

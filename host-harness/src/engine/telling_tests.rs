@@ -88,7 +88,8 @@ async fn runs_of_a_held_account_go_on_with_another_credential() {
     until("the third to wait", || count(&bench, "waiting") == 1).await;
     bench.world().refuses = false;
     let given = Entries { fields: vec![], secrets: vec![("key".into(), Secret::new("obviously-fake-other"))] };
-    bench.host.replace_credential("harbour", given).await.unwrap();
+    let other = bench.host.read_credential("harbour", given, true).await.unwrap();
+    bench.host.keep_credential(other).await.unwrap();
     until("the third to go on", || {
         bench.clock.advance(Duration::from_secs(5));
         count(&bench, "done") == 1

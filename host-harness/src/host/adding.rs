@@ -179,7 +179,7 @@ impl Host {
                 }
                 match crate::store::connections::insert(transaction, &connection)? {
                     true => Ok(()),
-                    false => Err(name_taken(&connection.name)),
+                    false => Err(name_taken(&connection.name, OTHER_NAME)),
                 }
             })
         })?;
@@ -271,7 +271,7 @@ impl Host {
     pub(crate) fn check_free_name(&self, name: &str) -> Result<(), HostError> {
         check_name(name, "a connection's name")?;
         match off_thread(|| self.store.connection_by_name(name))? {
-            Some(_) => Err(name_taken(name)),
+            Some(taken) => Err(name_taken(name, &way_on(&taken))),
             None => Ok(()),
         }
     }
@@ -346,15 +346,24 @@ fn gone_meanwhile(what: &str) -> HostError {
     HostError::bad_input("removed-meanwhile", format!("{what} was removed meanwhile"), "Begin again.")
 }
 
-pub(super) fn name_taken(name: &str) -> HostError {
-    HostError::bad_input(
-        "connection-exists",
-        format!("there is a connection `{name}` already"),
-        format!(
+/// What to do about a name that another connection has.
+pub(super) const OTHER_NAME: &str = "Choose another name.";
+
+pub(super) fn name_taken(name: &str, remedy: &str) -> HostError {
+    HostError::bad_input("connection-exists", format!("there is a connection `{name}` already"), remedy)
+}
+
+/// How to go on where a new connection should have the name of this one. One that worked once is not to be removed for
+/// a slip in a name.
+fn way_on(taken: &StoredConnection) -> String {
+    let name = &taken.name;
+    match &taken.identity {
+        Some(_) => format!("Choose another name; `harness connection show {name}` says what that one is."),
+        None => format!(
             "Go on with it: `harness connection show {name}` says what it lacks. Else choose another name, or remove it \
              with `harness connection remove {name}`."
         ),
-    )
+    }
 }
 
 /// Refuses what is no list of certificates.

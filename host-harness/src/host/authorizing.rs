@@ -8,9 +8,10 @@ use super::adding::pinned;
 use super::forms;
 use super::narrowing::lies_within;
 use super::session::{app_of, tenant_of};
+use super::trial::Trial;
 use super::{Host, HostError, Session, off_thread};
 use crate::authorize::{
-    Access, AnswerFault, AuthorizeError, Credential, INVALID_SCOPE, Pending, Registration, Scheme, TokenError, Tokens,
+    Access, AnswerFault, AuthorizeError, INVALID_SCOPE, Pending, Registration, Scheme, TokenError, Tokens,
     client_remedy, keep,
 };
 use crate::plugin::contract::connection as contract;
@@ -111,6 +112,7 @@ impl Parts {
             settings: &self.settings,
             form: &self.form,
             form_secrets_of: &self.credential.id,
+            typed: &[],
             app: self.client.as_ref(),
             access: &self.access,
             vault: &host.vault,
@@ -177,13 +179,14 @@ impl Host {
     }
 
     /// Finishes an authorization with the query that the browser came back with. Nothing is kept yet: a person may have
-    /// to say first that it is meant to be somebody else's from now on.
+    /// to say first that it is meant to be somebody else's from now on. An error where somebody's connection is at stake
+    /// and it could not be proved whose it would be.
     pub async fn finish_authorizing(&self, authorizing: Authorizing, query: &str) -> Result<Granted, HostError> {
         let parts = self.authorizing_parts(&authorizing.connection).await?;
         self.doing("exchanging what the browser came back with".to_owned());
         let tokens = parts.registration(self).finish(authorizing.pending, query).await;
         let tokens = tokens.map_err(|error| parts.told(error))?;
-        let other = self.other_account(&parts, &tokens).await;
+        let other = self.whose(&parts, &tokens).await?;
         Ok(Granted { parts, tokens, other })
     }
 
@@ -192,21 +195,27 @@ impl Host {
         self.keep_tokens(&granted.parts, granted.tokens).await
     }
 
-    /// Whose these tokens are, where the connection was somebody else's until now. What cannot be found out decides
-    /// nothing: the health report tells it.
-    async fn other_account(&self, parts: &Parts, tokens: &Tokens) -> Option<(String, String)> {
-        let known = parts.connection.identity.as_ref()?;
+    /// Whose these tokens are, where a connection that they are for was somebody else's until now. An error where one of
+    /// them is proved to be somebody's, and it could not be found out: what works is not given up for what may not.
+    async fn whose(&self, parts: &Parts, tokens: &Tokens) -> Result<Option<(String, String)>, HostError> {
+        let own = Some(parts.connection.clone()).filter(|own| own.identity.is_some());
+        let another = || self.sharing(&parts.connection).map(|all| all.into_iter().find(|one| one.identity.is_some()));
+        let Some(known) = own.map_or_else(another, |own| Ok(Some(own)))? else { return Ok(None) };
         self.doing("asking who it was that said yes".to_owned());
-        let credential = Credential::of_token(&tokens.access, &self.vault).ok()?;
-        // Not the account of the connection: what is refused here says nothing against that.
-        let account = format!("authorizing/{}", parts.credential.id);
-        let rejections = parts.method().rejections.clone();
-        let access = parts.access.clone().with_credential(credential, rejections, self.guard.clone(), account);
-        let session = self.session(parts.connection.clone()).await.ok()?;
-        let call = self.call(&session, None).ok()?;
-        let health = parts.plugin.check(&access, &call).await.ok()?;
-        let found = health.identity.filter(|found| found.tenant == known.tenant && found.account != known.account)?;
-        Some((known.label.clone(), found.label))
+        let (method, form) = (parts.method(), self.whole_form(&known)?);
+        let credential = self.on_trial(tokens, &method.scheme, &known, &form, parts.client.as_ref());
+        let trial = Trial {
+            plugin: &parts.plugin,
+            method,
+            connection: &known,
+            before: &parts.credential,
+            form,
+            credential,
+            scopes: tokens.scopes().map(<[String]>::to_vec),
+            // Not the account of the connection: what is refused here says nothing against that.
+            account: format!("authorizing/{}", parts.credential.id),
+        };
+        Ok(self.try_out(trial).await?.other)
     }
 
     /// Asks for tokens where no person has to say yes. Answers with the connections that share them.
@@ -220,6 +229,7 @@ impl Host {
     async fn keep_tokens(&self, parts: &Parts, tokens: Tokens) -> Result<Vec<String>, HostError> {
         let sharing = self.sharing(&parts.connection)?;
         let before = self.guarded(&sharing).await;
+        off_thread(|| self.store.uncheck(&parts.credential.id))?;
         off_thread(|| keep(&self.vault, &self.store, &self.clock, &parts.credential.id, &tokens))?;
         for one in &sharing {
             self.sessions.forget(&one.name, &one.id);

@@ -44,6 +44,54 @@ impl Checked {
         json!({ "proven": self.proven, "identity": self.identity, "findings": self.findings })
     }
 
+    /// The health report's failure as an error, for those who read JSON.
+    pub fn failure(&self, name: &str) -> Option<HostError> {
+        (!self.proven).then(|| self.first_failure(name))
+    }
+
+    /// What stands in its way first.
+    pub(super) fn first_failure(&self, name: &str) -> HostError {
+        let first = self.findings.iter().find(|one| ["failed", "unknown"].iter().any(|bad| one["outcome"] == *bad));
+        let part = |name: &str| first.and_then(|one| one[name].as_str()).unwrap_or_default().to_owned();
+        let class = match part("class").as_str() {
+            "credential" => types::FailureClass::Credential,
+            "scope" => types::FailureClass::Scope,
+            "permission" => types::FailureClass::Permission,
+            "input" => types::FailureClass::Input,
+            "not-found" => types::FailureClass::NotFound,
+            "unavailable" => types::FailureClass::Unavailable,
+            "limit" => types::FailureClass::Limit,
+            "conflict" => types::FailureClass::Conflict,
+            _ => types::FailureClass::Protocol,
+        };
+        let message = match first {
+            Some(_) => part("message"),
+            None => format!("it could not be proved whose connection `{name}` is"),
+        };
+        let failure = types::Failure {
+            class,
+            code: if part("code").is_empty() { "host.connection-unproven".into() } else { part("code") },
+            message,
+            remedy: part("remedy"),
+            who: match part("who").as_str() {
+                "service-admin" => types::Responsible::ServiceAdmin,
+                "operator" => types::Responsible::Operator,
+                "developer" => types::Responsible::Developer,
+                _ => types::Responsible::User,
+            },
+            repeatable: true,
+            fields: vec![],
+            status: None,
+            request_id: None,
+            extra: "{}".into(),
+        };
+        let error = match self.transient {
+            true => types::Error::Transient(types::Backoff { failure, retry_after_ms: 0, scope: types::Scope::Tenant }),
+            false => types::Error::Permanent(failure),
+        };
+        HostError::Answer(Box::new(error))
+    }
+
     fn of(health: &contract::Health, known: Option<&StoredIdentity>, pinned: &[StoredOrigin]) -> Self {
         let identity = health.identity.as_ref().map(|identity| StoredIdentity {
             tenant: identity.tenant.clone(),

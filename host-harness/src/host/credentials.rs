@@ -2,7 +2,7 @@
 
 use serde_json::Map;
 
-use super::adding::{check_authorities, name_taken, pinned, prepare};
+use super::adding::{OTHER_NAME, check_authorities, check_name, name_taken, pinned, prepare};
 use super::forms::{self, Entries, Form, Secrets};
 use super::places;
 use super::{Checked, Host, HostError, off_thread};
@@ -10,7 +10,34 @@ use crate::clock::new_id;
 use crate::plugin::contract::connection as contract;
 use crate::plugin::{AuthMethod, Plugin};
 use crate::store::{Renamed, StoredConnection, StoredCredential};
-use crate::vault::Space;
+use crate::vault::{Blame, Held, Space};
+
+/// A credential that shall take the place of one, and is not kept yet.
+pub struct Replacing {
+    credential: StoredCredential,
+    is_persons: bool,
+    sharing: Vec<StoredConnection>,
+    changed: Vec<StoredConnection>,
+    form: serde_json::Value,
+    secrets: Secrets,
+    corrections: Vec<String>,
+    before: Vec<(String, String)>,
+    same: bool,
+    other: Option<(String, String)>,
+}
+
+impl Replacing {
+    /// Whose the connections were and whose they would be, where these are two.
+    pub fn other_account(&self) -> Option<(&str, &str)> {
+        self.other.as_ref().map(|(before, now)| (before.as_str(), now.as_str()))
+    }
+}
+
+impl std::fmt::Debug for Replacing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Replacing([secret])")
+    }
+}
 
 /// A credential that was replaced.
 #[derive(Debug)]
@@ -44,9 +71,10 @@ pub struct Edited {
 }
 
 impl Host {
-    /// Puts another credential in the place of one, for all connections that share it. Their origins stay the same.
-    /// What the lockout guard held of them is released, and what alarms told of them is taken back.
-    pub async fn replace_credential(&self, name: &str, given: Entries) -> Result<Replaced, HostError> {
+    /// Reads another credential for the place of one, for all connections that share it. Their origins stay the same.
+    /// With `tries`, where one that works is there, it is asked with the other one who it is: where that is not proved,
+    /// the one that works stays. Nothing is kept yet.
+    pub async fn read_credential(&self, name: &str, given: Entries, tries: bool) -> Result<Replacing, HostError> {
         let connection = self.connection(name)?;
         let plugin = self.plugin_of(&connection).await?;
         let method = forms::method_of(plugin.manifest(), &connection.method)?;
@@ -86,30 +114,53 @@ impl Host {
         }
         corrections.sort();
         corrections.dedup();
-        let now = self.clock.now_ms();
         let before = self.guarded(&sharing).await;
         let same = places::is_the_same(self, &credential, &spelled, &read.secrets)?;
-        if same {
-            for (account, fingerprint) in &before {
-                if let Some(reason) = self.guard.held(account, fingerprint)? {
-                    return Err(refused_before(name, &reason));
-                }
-            }
+        let held = |(account, fingerprint): &(String, String)| self.guard.held(account, fingerprint).transpose();
+        let held = before.iter().find_map(held).transpose()?;
+        if let Some(held) = held.as_ref().filter(|_| same) {
+            return Err(refused_before(name, held));
         }
+        let is_persons = method.scheme.is_authorized_by_a_person();
+        // One that is refused itself has nothing to lose.
+        let works = !same && !is_persons && held.is_none() && credential.dead.is_none();
+        let works = changed.iter().filter(|one| tries && works && one.proven && one.identity.is_some());
+        let works = works.max_by_key(|one| one.name == name).cloned();
+        let mut other = None;
+        if let Some(one) = works {
+            let tried = self.try_secrets(&plugin, method, &one, &credential, &spelled, &read.secrets).await;
+            let tried = tried.map_err(|error| not_replaced(error, name))?;
+            for changed in changed.iter_mut().filter(|changed| changed.id == one.id) {
+                changed.settings.clone_from(&tried.settings);
+            }
+            other = tried.other;
+        }
+        let (form, secrets) = (spelled, read.secrets);
+        Ok(Replacing { credential, is_persons, sharing, changed, form, secrets, corrections, before, same, other })
+    }
+
+    /// Keeps a credential in the place of one. What the lockout guard held of the connections is released, and what
+    /// alarms told of them is taken back.
+    pub async fn keep_credential(&self, replacing: Replacing) -> Result<Replaced, HostError> {
+        let Replacing { credential, is_persons, sharing, changed, form, secrets, before, same, .. } = replacing;
+        let now = self.clock.now_ms();
         off_thread(|| {
             self.store.write(|transaction| {
-                if !method.scheme.is_authorized_by_a_person() {
+                if !is_persons {
                     // Tokens that were got with what was there before go with it; what a person granted stays.
                     self.vault.remove_all_in(transaction, Space::Connection, &credential.id)?;
                 }
-                for (name, secret) in &read.secrets {
+                for (name, secret) in &secrets {
                     self.vault.put_in(transaction, Space::Connection, &credential.id, name, secret)?;
                 }
-                crate::store::credentials::replace(transaction, &credential.id, &spelled)?;
+                crate::store::credentials::replace(transaction, &credential.id, &form)?;
                 for one in &changed {
                     if !crate::store::connections::change(transaction, one, now)? {
                         return Err(changed_meanwhile(&one.name));
                     }
+                }
+                if !same {
+                    crate::store::connections::uncheck(transaction, &credential.id)?;
                 }
                 Ok::<_, HostError>(())
             })
@@ -121,7 +172,8 @@ impl Host {
         if !same {
             self.put_right(&sharing, &before).await?;
         }
-        Ok(Replaced { connections: sharing.into_iter().map(|one| one.name).collect(), corrections })
+        let connections = sharing.into_iter().map(|one| one.name).collect();
+        Ok(Replaced { connections, corrections: replacing.corrections })
     }
 
     /// Changes fields of a connection's own form. Where it would go to other origins, it is asked first whether the
@@ -150,8 +202,9 @@ impl Host {
         if connection.identity.is_some() {
             places::refuse_fixed(method, &before, &now, &changed_names, name)?;
         }
-        // What nobody has authorized yet has nothing that could be shown to a stranger.
-        let bare = method.scheme.is_authorized_by_a_person() && self.credential_of(&connection)?.version == 0;
+        // What nobody has authorized yet, and has no secret of its own, has nothing that a stranger could be shown.
+        let bare = method.scheme.is_authorized_by_a_person() && method.secrets().is_empty();
+        let bare = bare && edit.secrets.is_empty() && self.credential_of(&connection)?.version == 0;
         if !bare {
             self.may_go(&plugin, method, &connection.credential, &now.origins, edit.secrets).await?;
         }
@@ -188,12 +241,15 @@ impl Host {
         if from == to {
             return Ok(vec![]);
         }
-        self.check_free_name(to)?;
+        check_name(to, "a connection's name")?;
+        if off_thread(|| self.store.connection_by_name(to))?.is_some() {
+            return Err(name_taken(to, OTHER_NAME));
+        }
         let renamed = off_thread(|| self.store.rename_connection(&connection.id, to, self.clock.now_ms()))?;
         self.sessions.forget(from, &connection.id);
         match renamed {
             Renamed::Done { flows } => Ok(flows),
-            Renamed::Taken => Err(name_taken(to)),
+            Renamed::Taken => Err(name_taken(to, OTHER_NAME)),
         }
     }
 
@@ -306,15 +362,26 @@ fn changed_meanwhile(name: &str) -> HostError {
     HostError::other("changed-meanwhile", format!("`{name}` was changed by another command meanwhile"), "Try again.")
 }
 
-fn refused_before(name: &str, reason: &str) -> HostError {
+/// The error, with what it means for the credential that is there.
+fn not_replaced(error: HostError, name: &str) -> HostError {
+    let consequence = format!("nothing was replaced: `{name}` keeps the credential that it has");
+    error.amid(&consequence, "To put it in its place without asking, add --no-check.")
+}
+
+fn refused_before(name: &str, held: &Held) -> HostError {
+    let remedy = match held.blame {
+        Blame::Own => format!(
+            "Give another one. Where it was put right at the service, run `harness connection check {name} --release`."
+        ),
+        Blame::Other(_) => held.remedy(name, false),
+    };
+    let reason = &held.reason;
     HostError::bad_input(
         "secret-refused",
         format!(
-            "this is the secret that it has already, and its account is held ({reason}); nothing was changed or sent"
+            "this is the secret that it has already, and its account is held: {reason}; nothing was changed or sent"
         ),
-        format!(
-            "Give another one. Where it was put right at the service, run `harness connection check {name} --release`."
-        ),
+        remedy,
     )
 }
 

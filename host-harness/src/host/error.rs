@@ -132,7 +132,7 @@ impl HostError {
             },
         };
         *message = format!("{consequence}. {message}");
-        *remedy = format!("{remedy} {advice}").trim_start().to_owned();
+        *remedy = format!("{remedy} {advice}").trim().to_owned();
         self
     }
 
@@ -377,5 +377,18 @@ impl From<TokenError> for HostError {
             ),
             TokenError::Transient { after, .. } => Self::not_now("token-unavailable", message, after),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::naming;
+
+    #[test]
+    fn the_commands_of_a_remedy_name_the_connection() {
+        let named = |remedy: &str| naming(remedy, "demo");
+        assert_eq!(named("`harness connection reauthorize NAME`."), "`harness connection reauthorize demo`.");
+        assert_eq!(named("harness connection check NAME --release"), "harness connection check demo --release");
+        assert_eq!(named("`harness oauth-client show NAME`"), "`harness oauth-client show NAME`", "that is a client");
     }
 }

@@ -24,6 +24,7 @@ mod runs;
 mod session;
 mod sessions;
 mod subscriptions;
+mod trial;
 mod troubles;
 
 use std::collections::HashMap;
@@ -38,7 +39,7 @@ pub(crate) use cards::{card_of_kind, check_action};
 pub use checking::Checked;
 pub(crate) use clients::is_loopback;
 pub use clients::{AddedClient, ClientEdit, EditedClient, NewClient, USUAL_CALLBACK};
-pub use credentials::{Edit, Edited, Replaced};
+pub use credentials::{Edit, Edited, Replaced, Replacing};
 pub use error::{FieldProblem, HostError, Problem};
 pub(crate) use events::contract_delivery;
 pub use events::{CapturedDelivery, Processed};

@@ -8,7 +8,8 @@ use crate::authorize::GrantUse;
 use crate::clock::EpochMs;
 use crate::plugin::contract::types::{Hold, Scope};
 use crate::plugin::{FaultKind, HostFault, contract_json};
-use crate::store::StoredConnection;
+use crate::store::{StoreError, StoredConnection};
+use crate::vault::HeldConnection;
 
 /// A scope that is left alone for a while.
 #[derive(Debug, Clone)]
@@ -67,7 +68,7 @@ impl Host {
             Some(dead) => Some(HostFault::grant_dead(dead.to_string(), credential.is_granted_by_a_person())),
             None => {
                 let held = off_thread(|| self.guard.held(&session.account, credential.fingerprint()))?;
-                held.map(|reason| HostFault::account_held(&reason, credential.is_granted_by_a_person()))
+                held.map(|held| HostFault::account_held(held, credential.is_granted_by_a_person()))
             }
         };
         Ok(fault.map(|fault| HostError::of_call(&fault.into(), &session.connection.name).to_json()))
@@ -79,6 +80,20 @@ impl Host {
             ([FaultKind::AccountHeld, FaultKind::GrantDead, FaultKind::ClientRefused], self.clock.now_ms());
         off_thread(|| codes.iter().try_for_each(|one| self.store.let_waiting_go_on(one.code(), now).map(drop)))?;
         Ok(())
+    }
+
+    /// Finds out the accounts of connections that were not used yet, or not since they were changed.
+    pub(crate) async fn know_accounts(&self) -> Result<(), HostError> {
+        for name in off_thread(|| self.store.without_account())? {
+            // One that cannot be used tells what is wrong with it where it is used.
+            let _ = self.session_of(&name).await;
+        }
+        Ok(())
+    }
+
+    /// The connections with which nothing is sent, because of their accounts.
+    pub(crate) fn held_connections(&self) -> Result<Vec<HeldConnection>, StoreError> {
+        self.guard.held_connections()
     }
 
     /// What is left alone now for a connection.

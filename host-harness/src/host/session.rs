@@ -73,6 +73,7 @@ impl Host {
         };
         let generation = Some(stored.generation);
         let account = account_key(&connection, &form, &method.scheme, credential.fingerprint());
+        off_thread(|| self.store.save_account(&connection.id, &account, credential.fingerprint()))?;
         let app = app_of(&connection, Some(&stored));
         let granted_scopes = stored.scopes;
         let access = self.access_without_credential(&connection)?.with_credential(
@@ -247,22 +248,21 @@ pub(super) fn tenant_of(connection: &StoredConnection) -> String {
     }
 }
 
-/// The key of the account for the lockout guard: where the credential goes, and the name that the person gave it; the
-/// credential itself (its fingerprint) where it has no name. However a site was typed, it is one site; and a name that
-/// was mistyped is another account.
+/// The key of the account for the lockout guard: the sites that the credential goes to, and the name that the person gave
+/// it; the credential itself (its fingerprint) where it has no name. However a site was typed, and whatever part of it
+/// is pinned once it is known, it is one site; and a name that was mistyped is another account.
 pub(crate) fn account_key(connection: &StoredConnection, form: &Value, scheme: &Scheme, fingerprint: &str) -> String {
-    let origins = connection.origins.iter().filter(|origin| origin.credential);
     let name = scheme.account_name().and_then(|field| form[field].as_str());
-    let (kind, mut origins, who): (_, Vec<String>, _) = match name {
-        Some(name) => ("account", origins.map(|origin| origin.url.clone()).collect(), name.trim().to_lowercase()),
-        None => {
-            let site = |url: &str| Origin::parse(url).map_or_else(|_| url.to_owned(), |origin| origin.site());
-            ("credential", origins.map(|origin| site(&origin.url)).collect(), fingerprint.to_owned())
-        }
+    let (kind, who) = match name {
+        Some(name) => ("account", name.trim().to_lowercase()),
+        None => ("credential", fingerprint.to_owned()),
     };
-    origins.sort_unstable();
-    origins.dedup();
-    let known = json!([connection.connector, origins, who]).to_string();
+    let site = |url: &String| Origin::parse(url).map_or_else(|_| url.clone(), |origin| origin.site());
+    let credentialed = connection.origins.iter().filter(|origin| origin.credential);
+    let mut sites: Vec<String> = credentialed.map(|origin| site(&origin.url)).collect();
+    sites.sort_unstable();
+    sites.dedup();
+    let known = json!([connection.connector, sites, who]).to_string();
     format!("{kind}/{}", &hashed(known.as_bytes())[..32])
 }
 
@@ -324,6 +324,17 @@ mod tests {
         assert_eq!(account, key("https://a.example.test/", " ada", "two"));
         assert_ne!(account, key("https://a.example.test/", "adah", "one"));
         assert_ne!(account, key("https://b.example.test/", "Ada", "one"));
+    }
+
+    #[test]
+    fn an_account_is_the_same_one_when_less_of_its_site_is_pinned() {
+        let basic = scheme(json!({"type": "basic", "username": {"field": "user"}, "password": {"secret": "p"}}));
+        let key = |urls: &[&str]| account_key(&connection(urls), &json!({"user": "ada"}), &basic, "one");
+        let account = key(&["https://a.example.test/ex/"]);
+        assert_eq!(account, key(&["https://a.example.test/ex/cloud-1/"]), "as it is once it is proven");
+        assert_eq!(account, key(&["https://a.example.test:443/ex/cloud-1/", "https://a.example.test/sites"]));
+        assert_ne!(account, key(&["https://a.example.test:8443/ex/"]));
+        assert_ne!(account, key(&["http://a.example.test/ex/"]));
     }
 
     #[test]

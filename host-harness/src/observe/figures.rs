@@ -1,11 +1,12 @@
 //! What is read at each scrape: from the store, from the process, from the state of the service.
 
+use std::collections::BTreeSet;
+
 use prometheus::{Gauge, GaugeVec, Opts, Registry, TextEncoder};
 
 use super::{Service, metrics, process};
 use crate::host::off_thread;
 use crate::store::StoreError;
-use crate::vault::MOST_FAILURES;
 
 /// All metrics, as Prometheus' text format has them. `writable` says that the store may be read without waiting.
 pub(super) fn text(service: &Service, ready: bool, writable: bool) -> Result<String, prometheus::Error> {
@@ -33,7 +34,8 @@ fn of_store(service: &Service, registry: &Registry) -> Result<prometheus::Result
     let host = service.host();
     let now = host.clock().now_ms();
     let (backlog, inventory) = (host.store().backlog(now)?, host.store().inventory()?);
-    let held = host.store().held_accounts(MOST_FAILURES)?.len();
+    let held = host.held_connections()?.into_iter().filter(|one| one.held.is_some()).map(|one| one.account);
+    let held = held.collect::<BTreeSet<_>>().len();
     let (dead_letters, troubles) = (host.store().dead_letters()?, service.troubles());
     let oldest = backlog.oldest_due_ms.map_or(0, |at| now.saturating_sub(at));
     let gauges = [

@@ -12,7 +12,7 @@ use crate::host::{Host, off_thread};
 use crate::plugin::contract::event::Ensured;
 use crate::quota::Standing;
 use crate::store::Backlog;
-use crate::vault::MOST_FAILURES;
+use crate::vault::Held;
 
 /// How long a write to the store may take before the store counts as not writable.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -236,25 +236,15 @@ fn backlog_json(backlog: &Backlog, now: u64) -> Value {
 
 /// The connections whose accounts are held.
 pub(crate) fn held_accounts(host: &Host) -> Result<Vec<Trouble>, crate::store::StoreError> {
-    let mut troubles = vec![];
-    for held in host.store().held_accounts(MOST_FAILURES)? {
-        for name in held.connections {
-            let remedy = match held.granted {
-                true => format!("Authorize it anew: `harness connection reauthorize {name}`"),
-                false => format!(
-                    "Put a new credential in its place with `harness connection replace-credential {name}`; or mend it \
-                     at the service"
-                ),
-            };
-            troubles.push(Trouble {
-                remedy: format!("{remedy}, then run `harness connection check {name} --release`."),
-                connection: Some(name),
-                code: "host.account-held".into(),
-                message: format!("its account is held, nothing is sent with it: {}", held.reason),
-            });
-        }
-    }
-    Ok(troubles)
+    let held =
+        host.held_connections()?.into_iter().filter_map(|one| one.held.map(|held| (one.name, held, one.granted)));
+    let trouble = |(name, held, granted): (String, Held, bool)| Trouble {
+        remedy: held.remedy(&name, granted),
+        connection: Some(name),
+        code: "host.account-held".into(),
+        message: format!("its account is held, nothing is sent with it: {}", held.reason),
+    };
+    Ok(held.map(trouble).collect())
 }
 
 /// The connections whose authorization is over.

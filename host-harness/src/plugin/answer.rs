@@ -32,7 +32,7 @@ pub(crate) trait Answer: Sized {
         Ok(())
     }
 
-    /// Tells why nothing more is sent until a person acts, where the result has a place for it; else `false`.
+    /// Tells why nothing more is sent until a person acts, or for a while, where the result has a place for it; else `false`.
     fn tell_shut(&mut self, _fault: &HostFault) -> bool {
         false
     }
@@ -242,7 +242,11 @@ impl Answer for connection::Health {
         });
         let failure = fault.to_failure();
         self.findings.push(connection::Finding {
-            outcome: connection::Outcome::Failed,
+            outcome: match fault.kind {
+                // It passes, and nothing is known of the credential.
+                FaultKind::AccountPaused => connection::Outcome::Unknown,
+                _ => connection::Outcome::Failed,
+            },
             code: failure.code,
             message: failure.message,
             remedy: failure.remedy,

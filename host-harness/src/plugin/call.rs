@@ -359,7 +359,7 @@ impl Caller<'_> {
         }
         match authority.guard.held(&authority.account, authority.credential.fingerprint()) {
             Ok(None) => Ok(()),
-            Ok(Some(reason)) => Err(HostFault::account_held(&reason, authority.credential.is_granted_by_a_person())),
+            Ok(Some(held)) => Err(HostFault::account_held(held, authority.credential.is_granted_by_a_person())),
             Err(error) => Err(HostFault::new(FaultKind::Internal, error.to_string())),
         }
     }
@@ -417,9 +417,10 @@ fn may_come_of_denial(error: &Error) -> bool {
 
 /// Why nothing is sent until a person acts, where that is so. The denial is the whole sentence already.
 fn shut(record: &CallRecord) -> Option<HostFault> {
+    if let Some(held) = record.held.as_ref().filter(|_| record.account_held) {
+        return Some(HostFault::account_held(held.clone(), record.granted));
+    }
     let kind = match record {
-        CallRecord { account_held: true, granted: true, .. } => FaultKind::GrantHeld,
-        CallRecord { account_held: true, .. } => FaultKind::AccountHeld,
         CallRecord { grant_dead: true, granted: true, .. } => FaultKind::GrantDead,
         CallRecord { grant_dead: true, .. } => FaultKind::ClientDead,
         CallRecord { client_refused: Some((reason, remedy)), .. } => {
@@ -430,11 +431,16 @@ fn shut(record: &CallRecord) -> Option<HostFault> {
     Some(HostFault::new(kind, record.denial().unwrap_or_default()))
 }
 
+/// Why the account is left alone for a while, where it is.
+fn paused(record: &CallRecord) -> Option<HostFault> {
+    record.account_paused.as_ref().map(|(detail, after_ms)| HostFault::account_paused(detail, *after_ms))
+}
+
 /// Why a request did not leave that will later, where that is so: the connector saw a server that it could not reach.
 fn put_off(record: &CallRecord) -> Option<HostFault> {
     match &record.not_renewed {
         Some((reason, after_ms)) => Some(HostFault::not_renewed(reason, *after_ms)),
-        None => record.account_busy.then(HostFault::account_busy),
+        None => paused(record).or_else(|| record.account_busy.then(HostFault::account_busy)),
     }
 }
 
@@ -461,6 +467,11 @@ fn settle<T: Answer>(result: Result<T, CallError>, record: &CallRecord, writes: 
                 if value.failed_class().is_some() {
                     return Err(fault.into());
                 }
+            }
+            if let Some(fault) = paused(record)
+                && value.tell_shut(&fault)
+            {
+                return Ok(value);
             }
             if let Some(fault) = put_off(record).filter(|_| value.failed_class() == Some(FailureClass::Unavailable)) {
                 return Err(fault.into());

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::contract::types::{Error, Failure, FailureClass, Responsible};
-use crate::vault::NotAdmitted;
+use crate::vault::{Held, NotAdmitted};
 
 /// The code of what a service says of an OAuth client that it refuses.
 pub(crate) const CLIENT_REFUSED: &str = "host.client-refused";
@@ -38,6 +38,8 @@ pub enum FaultKind {
     ClientDead,
     /// Other requests of the account were not answered in time, so this one was not sent.
     AccountBusy,
+    /// The account is left alone for a while, because logins were not answered; nothing was sent.
+    AccountPaused,
     /// The tokens of the grant could not be renewed for now; nothing was sent with the old ones.
     NotRenewed,
     /// The service refuses the OAuth client that the tokens are renewed for; nothing was sent with the old ones.
@@ -61,7 +63,7 @@ pub struct HostFault {
     /// After how many milliseconds to try again, where that is known.
     #[serde(skip)]
     pub retry_after_ms: u64,
-    /// What to do, where more is known than the kind of the fault says.
+    /// What to do about it, where that is another thing than for its kind. `NAME` stands for the connection's.
     #[serde(skip)]
     pub remedy: Option<String>,
 }
@@ -88,6 +90,7 @@ impl FaultKind {
             Self::AccountHeld | Self::GrantHeld => "host.account-held",
             Self::GrantDead | Self::ClientDead => "host.grant-dead",
             Self::AccountBusy => "host.account-busy",
+            Self::AccountPaused => "host.account-paused",
             Self::NotRenewed => "host.not-renewed-now",
             Self::ClientRefused => CLIENT_REFUSED,
             Self::EgressDenied => "host.egress-denied",
@@ -101,23 +104,22 @@ impl FaultKind {
                 FailureClass::Credential
             }
             Self::EgressDenied => FailureClass::Permission,
-            Self::AccountBusy | Self::NotRenewed | Self::TimedOut | Self::Quarantined | Self::Internal => {
-                FailureClass::Unavailable
-            }
+            Self::AccountBusy
+            | Self::AccountPaused
+            | Self::NotRenewed
+            | Self::TimedOut
+            | Self::Quarantined
+            | Self::Internal => FailureClass::Unavailable,
             _ => FailureClass::Protocol,
         }
     }
 
     fn remedy(self) -> (&'static str, Responsible) {
         match self {
-            Self::AccountHeld => (
-                "Put a new one in its place with `harness connection replace-credential NAME`; or mend it in the service (if that shows a captcha, log in there once), then run `harness connection check NAME --release`.",
-                Responsible::User,
-            ),
-            Self::GrantHeld => (
-                "Authorize it anew: `harness connection reauthorize NAME`; or, where it was put right at the service, run `harness connection check NAME --release`.",
-                Responsible::User,
-            ),
+            // Whose credential was refused says more.
+            Self::AccountHeld | Self::GrantHeld => {
+                ("Put right what was refused, then run `harness connection check NAME --release`.", Responsible::User)
+            }
             Self::GrantDead => ("Reconnect it: `harness connection reauthorize NAME`.", Responsible::User),
             Self::ClientDead => (
                 "Give the client id and secret that count now: `harness connection replace-credential NAME`.",
@@ -129,6 +131,10 @@ impl FaultKind {
             ),
             Self::AccountBusy => (
                 "Nothing: it is tried again. If it goes on, look at `harness connection check NAME` and whether the service is slow.",
+                Responsible::ServiceAdmin,
+            ),
+            Self::AccountPaused => (
+                "Nothing: it is tried again by itself. Where the service is well again and the credential right, `harness connection check NAME --release` tries it at once.",
                 Responsible::ServiceAdmin,
             ),
             Self::NotRenewed => (
@@ -165,10 +171,18 @@ impl HostFault {
         Self { kind, detail: detail.into(), unsafe_request_sent: false, retry_after_ms: 0, remedy: None }
     }
 
-    /// The account is held, for this reason; `granted`: its credential is what a person granted.
-    pub(crate) fn account_held(reason: &str, granted: bool) -> Self {
+    /// The account is held like this; `granted`: its credential is what a person granted.
+    pub(crate) fn account_held(held: Held, granted: bool) -> Self {
         let kind = if granted { FaultKind::GrantHeld } else { FaultKind::AccountHeld };
-        Self::new(kind, NotAdmitted::Held { reason: reason.to_owned() }.to_string())
+        let remedy = Some(held.remedy("NAME", granted));
+        let Held { reason, blame } = held;
+        Self { remedy, ..Self::new(kind, NotAdmitted::Held { reason, blame }.to_string()) }
+    }
+
+    /// The account is left alone for so long.
+    pub(crate) fn account_paused(detail: &str, after_ms: u64) -> Self {
+        let detail = format!("{detail}; it is tried again in {} minutes", after_ms.div_ceil(60_000));
+        Self { retry_after_ms: after_ms, ..Self::new(FaultKind::AccountPaused, detail) }
     }
 
     /// The grant is over; `granted`: a person granted it.
@@ -226,6 +240,7 @@ impl CallError {
             Self::Host(fault) if fault.unsafe_request_sent => Error::PermanentUncertain(fault.to_failure()),
             Self::Host(fault) => match fault.kind {
                 FaultKind::AccountBusy
+                | FaultKind::AccountPaused
                 | FaultKind::NotRenewed
                 | FaultKind::Quarantined
                 | FaultKind::Internal

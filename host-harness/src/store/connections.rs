@@ -210,6 +210,11 @@ impl Store {
         })
     }
 
+    /// Forgets the reports of the connections that share a credential: it is another one from now on.
+    pub fn uncheck(&self, credential: &str) -> Result<(), StoreError> {
+        self.write(|transaction| uncheck(transaction, credential))
+    }
+
     /// Pins other origins in the place of some. `false` where somebody has pinned others meanwhile.
     pub fn replace_origins(&self, id: &str, from: &[StoredOrigin], to: &[StoredOrigin]) -> Result<bool, StoreError> {
         let text = |origins: &[StoredOrigin]| serde_json::to_string(origins).unwrap_or_default();
@@ -240,15 +245,43 @@ impl Store {
     pub fn delete_connection(&self, id: &str, reason: &Value) -> Result<usize, StoreError> {
         self.write(|transaction| {
             transaction.execute("DELETE FROM secret WHERE owner = ?1 AND space = 'registration'", [id])?;
-            // What it alone was refused for holds nobody else any more.
+            // What the service refused counts there, whoever is gone here: others of the account stay held, and are told.
+            let sql = "UPDATE alarm SET connection = coalesce((SELECT other.id FROM connection one JOIN connection other \
+                       ON other.guard_account = one.guard_account AND other.id <> one.id WHERE one.id = ?1 \
+                       ORDER BY other.name LIMIT 1), connection) WHERE connection = ?1 AND code = 'host.account-held'";
+            transaction.execute(sql, [id])?;
             transaction.execute("DELETE FROM alarm WHERE connection = ?1 AND code = 'host.account-held'", [id])?;
-            transaction.execute("DELETE FROM guard WHERE cause = ?1 AND credential = ''", [id])?;
             let sql = "DELETE FROM connection WHERE id = ?1 RETURNING credential";
             let credential: Option<String> = transaction.query_row(sql, [id], |row| row.get(0)).optional()?;
             if let Some(credential) = credential {
                 super::credentials::delete_unused(transaction, &credential)?;
             }
             close_all(transaction, id, reason)
+        })
+    }
+
+    /// Keeps which account the lockout guard counts a connection's logins for, and by what it knows the credential.
+    pub fn save_account(&self, id: &str, account: &str, credential: &str) -> Result<(), StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM connection \
+                   WHERE id = ?1 AND (guard_account, guard_credential) IS NOT (?2, ?3))";
+        let values = params![id, account, credential];
+        // Written where it is not known yet, which is seldom.
+        if self
+            .read(|db| Ok::<_, StoreError>(db.prepare_cached(sql)?.query_row(values, |row| row.get::<_, bool>(0))?))?
+        {
+            let sql = "UPDATE connection SET guard_account = ?2, guard_credential = ?3 WHERE id = ?1";
+            self.note(|transaction| Ok::<_, StoreError>(transaction.execute(sql, values).map(drop)?))?;
+        }
+        Ok(())
+    }
+
+    /// The connections, by name, of which nobody knows their account for the lockout guard: they were not used yet, or
+    /// not since they were changed.
+    pub fn without_account(&self) -> Result<Vec<String>, StoreError> {
+        self.read(|db| {
+            let mut statement = db.prepare("SELECT name FROM connection WHERE guard_account IS NULL ORDER BY name")?;
+            let rows = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            Ok(rows)
         })
     }
 
@@ -263,6 +296,13 @@ impl Store {
     }
 }
 
+/// Forgets what was reported of connections with the credential that they had. A check that began before comes too late.
+pub(crate) fn uncheck(transaction: &rusqlite::Transaction<'_>, credential: &str) -> Result<(), StoreError> {
+    let sql = "UPDATE connection SET proven = 0, health = NULL, revision = revision + 1 WHERE credential = ?1";
+    transaction.execute(sql, [credential])?;
+    Ok(())
+}
+
 /// Keeps what a person changed of a connection: its form, and what follows from it. `false` where it was changed since
 /// it was read.
 pub(crate) fn change(
@@ -272,7 +312,8 @@ pub(crate) fn change(
 ) -> Result<bool, StoreError> {
     let kept = transaction.execute(
         "UPDATE connection SET form = ?2, settings = ?3, origins = ?4, authorities = ?5, memo = NULL, \
-         memo_at_ms = NULL, updated_at_ms = ?6, site_open = ?7, revision = revision + 1 \
+         memo_at_ms = NULL, updated_at_ms = ?6, site_open = ?7, revision = revision + 1, \
+         guard_account = NULL, guard_credential = NULL \
          WHERE id = ?1 AND revision = ?8",
         params![
             changed.id,

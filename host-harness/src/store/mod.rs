@@ -48,7 +48,7 @@ pub use retention::{IDS_AT_LEAST, Keeping};
 pub use run_redo::{Again, Cancelled};
 pub use run_steps::{Lane, Standing, Turn};
 pub use runs::{BEHIND, RunFilter, StoredRun, StoredStep};
-pub use standing::{Backlog, DueDelivery, DuePlace, HeldAccount, Inventory};
+pub use standing::{Backlog, DueDelivery, DuePlace, Inventory};
 pub use subscriptions::{Endpoint, StoredSubscription};
 
 use std::path::{Path, PathBuf};

@@ -78,6 +78,15 @@ const ALARMS: Sweep = Sweep {
     remember: None,
     delete: "DELETE FROM alarm WHERE id IN (SELECT value FROM json_each(?1))",
 };
+/// What is known of accounts that no connection has any more. While one has not said which it has, all of it stays.
+const ACCOUNTS: Sweep = Sweep {
+    rows: "SELECT rowid FROM guard WHERE at_ms < ?1 AND NOT EXISTS \
+           (SELECT 1 FROM connection WHERE guard_account IS NULL OR guard_account = guard.account) LIMIT ?2",
+    remember: None,
+    delete: "DELETE FROM guard WHERE rowid IN (SELECT value FROM json_each(?1))",
+};
+/// For how long it counts what a service refused, where the connection is gone: whoever makes it anew does so soon.
+const ACCOUNTS_FOR: Duration = Duration::from_secs(24 * 3600);
 
 impl Sweep {
     fn run(&self, db: &Transaction<'_>, before: EpochMs, most: u32) -> Result<usize, StoreError> {
@@ -116,6 +125,7 @@ impl Store {
             (&RUNS, keeping.history),
             (&EVENTS, keeping.history),
             (&ALARMS, keeping.ids),
+            (&ACCOUNTS, ACCOUNTS_FOR),
         ] {
             gone += self.note(|db| sweep.run(db, before(now, kept), most))?;
         }

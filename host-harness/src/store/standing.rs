@@ -53,19 +53,6 @@ pub struct DueDelivery {
     pub place: DuePlace,
 }
 
-/// An account that the lockout guard holds.
-#[derive(Debug, Clone)]
-pub struct HeldAccount {
-    /// Its key.
-    pub account: String,
-    /// Why.
-    pub reason: String,
-    /// The connection, by name, that was refused last, and those that share its credential.
-    pub connections: Vec<String>,
-    /// Whether its credential is what a person granted.
-    pub granted: bool,
-}
-
 impl Store {
     /// What waits. Looks only at what waits, however long the history is.
     pub fn backlog(&self, now: EpochMs) -> Result<Backlog, StoreError> {
@@ -106,33 +93,6 @@ impl Store {
                 registrations: count("registration")?,
                 alarms,
             })
-        })
-    }
-
-    /// The accounts that were refused so often that nothing more is sent, as far as the connection is there for which
-    /// they were.
-    pub fn held_accounts(&self, most_failures: u32) -> Result<Vec<HeldAccount>, StoreError> {
-        self.read(|db| {
-            let mut statement = db.prepare_cached(
-                "SELECT guard.account, coalesce(max(guard.reason), 'logins ended without an answer'), json_group_array(DISTINCT other.name), \
-                    max(credential.client IS NOT NULL) \
-                 FROM guard JOIN connection cause ON cause.id = guard.cause \
-                 JOIN connection other ON other.credential = cause.credential \
-                 JOIN credential ON credential.id = cause.credential \
-                 WHERE failures >= ?1 OR (guard.credential = '' AND failures + unanswered >= ?1 \
-                    AND NOT EXISTS (SELECT 1 FROM guard_lease WHERE guard_lease.account = guard.account)) \
-                 GROUP BY guard.account ORDER BY guard.account",
-            )?;
-            let rows = statement.query_map([most_failures], |row| {
-                let names: String = row.get(2)?;
-                Ok(HeldAccount {
-                    account: row.get(0)?,
-                    reason: row.get(1)?,
-                    connections: serde_json::from_str(&names).unwrap_or_default(),
-                    granted: row.get(3)?,
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
         })
     }
 

@@ -8,7 +8,8 @@
 //! exactly twice on the wire.
 //!
 //! Who is killed, or given up, before the answer comes does not know whether it was a refusal. So where a credential
-//! was not accepted for a day, each try counts before it is sent, until it is answered.
+//! was not accepted for a day, each try counts before it is sent, until it is answered. Two of those, and the account is
+//! left alone for a while: tried again once in pauses that grow. Tokens of a grant lock no account, and do not count so.
 //!
 //! After a success an account sends freely for five seconds, each success allowing one more request
 //! at once, and nothing is written for each of them. The first refusal ends that at once:
@@ -33,6 +34,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::Notify;
 
+use super::guard_held::{self, Blame, Held, HeldConnection};
 use super::guard_rows::{self as rows, Lease, MOST_FAILURES, Place};
 use crate::clock::{EpochMs, SharedClock};
 use crate::store::{Store, StoreError, off_thread};
@@ -77,8 +79,18 @@ pub enum NotAdmitted {
     /// The account is held.
     #[error("nothing more is sent for the account, because one more refused login could lock it: {reason}")]
     Held {
-        /// What the last refusal said.
+        /// What the service refused.
         reason: String,
+        /// Whose credential that was.
+        blame: Blame,
+    },
+    /// It is left alone for a while.
+    #[error("nothing is sent for the account for now, because one more refused login could lock it: {reason}")]
+    Paused {
+        /// What was not answered.
+        reason: String,
+        /// After how many milliseconds it is tried again.
+        after_ms: u64,
     },
     /// Others that use the account took all the time there was.
     #[error("other requests of the same account did not finish in time")]
@@ -143,7 +155,7 @@ impl LockoutGuard {
     pub fn status(&self, account: &str) -> Result<GuardStatus, StoreError> {
         let (known, held) = rows::of_account(&self.0.store, account)?;
         Ok(match (held, known.failures) {
-            (Some(reason), _) => GuardStatus::Held { reason },
+            (Some(held), _) => GuardStatus::Held { reason: held.reason },
             (None, 0) => GuardStatus::Open { last_success_ms: known.last_success_ms },
             (None, failures) => GuardStatus::Unsure { failures },
         })
@@ -160,13 +172,19 @@ impl LockoutGuard {
         off_thread(|| rows::renew(&self.0.store, account, before))
     }
 
-    /// Whether an account is held for this credential, and why.
-    pub fn held(&self, account: &str, credential: &str) -> Result<Option<String>, StoreError> {
+    /// Whether an account is held for this credential, and how.
+    pub fn held(&self, account: &str, credential: &str) -> Result<Option<Held>, StoreError> {
         let now = self.0.clock.monotonic();
         if self.0.lock().get(account).is_some_and(|local| local.may_go_freely(credential, now)) {
             return Ok(None);
         }
         Ok(off_thread(|| rows::of_credential(&self.0.store, account, credential))?.1)
+    }
+
+    /// The connections with which nothing is sent now, by name, whichever of those that use their accounts was refused.
+    pub fn held_connections(&self) -> Result<Vec<HeldConnection>, StoreError> {
+        let now = self.0.clock.now_ms();
+        off_thread(|| guard_held::connections(&self.0.store, now))
     }
 
     /// Waits until a request of the account may be sent with the credential (its fingerprint), for
@@ -179,7 +197,7 @@ impl LockoutGuard {
         patience: Duration,
         longest: Duration,
     ) -> Result<Admission, NotAdmitted> {
-        let place = Place { account, credential, connection: "" };
+        let place = Place { account, credential, connection: "", granted: false };
         self.admit_after(&Mutex::default(), place, patience, longest).await
     }
 
@@ -268,7 +286,8 @@ impl LockoutGuard {
             }
         }
         match lease? {
-            Lease::Held(reason) => Err(NotAdmitted::Held { reason }),
+            Lease::Held(Held { reason, blame }) => Err(NotAdmitted::Held { reason, blame }),
+            Lease::Paused(pause) => Err(NotAdmitted::Paused { reason: pause.reason, after_ms: pause.after_ms }),
             Lease::Elsewhere => Ok(Tried::BusyElsewhere),
             Lease::Taken(counted) => Ok(Tried::Admitted(self.admission(place, round, Some(counted)))),
         }
@@ -291,7 +310,7 @@ impl LockoutGuard {
         self.0.end_freedom(place.account);
         let now = self.0.clock.now_ms();
         off_thread(|| {
-            rows::refused(&self.0.store, place, reason, 1, false)?;
+            rows::refused(&self.0.store, place, reason, 1, false, now)?;
             rows::tell(&self.0.store, place, now)
         })
     }
@@ -348,16 +367,18 @@ struct Of {
     account: String,
     credential: String,
     connection: String,
+    granted: bool,
 }
 
 impl Of {
     fn new(place: Place<'_>) -> Self {
         let [account, credential, connection] = [place.account, place.credential, place.connection].map(str::to_owned);
-        Self { account, credential, connection }
+        Self { account, credential, connection, granted: place.granted }
     }
 
     fn place(&self) -> Place<'_> {
-        Place { account: &self.account, credential: &self.credential, connection: &self.connection }
+        let Self { account, credential, connection, granted } = self;
+        Place { account, credential, connection, granted: *granted }
     }
 }
 
@@ -461,7 +482,8 @@ impl Admission {
         };
         if !refused.late {
             let counted = std::mem::take(&mut refused.counted);
-            off_thread(|| rows::refused(&shared.store, self.of.place(), reason, counts, counted))?;
+            let now = shared.clock.now_ms();
+            off_thread(|| rows::refused(&shared.store, self.of.place(), reason, counts, counted, now))?;
         }
         Ok(refused)
     }
@@ -510,7 +532,7 @@ impl Refused {
         let told = off_thread(|| {
             match (taken_back && self.counts == 1, self.late) {
                 (true, false) => rows::undo(&shared.store, place)?,
-                (false, true) => rows::refused(&shared.store, place, &self.reason, 1, self.counted)?,
+                (false, true) => rows::refused(&shared.store, place, &self.reason, 1, self.counted, now)?,
                 _ => {}
             }
             rows::tell(&shared.store, place, now)

@@ -6,6 +6,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
+use super::guard_held::{Blame, Held};
 use crate::clock::EpochMs;
 use crate::store::{Store, StoreError};
 
@@ -16,8 +17,14 @@ pub(crate) const MOST_FAILURES: u32 = 2;
 /// the connector's word alone: without a bound it could try a dead credential for ever.
 pub(super) const MOST_UNDONE: u32 = 2;
 
+const DAY_MS: u64 = 24 * 3600 * 1000;
+
 /// For how long a success says that an unanswered request was no refused login.
-const PROVED_MS: u64 = 24 * 3600 * 1000;
+const PROVED_MS: u64 = DAY_MS;
+
+/// For how long an account is left alone where as many logins as may be refused were not answered. Each further one
+/// doubles that, up to a day.
+const PAUSE_MS: u64 = 15 * 60 * 1000;
 
 /// The code of the alarm about an account that is held.
 const HELD: &str = "host.account-held";
@@ -29,6 +36,8 @@ pub(crate) struct Place<'a> {
     pub(crate) credential: &'a str,
     /// By id; empty where it is for none.
     pub(crate) connection: &'a str,
+    /// Whether tokens of a grant are sent: these lock no account, whatever came of a request.
+    pub(crate) granted: bool,
 }
 
 /// What came of asking for an account's lease.
@@ -37,8 +46,17 @@ pub(super) enum Lease {
     Taken(bool),
     /// Another process has it.
     Elsewhere,
-    /// The account is held, for this reason.
-    Held(String),
+    /// The account is held.
+    Held(Held),
+    /// It is left alone for a while, because of logins without an answer.
+    Paused(Pause),
+}
+
+/// For how long an account is left alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pause {
+    pub(super) reason: String,
+    pub(super) after_ms: u64,
 }
 
 /// Asks for the lease of an account, to send with this credential.
@@ -52,8 +70,8 @@ pub(super) fn take(
     let account = place.account;
     store.note(|transaction| {
         let known = Known::read(transaction, account, place.credential)?;
-        if let Some(reason) = known.refusals(transaction)? {
-            return Ok(Lease::Held(reason));
+        if let Some(held) = known.refusals(transaction)? {
+            return Ok(Lease::Held(held));
         }
         let sql = "SELECT holder FROM guard_lease WHERE account = ?1";
         let holding: Option<String> = transaction.query_row(sql, [account], |row| row.get(0)).optional()?;
@@ -69,19 +87,19 @@ pub(super) fn take(
         if taken != 1 {
             return Ok(Lease::Elsewhere);
         }
-        if known.last_success_ms.is_some_and(|at| now.saturating_sub(at) < PROVED_MS) {
+        if place.granted || known.last_success_ms.is_some_and(|at| now.saturating_sub(at) < PROVED_MS) {
             return Ok(Lease::Taken(false));
         }
-        if let Some(reason) = known.unknown() {
+        if let Some(pause) = known.pause(now) {
             transaction.execute("DELETE FROM guard_lease WHERE account = ?1 AND holder = ?2", (account, holder))?;
-            raise(transaction, place, &reason, now)?;
-            return Ok(Lease::Held(reason));
+            return Ok(Lease::Paused(pause));
         }
         // Before it is sent: whoever is killed before the answer comes may have been refused all the same.
         transaction.execute(
-            "INSERT INTO guard (account, credential, failures, unanswered, cause) VALUES (?1, '', 0, 1, ?2)
-             ON CONFLICT (account, credential) DO UPDATE SET unanswered = unanswered + 1, cause = excluded.cause",
-            (account, cause(place)),
+            "INSERT INTO guard (account, credential, failures, unanswered, cause, at_ms) VALUES (?1, '', 0, 1, ?2, ?3)
+             ON CONFLICT (account, credential) DO UPDATE
+             SET unanswered = unanswered + 1, cause = coalesce(cause, excluded.cause), at_ms = excluded.at_ms",
+            (account, cause(place), column(now)),
         )?;
         Ok(Lease::Taken(true))
     })
@@ -106,9 +124,9 @@ pub(super) fn accepted(store: &Store, place: Place<'_>, now: EpochMs, holder: &s
     store.note(|transaction| {
         for credential in [place.credential, ""] {
             transaction.execute(
-                "INSERT INTO guard (account, credential, failures, last_success_ms) VALUES (?1, ?2, 0, ?3)
+                "INSERT INTO guard (account, credential, failures, last_success_ms, at_ms) VALUES (?1, ?2, 0, ?3, ?3)
                  ON CONFLICT (account, credential) DO UPDATE SET failures = 0, undone = 0, unanswered = 0,
-                    reason = NULL, cause = NULL, last_success_ms = excluded.last_success_ms",
+                    reason = NULL, cause = NULL, last_success_ms = excluded.last_success_ms, at_ms = excluded.at_ms",
                 (place.account, credential, column(now)),
             )?;
         }
@@ -126,7 +144,7 @@ pub(super) fn still_well(store: &Store, place: Place<'_>, now: EpochMs) -> Resul
             return Ok(false);
         }
         transaction.execute(
-            "UPDATE guard SET last_success_ms = ?3 WHERE account = ?1 AND credential IN (?2, '')",
+            "UPDATE guard SET last_success_ms = ?3, at_ms = ?3 WHERE account = ?1 AND credential IN (?2, '')",
             (place.account, place.credential, column(now)),
         )?;
         Ok(true)
@@ -140,6 +158,7 @@ pub(super) fn refused(
     reason: &str,
     counts: u32,
     counted: bool,
+    now: EpochMs,
 ) -> Result<(), StoreError> {
     store.write(|transaction| {
         if counted {
@@ -147,10 +166,10 @@ pub(super) fn refused(
         }
         for credential in [place.credential, ""] {
             transaction.execute(
-                "INSERT INTO guard (account, credential, failures, reason, cause) VALUES (?1, ?2, ?4, ?3, ?5)
+                "INSERT INTO guard (account, credential, failures, reason, cause, at_ms) VALUES (?1, ?2, ?4, ?3, ?5, ?6)
                  ON CONFLICT (account, credential) DO UPDATE
-                 SET failures = failures + ?4, reason = excluded.reason, cause = excluded.cause",
-                (place.account, credential, reason, counts, cause(place)),
+                 SET failures = failures + ?4, reason = excluded.reason, cause = excluded.cause, at_ms = excluded.at_ms",
+                (place.account, credential, reason, counts, cause(place), column(now)),
             )?;
         }
         Ok(())
@@ -187,7 +206,7 @@ pub(super) fn tell(store: &Store, place: Place<'_>, now: EpochMs) -> Result<(), 
     }
     store.write(|transaction| {
         let known = Known::read(transaction, place.account, place.credential)?;
-        known.refusals(transaction)?.map_or(Ok(()), |reason| raise(transaction, place, &reason, now))
+        known.refusals(transaction)?.map_or(Ok(()), |held| raise(transaction, place, &held.reason, now))
     })
 }
 
@@ -227,7 +246,8 @@ pub(super) fn renew(store: &Store, account: &str, before: &str) -> Result<(), St
 
 /// Takes back what was told of an account.
 fn take_back(transaction: &Transaction<'_>, account: &str) -> Result<(), StoreError> {
-    let sql = "DELETE FROM alarm WHERE code = ?2 AND connection IN (SELECT cause FROM guard WHERE account = ?1)";
+    let sql = "DELETE FROM alarm WHERE code = ?2 AND (connection IN (SELECT cause FROM guard WHERE account = ?1) \
+               OR connection IN (SELECT id FROM connection WHERE guard_account = ?1))";
     transaction.execute(sql, [account, HELD])?;
     Ok(())
 }
@@ -241,33 +261,42 @@ pub(super) struct Known {
     reason: String,
     /// The connection, by id, that was refused last.
     cause: Option<String>,
+    /// Whether this very credential was refused.
+    own: bool,
+    /// When a login of the account was tried last.
+    at_ms: EpochMs,
     /// When this credential was accepted last.
     pub(super) last_success_ms: Option<EpochMs>,
 }
 
 impl Known {
-    fn read(connection: &Connection, account: &str, credential: &str) -> Result<Self, StoreError> {
+    pub(super) fn read(connection: &Connection, account: &str, credential: &str) -> Result<Self, StoreError> {
         let mut known = Self::default();
         let mut statement = connection.prepare_cached(
-            "SELECT credential, failures, unanswered, coalesce(reason, ''), cause, last_success_ms
+            "SELECT credential, failures, unanswered, coalesce(reason, ''), cause, last_success_ms, at_ms
              FROM guard WHERE account = ?1 AND credential IN (?2, '') ORDER BY failures, credential",
         )?;
         let mut rows = statement.query([account, credential])?;
         // Of the row with the most refusals, which comes last, the words.
         while let Some(row) = rows.next()? {
+            let of = row.get_ref(0)?.as_str().unwrap_or_default().to_owned();
             known.failures = row.get(1)?;
             known.unanswered = known.unanswered.max(row.get(2)?);
             known.reason = row.get(3)?;
             known.cause = row.get(4)?;
-            if row.get_ref(0)?.as_str().is_ok_and(|of| of == credential) {
+            if of.is_empty() {
+                known.at_ms = row.get::<_, i64>(6)?.cast_unsigned();
+            }
+            if of == credential {
+                known.own = known.failures > 0;
                 known.last_success_ms = row.get::<_, Option<i64>>(5)?.map(i64::cast_unsigned);
             }
         }
         Ok(known)
     }
 
-    /// Why the account is held for what the service refused, where it is.
-    fn refusals(&self, connection: &Connection) -> Result<Option<String>, StoreError> {
+    /// How the account is held for what the service refused, where it is.
+    pub(super) fn refusals(&self, connection: &Connection) -> Result<Option<Held>, StoreError> {
         if self.failures < MOST_FAILURES {
             return Ok(None);
         }
@@ -276,25 +305,28 @@ impl Known {
             Some(cause) => connection.query_row(sql, [cause], |row| row.get(0)).optional()?,
             None => None,
         };
-        Ok(Some(match name {
-            Some(name) => format!("{}, last for `{name}`", self.reason),
-            None => self.reason.clone(),
-        }))
+        let last = name.as_ref().map(|name| format!(", last one of `{name}`")).unwrap_or_default();
+        let reason = format!("the service refused its logins{last} ({})", self.reason);
+        Ok(Some(Held { reason, blame: if self.own { Blame::Own } else { Blame::Other(name) } }))
     }
 
-    /// Why it is held for what was not answered.
-    fn unknown(&self) -> Option<String> {
+    /// For how long the account is left alone for what was not answered, where it is.
+    pub(super) fn pause(&self, now: EpochMs) -> Option<Pause> {
+        let beyond = (self.failures + self.unanswered).checked_sub(MOST_FAILURES)?;
+        let pause = PAUSE_MS.saturating_mul(1 << beyond.min(16)).min(DAY_MS);
+        // A clock that was set back makes it no longer.
+        let after_ms = self.at_ms.saturating_add(pause).saturating_sub(now).min(pause);
         let refused = match self.failures {
             0 => "",
             _ => ", beside one that was refused",
         };
-        (self.failures + self.unanswered >= MOST_FAILURES)
-            .then(|| format!("logins ended without an answer{refused}: it is unknown whether they were refused, too"))
+        let reason = format!("logins ended without an answer{refused}: it is unknown whether they were refused, too");
+        (after_ms > 0).then_some(Pause { reason, after_ms })
     }
 }
 
-/// What is known of an account, whichever credential was refused: all of it, and why it is held where it is.
-pub(super) fn of_account(store: &Store, account: &str) -> Result<(Known, Option<String>), StoreError> {
+/// What is known of an account, whichever credential was refused: all of it, and how it is held where it is.
+pub(super) fn of_account(store: &Store, account: &str) -> Result<(Known, Option<Held>), StoreError> {
     of_credential(store, account, "")
 }
 
@@ -303,11 +335,11 @@ pub(super) fn of_credential(
     store: &Store,
     account: &str,
     credential: &str,
-) -> Result<(Known, Option<String>), StoreError> {
+) -> Result<(Known, Option<Held>), StoreError> {
     store.read(|connection| {
         let known = Known::read(connection, account, credential)?;
-        let reason = known.refusals(connection)?;
-        Ok((known, reason))
+        let held = known.refusals(connection)?;
+        Ok((known, held))
     })
 }
 

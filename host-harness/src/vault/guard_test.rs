@@ -317,7 +317,7 @@ async fn a_login_without_an_answer_may_have_been_refused() {
         drop(process(&folder).admit("account", "new", PATIENCE, PATIENCE).await.unwrap());
     }
     let held = guard.admit("account", "new", PATIENCE, PATIENCE).await;
-    assert!(matches!(&held, Err(NotAdmitted::Held { reason }) if reason.contains("unknown")), "{held:?}");
+    assert!(matches!(&held, Err(NotAdmitted::Paused { reason, .. }) if reason.contains("unknown")), "{held:?}");
     guard.release("account").unwrap();
     guard.admit("account", "new", PATIENCE, PATIENCE).await.unwrap().accepted().unwrap();
     // One that was accepted lately is no stranger: a service may be slow.
@@ -337,54 +337,7 @@ async fn who_is_killed_before_the_answer_has_tried_all_the_same() {
         store.write(|db| Ok::<_, StoreError>(db.execute("DELETE FROM guard_lease", []).map(drop)?)).unwrap();
     }
     let held = process(&folder).admit("account", "new", PATIENCE, PATIENCE).await;
-    assert!(matches!(held, Err(NotAdmitted::Held { .. })), "{held:?}");
-}
-
-#[tokio::test]
-async fn an_account_that_is_held_is_told_of_once_with_the_connection_that_was_refused() {
-    let (_folder, store) = store();
-    let guard = LockoutGuard::new(Arc::clone(&store), SystemClock::shared());
-    crate::authorize::bench::insert(&store, "mistyped");
-    // One that is only tried yet has no place where an alarm could be acted on.
-    for _ in 0..2 {
-        let tried = Place { account: "elsewhere", credential: "dead", connection: "tried" };
-        guard.confirm(tried, "status 401").unwrap();
-    }
-    assert!(store.alarms(9).unwrap().is_empty());
-    let place = Place { account: "account", credential: "dead", connection: "c1" };
-    for _ in 0..3 {
-        guard.confirm(place, "status 401").unwrap();
-    }
-    let alarms = store.alarms(9).unwrap();
-    assert_eq!((alarms.len(), alarms[0].code.as_str()), (1, "host.account-held"));
-    assert!(alarms[0].message.contains("`mistyped`"), "{}", alarms[0].message);
-    let held = store.held_accounts(MOST_FAILURES).unwrap();
-    assert_eq!(held[0].connections, ["mistyped"]);
-    // It ends with the connection.
-    store.delete_connection("c1", &serde_json::json!({})).unwrap();
-    assert!(store.held_accounts(MOST_FAILURES).unwrap().is_empty() && store.alarms(9).unwrap().is_empty());
-    assert!(guard.admit("account", "good", PATIENCE, PATIENCE).await.is_ok());
-}
-
-#[tokio::test]
-async fn an_account_that_is_held_for_want_of_answers_is_told_of_once_and_goes_on_once_it_is_released() {
-    let (_folder, store) = store();
-    let guard = LockoutGuard::new(Arc::clone(&store), SystemClock::shared());
-    crate::authorize::bench::insert(&store, "slow");
-    let place = Place { account: "account", credential: "new", connection: "c1" };
-    let own = Mutex::default();
-    let ask = || guard.admit_after(&own, place, PATIENCE, PATIENCE);
-    for _ in 0..2 {
-        drop(ask().await.unwrap());
-    }
-    for _ in 0..3 {
-        assert!(matches!(ask().await, Err(NotAdmitted::Held { .. })));
-    }
-    let alarms = store.alarms(9).unwrap();
-    assert_eq!((alarms.len(), alarms[0].code.as_str()), (1, "host.account-held"));
-    assert!(alarms[0].message.contains("unknown whether"), "{}", alarms[0].message);
-    guard.release("account").unwrap();
-    assert!(store.alarms(9).unwrap().is_empty() && ask().await.is_ok());
+    assert!(matches!(held, Err(NotAdmitted::Paused { .. })), "{held:?}");
 }
 
 #[tokio::test]
@@ -468,7 +421,7 @@ async fn a_call_that_was_refused_may_try_in_another_way_and_no_call_three_times(
     let guard = LockoutGuard::new(store, SystemClock::shared());
     let own: Mutex<Vec<Refused>> = Mutex::default();
     let again = async |own: &Mutex<Vec<Refused>>| {
-        let place = Place { account: "account", credential: "credential", connection: "" };
+        let place = Place { account: "account", credential: "credential", connection: "", granted: false };
         guard.admit_after(own, place, Duration::from_millis(50), PATIENCE).await
     };
     let refused = again(&own).await.unwrap().refused("status 401").unwrap();

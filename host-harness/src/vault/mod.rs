@@ -1,6 +1,7 @@
 //! Secrets at rest, and the guard that keeps a dead credential from locking its account.
 
 mod guard;
+mod guard_held;
 mod guard_rows;
 mod rotate;
 mod seal;
@@ -10,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub use guard::{Admission, GuardStatus, LockoutGuard, NotAdmitted, Refused};
-pub(crate) use guard_rows::{MOST_FAILURES, Place as GuardPlace};
+pub use guard_held::{Blame, Held, HeldConnection};
+pub(crate) use guard_rows::Place as GuardPlace;
 pub use rotate::Rotated;
 pub use seal::VaultError;
 pub use secret::Secret;

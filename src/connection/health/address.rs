@@ -2,7 +2,7 @@
 //! in that does not fit, must not cost a failed login.
 
 use super::super::prepare::{SERVER_INFO, TENANT_INFO};
-use super::super::{Home, Method, fitting};
+use super::super::{Home, Method, Route, fitting};
 use super::report::Report;
 use super::{gateway_only, wants_tenant};
 use crate::contract::{FailureClass, Responsible};
@@ -61,7 +61,7 @@ pub(super) fn look(client: &mut Client<'_>, report: &mut Report, method: &Method
             if let (Home::Center(major, minor), false) = (method.home, known) {
                 client.deployment = Deployment::Center { major, minor };
             }
-            return is_routed(report, method);
+            return is_routed(&client.site, report, method);
         }
         Err(Wrong::Elsewhere { code, message, remedy, who }) => {
             let alone = code == "no-jira" && report.text("cloud-id").is_some();
@@ -76,7 +76,7 @@ pub(super) fn look(client: &mut Client<'_>, report: &mut Report, method: &Method
             return false;
         }
     };
-    found.is_some_and(|found| fits(found, report, method))
+    found.is_some_and(|found| fits(found, &client.site, report, method))
 }
 
 /// Says where Jira answers; away from this machine it is no place for a credential where everybody can listen.
@@ -215,7 +215,7 @@ fn deployment(info: &Value, client: &mut Client<'_>, report: &mut Report) -> Opt
 }
 
 /// Whether the way in fits, said before any login is tried.
-fn fits(found: Deployment, report: &mut Report, method: &Method) -> bool {
+fn fits(found: Deployment, site: &Site, report: &mut Report, method: &Method) -> bool {
     if !found.since(7, 13) {
         let message = format!("This is {found}; the oldest that this connector speaks to is {OLDEST}.");
         report.failed(FailureClass::Input, Responsible::ServiceAdmin, "version-too-old", message, "Upgrade Jira.");
@@ -232,11 +232,19 @@ fn fits(found: Deployment, report: &mut Report, method: &Method) -> bool {
         report.failed(FailureClass::Input, Responsible::User, "method-unfit", message, &remedy);
         return false;
     }
-    is_routed(report, method)
+    is_routed(site, report, method)
 }
 
 /// Whether it is known where the credential goes.
-fn is_routed(report: &mut Report, method: &Method) -> bool {
+fn is_routed(site: &Site, report: &mut Report, method: &Method) -> bool {
+    if method.route == Route::Either && !site.may_be_cloud() {
+        let message =
+            format!("{} is no address of Jira Cloud, whatever answers there: it gets no token.", site.authority());
+        let remedy = "Look for a slip in the address. If it is your site under a name of your own, make a new connection \
+                      with the address that Atlassian gave the site: demo.atlassian.net.";
+        report.failed(FailureClass::Input, Responsible::User, "not-cloud", message, remedy);
+        return false;
+    }
     if gateway_only(method) && report.text("cloud-id").is_none() {
         report.no_cloud_id();
         return false;

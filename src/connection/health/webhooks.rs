@@ -16,7 +16,7 @@ pub(super) fn say(client: &Client<'_>, answer: Option<Result<Answer, Error>>, re
     let usage = match answer {
         None => {
             let message = "How many webhooks are used could not be counted: the credential has no scope to see them.";
-            let remedy = "Ask for the scopes that event cards name, if you want any of them.";
+            let remedy = "Give the credential the scopes that event cards name, if you want any of them.";
             return report.unknown("webhooks-unseen", message, remedy, Responsible::User);
         }
         Some(answer) => webhook_usage(answer),

@@ -82,6 +82,7 @@ fn a_person_signs_in_and_the_site_is_chosen_by_its_address_or_id_only() {
         assert!(text(&open["remedy"]).contains(part), "{open:#}");
     }
     stage.host.run(&["connection", "check", "harbour"]).fails(2, "host.site-open");
+    assert_eq!(stage.shown("harbour")["state"], "no site chosen");
     let reauthorize = |site: &str| stage.host.run(&["connection", "reauthorize", "harbour", "--site", site]);
     reauthorize("Twin").fails(2, "host.site-unknown");
     let chosen = reauthorize("south").expect(0);
@@ -145,7 +146,10 @@ fn authorizing_anew_heals_all_that_share_a_grant_that_ended() {
         let broken = stage.host.run(&["connection", "check", name]);
         assert_eq!(broken.code, 3, "{broken:#?}");
     }
+    let over = || stage.host.run(&["alarms"]).list().iter().filter(|one| one["code"] == "host.grant-dead").count();
+    assert_eq!(over(), 1);
     let (again, _) = stage.with_browser(&["connection", "reauthorize", "south"]);
+    assert_eq!(over(), 0, "whichever of them it was told of");
     let again = again.expect(0);
     let reports = again["connections"].as_array().cloned().unwrap_or_default();
     assert_eq!(reports.len(), 2, "{again:#}");

@@ -136,7 +136,7 @@ fn a_person_is_asked_for_what_is_missing_and_sees_what_will_be_reached() {
     terminal.sees("plain http");
     terminal.sees("may this connection go there?");
     terminal.presses("y");
-    terminal.sees("put right: Quotes around the secret `key` were taken off");
+    terminal.sees("note: Quotes around the secret `key` were taken off");
     terminal.sees("will reach these origins and nothing else:");
     terminal.sees(stage.beacon.url());
     terminal.sees("Make this connection?");

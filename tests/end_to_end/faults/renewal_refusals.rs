@@ -243,7 +243,8 @@ fn a9_a_rotated_client_secret_is_asked_with_once_and_put_right_without_a_person_
     let edit = |more: &[&str]| granted.stage.host.run(&[&["oauth-client", "edit", "app"], more].concat());
     edit(&["--scope", "read:jira-wrok"]).fails(2, "host.scope-unknown");
     edit(&["--callback", "http://10.0.0.1/"]).fails(2, "host.callback");
-    assert_eq!(edit(&["--secret", &secret.replace("client-secret=", "other=")]).code, 2);
+    let misspelled = edit(&["--secret", &secret.replace("client-secret=", "other=")]).fails(2, "host.not-a-secret");
+    assert!(text(&misspelled["remedy"]).contains("client-secret"), "{misspelled:#}");
     edit(&[]).fails(2, "host.input-missing");
     let narrower = edit(&["--scope", "read:jira-work", "--scope", "read:jira-user"]);
     assert!(narrower.stderr.contains("harness connection reauthorize demo"), "{narrower:?}");

@@ -7,8 +7,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::authorize::{Way, authorize, choose_site};
-use super::health::{exit_code, failure_of, health_text};
-use super::show::connection_json;
+use super::health::{exit_code, health_text};
+use super::show::{connection_json, held_note};
 use crate::cli::Done;
 use crate::cli::ask::{Missing, Person, given_up, lacking, worth_asking};
 use crate::cli::input;
@@ -96,6 +96,15 @@ impl Add {
         });
         if end.code != 0 {
             let state = json["connection"]["state"].as_str().unwrap_or_default();
+            if let Some(held) = held_note(host, name)? {
+                output.note(&format!("`{name}` is kept as {state}; {held}"));
+                return Ok(end.code);
+            }
+            // It would be found so each time.
+            if about_input(&end.health) {
+                output.note(&format!("`{name}` is kept as {state}; the report says what has to be another"));
+                return Ok(end.code);
+            }
             let next = match () {
                 () if state == "refused" => format!("replace-credential {name}"),
                 () if state.contains("authorized") => format!("reauthorize {name}"),
@@ -181,7 +190,7 @@ impl End {
             Ok(checked) => Self {
                 code: exit_code(&checked),
                 health: checked.to_json(),
-                failure: failure_of(name, &checked).map(|error| error.to_json()),
+                failure: checked.failure(name).map(|error| error.to_json()),
             },
             Err(error) => Self { code: error.exit_code(), health: Value::Null, failure: Some(error.to_json()) },
         }
@@ -297,6 +306,12 @@ fn fields(
     Ok(())
 }
 
+/// Whether a report says that what the person gave cannot be right.
+fn about_input(health: &Value) -> bool {
+    let findings = health["findings"].as_array();
+    findings.into_iter().flatten().any(|one| one["outcome"] == "failed" && one["class"] == "input")
+}
+
 /// Refuses fields that the form has not: misspelled, the right one would be said to be missing.
 pub(super) fn refuse_unknown<'a>(method: &AuthMethod, given: impl Iterator<Item = &'a str>) -> Result<(), HostError> {
     let known: Vec<&str> =
@@ -369,7 +384,7 @@ async fn private_place(draft: &Draft, allowed: bool) -> Option<String> {
 
 fn tell_corrections(corrections: &[String], output: &Output) {
     for correction in corrections {
-        output.note(&format!("put right: {correction}"));
+        output.note(&format!("note: {correction}"));
     }
 }
 

@@ -89,19 +89,19 @@ pub(super) async fn authorize(
     {
         let (before, now) = (one_line(before), one_line(now));
         let told = format!("whoever said yes is {now}, and `{name}` is {before}'s until now");
-        let meant = match person {
-            Some(person) => {
-                person.tell(&format!("{told}: what it does is done in the name of {now} then."));
-                person.confirm("Is that meant to be so?", false)?
-            }
-            None => false,
-        };
-        if !meant {
+        if !is_meant(&told, &now, person)? {
             let remedy = "Sign out at the service, and begin again as the right person; or add --other-account.";
             return Err(not_yet(HostError::bad_input("other-account", told, remedy)));
         }
     }
     host.keep_granted(granted).await
+}
+
+/// Whether a person means a connection to be another account's from now on.
+pub(super) fn is_meant(told: &str, now: &str, person: Option<&Person>) -> Result<bool, HostError> {
+    let Some(person) = person else { return Ok(false) };
+    person.tell(&format!("{told}: what it does is done in the name of {now} then."));
+    person.confirm("Is that meant to be so?", false)
 }
 
 /// Whether a browser that is started here would be seen.
@@ -119,7 +119,9 @@ fn not_yet(error: HostError, name: &str, had: bool) -> HostError {
     // What is wrong with the address or the way in is so each time.
     let advice = match error.is_about_input() {
         true if had => String::new(),
-        true => format!("Another address is given with `harness connection edit {name}`."),
+        true => {
+            format!("Where the address is wrong, give another with `harness connection edit {name} --set FIELD=VALUE`.")
+        }
         false => format!("Go on with `harness connection reauthorize {name}`."),
     };
     error.amid(&consequence, &advice)

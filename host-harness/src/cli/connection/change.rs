@@ -6,14 +6,15 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::add::{End, refuse_unknown};
-use super::authorize::{Way, authorize, choose_site, refuse_settled};
+use super::authorize::{Way, authorize, choose_site, is_meant, refuse_settled};
 use super::health::health_text;
-use super::show::connection_json;
+use super::show::{connection_json, held_note};
 use crate::cli::Done;
 use crate::cli::ask::{Missing, Person, lacking, worth_asking};
 use crate::cli::input;
 use crate::cli::output::{Output, failure_text};
 use crate::host::{Edit, Entries, Host, HostError};
+use crate::legible::one_line;
 use crate::plugin::AuthMethod;
 
 #[derive(Debug, Args)]
@@ -27,7 +28,10 @@ pub(super) struct ReplaceCredential {
     /// A secret of the credential, from a file or from stdin
     #[arg(long, value_name = "KEY=@FILE|KEY=-")]
     secret: Vec<String>,
-    /// Send nothing: the connections are not checked
+    /// Let it be another account's from now on, where the credential is another one's
+    #[arg(long)]
+    other_account: bool,
+    /// Send nothing: the credential is not tried, and the connections are not checked
     #[arg(long)]
     no_check: bool,
 }
@@ -71,9 +75,21 @@ impl ReplaceCredential {
                 }
             }
         }
-        let replaced = host.replace_credential(&self.name, given).await?;
+        let replacing = host.read_credential(&self.name, given, !self.no_check).await?;
+        if let Some((before, now)) = replacing.other_account()
+            && !self.other_account
+        {
+            let (before, now) = (one_line(before), one_line(now));
+            let told = format!("the credential is {now}'s, and `{}` is {before}'s until now", self.name);
+            if !is_meant(&told, &now, person.as_ref())? {
+                let remedy = "Give the credential of the right account; or add --other-account.";
+                let error = HostError::bad_input("other-account", told, remedy);
+                return Err(error.amid("nothing was replaced", ""));
+            }
+        }
+        let replaced = host.keep_credential(replacing).await?;
         for correction in &replaced.corrections {
-            output.note(&format!("put right: {correction}"));
+            output.note(&format!("note: {correction}"));
         }
         output.note(&format!("replaced for: {}", replaced.connections.join(", ")));
         let names = if self.no_check { vec![] } else { replaced.connections.clone() };
@@ -122,6 +138,7 @@ async fn reports(host: &Host, names: &[String], mut json: Value, output: &Output
             (Value::Null, Some(failure)) => format!("{name}\n{}", failure_text(failure)),
             (health, _) => format!("{name}\n{}", health_text(health)),
         });
+        texts.extend(held_note(host, name)?);
         if let Some(failure) = end.failure {
             json["error"] = failure.clone();
             report["error"] = failure;
@@ -208,10 +225,13 @@ impl EditConnection {
             }
         };
         for correction in &edited.corrections {
-            output.note(&format!("put right: {correction}"));
+            output.note(&format!("note: {correction}"));
         }
         super::add::tell_origins(&edited.connection, output);
-        let end = match self.no_check {
+        // A check would say no more than that nobody has said yes there.
+        let credential = host.store().credential(&edited.connection.credential)?;
+        let waits = credential.is_some_and(|one| one.client.is_some() && one.version == 0);
+        let end = match self.no_check || waits {
             true => End::default(),
             false => End::of(&self.name, host.check_connection(&self.name, false).await),
         };
@@ -229,6 +249,12 @@ impl EditConnection {
             (Value::Null, Some(failure)) => failure_text(failure),
             (health, _) => health_text(health),
         });
+        if waits {
+            output.note(&format!("go on with `harness connection reauthorize {}`", self.name));
+        }
+        if let Some(held) = held_note(host, &self.name)? {
+            output.note(&held);
+        }
         Ok(end.code)
     }
 }

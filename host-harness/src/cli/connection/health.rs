@@ -3,9 +3,8 @@
 use serde_json::Value;
 
 use crate::cli::output::wrapped;
-use crate::host::{Checked, HostError};
+use crate::host::Checked;
 use crate::legible::one_line;
-use crate::plugin::contract::types::{Backoff, Error, Failure, FailureClass, Responsible, Scope};
 
 /// How wide a finding is, at most.
 const WIDTH: usize = 100;
@@ -19,52 +18,6 @@ pub(super) fn exit_code(checked: &Checked) -> u8 {
         (false, true) => 4,
         (false, false) => 3,
     }
-}
-
-/// The health report's failure as an error, for those who read JSON.
-pub(super) fn failure_of(name: &str, checked: &Checked) -> Option<HostError> {
-    if checked.proven {
-        return None;
-    }
-    let first = checked.findings.iter().find(|one| ["failed", "unknown"].iter().any(|bad| one["outcome"] == *bad));
-    let part = |name: &str| first.and_then(|one| one[name].as_str()).unwrap_or_default().to_owned();
-    let class = match part("class").as_str() {
-        "credential" => FailureClass::Credential,
-        "scope" => FailureClass::Scope,
-        "permission" => FailureClass::Permission,
-        "input" => FailureClass::Input,
-        "not-found" => FailureClass::NotFound,
-        "unavailable" => FailureClass::Unavailable,
-        "limit" => FailureClass::Limit,
-        "conflict" => FailureClass::Conflict,
-        _ => FailureClass::Protocol,
-    };
-    let message = match first {
-        Some(_) => part("message"),
-        None => format!("it could not be proved whose connection `{name}` is"),
-    };
-    let failure = Failure {
-        class,
-        code: if part("code").is_empty() { "host.connection-unproven".into() } else { part("code") },
-        message,
-        remedy: part("remedy"),
-        who: match part("who").as_str() {
-            "service-admin" => Responsible::ServiceAdmin,
-            "operator" => Responsible::Operator,
-            "developer" => Responsible::Developer,
-            _ => Responsible::User,
-        },
-        repeatable: true,
-        fields: vec![],
-        status: None,
-        request_id: None,
-        extra: "{}".into(),
-    };
-    let error = match checked.transient {
-        true => Error::Transient(Backoff { failure, retry_after_ms: 0, scope: Scope::Tenant }),
-        false => Error::Permanent(failure),
-    };
-    Some(HostError::Answer(Box::new(error)))
 }
 
 /// A report for people: the findings in the order in which they were found, what to do and who can do it, whose

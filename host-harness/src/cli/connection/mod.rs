@@ -14,7 +14,7 @@ use super::output::{Output, failure_text};
 use crate::host::{Host, HostError, Leftovers};
 use add::Add;
 use change::{EditConnection, Reauthorize, Rename, ReplaceCredential};
-use health::{exit_code, failure_of, health_text};
+use health::{exit_code, health_text};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -146,15 +146,18 @@ impl Connections {
     pub(super) async fn run(self, host: &Host, output: &Output) -> Done {
         match self.command {
             Command::Add(add) => add.run(host, output).await,
-            Command::List => show::list(host, output),
-            Command::Show(Name { name }) => show::show(host, &name, output),
+            Command::List => show::list(host, output).await,
+            Command::Show(Name { name }) => show::show(host, &name, output).await,
             Command::Check(Check { name, release }) => {
                 let checked = host.check_connection(&name, release).await?;
                 let mut json = checked.to_json();
-                if let Some(error) = failure_of(&name, &checked) {
+                if let Some(error) = checked.failure(&name) {
                     json["error"] = error.to_json();
                 }
                 output.result(&json, || health_text(&json));
+                if let Some(held) = show::held_note(host, &name)?.filter(|_| !tells_of_hold(&json)) {
+                    output.note(&held);
+                }
                 Ok(exit_code(&checked))
             }
             Command::ReplaceCredential(replace) => replace.run(host, output).await,
@@ -167,6 +170,11 @@ impl Connections {
             }
         }
     }
+}
+
+/// Whether a report itself says that the account is held, and what to do.
+fn tells_of_hold(report: &serde_json::Value) -> bool {
+    report["findings"].as_array().is_some_and(|all| all.iter().any(|one| one["code"] == "host.account-held"))
 }
 
 async fn remove(host: &Host, name: &str, leftovers: Leftovers, output: &Output) -> Done {

@@ -11,7 +11,8 @@ use crate::observe::held_accounts;
 use crate::plugin::contract_json;
 use crate::store::{StoredConnection, StoredCredential};
 
-pub(super) fn list(host: &Host, output: &Output) -> Done {
+pub(super) async fn list(host: &Host, output: &Output) -> Done {
+    host.know_accounts().await?;
     let connections = host.store().connections()?;
     let json: Vec<Value> =
         connections.iter().map(|one| connection_json(host, one)).collect::<Result<_, HostError>>()?;
@@ -34,7 +35,8 @@ pub(super) fn list(host: &Host, output: &Output) -> Done {
     Ok(0)
 }
 
-pub(super) fn show(host: &Host, name: &str, output: &Output) -> Done {
+pub(super) async fn show(host: &Host, name: &str, output: &Output) -> Done {
+    host.know_accounts().await?;
     let json = connection_json(host, &host.connection(name)?)?;
     output.result(&json, || connection_text(&json));
     Ok(0)
@@ -46,12 +48,19 @@ fn state(connection: &StoredConnection, credential: Option<&StoredCredential>) -
         Some(grant) if grant.dead.is_some() && grant.client.is_none() => "refused",
         Some(grant) if grant.dead.is_some() => "to be reauthorized",
         Some(grant) if grant.client.is_some() && grant.version == 0 => "not authorized",
+        _ if connection.site_open => "no site chosen",
         _ => match (connection.proven, &connection.health) {
             (true, _) => "proven",
             (false, Some(_)) => "unproven",
             (false, None) => "unchecked",
         },
     }
+}
+
+/// What a person reads last of a check after which its account is held.
+pub(super) fn held_note(host: &Host, name: &str) -> Result<Option<String>, HostError> {
+    let held = held_accounts(host)?.into_iter().find(|held| held.connection.as_deref() == Some(name));
+    Ok(held.map(|held| format!("the account of `{name}` is held now: nothing more is sent with it. {}", held.remedy)))
 }
 
 pub(super) fn connection_json(host: &Host, one: &StoredConnection) -> Result<Value, HostError> {
@@ -71,7 +80,8 @@ pub(super) fn connection_json(host: &Host, one: &StoredConnection) -> Result<Val
     }
     Ok(json!({
         "name": one.name,
-        "held": held.map(|held| held.message),
+        "held": held.as_ref().map(|held| &held.message),
+        "held-remedy": held.as_ref().map(|held| &held.remedy),
         "id": one.id,
         "connector": one.connector,
         "component": one.component,
@@ -114,12 +124,8 @@ fn connection_text(json: &Value) -> String {
         format!("  made       {}", time(json["created-at-ms"].as_u64())),
     ];
     if let Some(held) = json["held"].as_str() {
-        let name = text("name");
         lines.push(format!("  HELD       {held}"));
-        lines.push(format!(
-            "             what to do: `harness connection replace-credential {name}`; or mend it at the service, then \
-             `harness connection check {name} --release`"
-        ));
+        lines.push(format!("             what to do: {}", json["held-remedy"].as_str().unwrap_or_default()));
     }
     if let Some(client) = credential["oauth-client"].as_str() {
         lines.push(format!("  client     {client}"));

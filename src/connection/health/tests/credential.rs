@@ -88,11 +88,23 @@ fn what_stands_before_jira_is_not_taken_for_its_word_on_the_credential() {
 }
 
 #[test]
-fn a_site_of_ones_own_has_no_gateway_whatever_id_it_names() {
-    let mut call = made("api-token", &json!({}));
-    call.connection.settings["site"] = json!("https://demo.example.test/");
-    let (health, host) = checked(&call, vec![cloud(), tenant(), strangers()]);
-    assert_eq!((host.batches, last(&health).class), (vec![2, 1], Some(FailureClass::Credential)));
+fn what_is_at_another_domain_gets_no_token_whatever_it_says() {
+    let untold = || raw_answer(401, &[], b"");
+    for (site, server, class, batches) in [
+        ("https://demo.example.test/", cloud(), FailureClass::Input, vec![2]),
+        ("https://demo.example.test/", untold(), FailureClass::Input, vec![2]),
+        ("https://demo.atlasian.net/", cloud(), FailureClass::Input, vec![2]),
+        ("https://demo.atlassian.net.example.test/", cloud(), FailureClass::Input, vec![2]),
+        // Simulated on this machine it is taken at its word, but has no gateway.
+        ("http://127.0.0.1:8080/", cloud(), FailureClass::Credential, vec![2, 1]),
+        // Both ways are tried, one login each.
+        ("https://demo.jira.com/", cloud(), FailureClass::Credential, vec![2, 1, 1]),
+    ] {
+        let mut call = made("api-token", &json!({}));
+        call.connection.settings["site"] = json!(site);
+        let (health, host) = checked(&call, vec![server, tenant(), strangers(), strangers()]);
+        assert_eq!((host.batches, last(&health).class), (batches, Some(class)), "{site}");
+    }
     for id in ["../../x", "a/b", "", "a b", "x?y"] {
         let named = json_answer(200, &json!({ "cloudId": id }));
         let (health, host) = checked(&made("api-token", &json!({})), vec![cloud(), named, strangers()]);

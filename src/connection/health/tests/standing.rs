@@ -86,10 +86,10 @@ fn the_tenant_is_the_same_whatever_fails() {
 /// What says whose a site is can be shown by anybody: it counts only where Atlassian says it.
 #[test]
 fn another_domain_that_shows_the_id_of_a_site_is_not_that_site() {
-    let elsewhere = made("api-token", &json!({ "site": "https://evil.example.test/" }));
+    let elsewhere = made("api-token", &json!({ "site": "http://127.0.0.1:8080/" }));
     let health = checked(&elsewhere, [vec![cloud(), tenant(), myself()], healthy()].concat()).0;
     let tenant = health.identity.map(|identity| identity.tenant);
-    assert_eq!(tenant.as_deref(), Some("cloud-1@evil.example.test"));
+    assert_eq!(tenant.as_deref(), Some("cloud-1@127.0.0.1:8080"));
 }
 
 #[test]
