@@ -78,7 +78,7 @@ fn list(host: &Host, output: &Output) -> Done {
         json.push(json!({
             "connection": one.name, "scope": { "kind": "account" }, "code": "host.account-paused",
             "message": reason, "remedy": format!("Nothing, or `harness connection check {} --release`.", one.name),
-            "until-ms": until, "for-ms": after_ms,
+            "who": "service-admin", "repeatable": true, "until-ms": until, "for-ms": after_ms,
         }));
     }
     for held in held_accounts(host)? {
