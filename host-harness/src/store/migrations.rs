@@ -12,7 +12,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("schema/0002.sql"),
     include_str!("schema/0003.sql"),
     include_str!("schema/0004.sql"),
-    include_str!("schema/0006.sql"),
+    include_str!("schema/0005.sql"),
 ];
 
 /// What SQLite's header says whose database it is: `wfhs`.
