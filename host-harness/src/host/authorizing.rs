@@ -14,6 +14,7 @@ use crate::authorize::{
     Access, AnswerFault, AuthorizeError, INVALID_SCOPE, Pending, Registration, Scheme, TokenError, Tokens,
     client_remedy, keep,
 };
+use crate::clock::new_id;
 use crate::plugin::contract::connection as contract;
 use crate::plugin::contract::types::{self, FailureClass};
 use crate::plugin::{AuthMethod, Plugin};
@@ -212,8 +213,9 @@ impl Host {
             form,
             credential,
             scopes: tokens.scopes().map(<[String]>::to_vec),
-            // Not the account of the connection: what is refused here says nothing against that.
-            account: format!("authorizing/{}", parts.credential.id),
+            // Not the account of the connection: what is refused here says nothing against that, nor against what a
+            // person authorizes next.
+            account: format!("authorizing/{}", new_id(&*self.clock)),
         };
         Ok(self.try_out(trial).await?.other)
     }

@@ -110,6 +110,16 @@ pub(super) fn refuse_fixed(
     ))
 }
 
+/// Whether two forms name the same account, as services read names: in any case, and without blanks around.
+fn are_alike(one: &Value, other: &Value) -> bool {
+    let plain = |form: &Value| -> Vec<(String, String)> {
+        let fields = form.as_object().into_iter().flatten();
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        fields.map(|(name, value)| (name.clone(), text(value).trim().to_lowercase())).collect()
+    };
+    plain(one) == plain(other)
+}
+
 /// Whether the secrets, and the fields of a credential, are those that it has already. One that does not open any more is
 /// not the same as any.
 pub(super) fn is_the_same(
@@ -118,7 +128,7 @@ pub(super) fn is_the_same(
     form: &Value,
     secrets: &Secrets,
 ) -> Result<bool, HostError> {
-    if credential.form != *form {
+    if !are_alike(&credential.form, form) {
         return Ok(false);
     }
     for (name, secret) in secrets {
@@ -131,4 +141,22 @@ pub(super) fn is_the_same(
         }
     }
     Ok(!secrets.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::are_alike;
+
+    #[test]
+    fn a_user_name_is_the_same_in_any_case_and_with_blanks_around() {
+        let kept = json!({ "username": "user" });
+        for typed in ["user", "User", "USER", " user "] {
+            assert!(are_alike(&kept, &json!({ "username": typed })), "{typed:?}");
+        }
+        for other in [json!({ "username": "users" }), json!({}), json!({ "name": "user" })] {
+            assert!(!are_alike(&kept, &other), "{other}");
+        }
+    }
 }

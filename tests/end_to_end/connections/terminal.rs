@@ -31,9 +31,11 @@ impl Terminal {
         let typed = stage.host.typed(arguments);
         let quoted = |text: &std::ffi::OsStr| format!("'{}'", text.to_string_lossy().replace('\'', "'\\''"));
         let line: Vec<String> = std::iter::once(typed.get_program()).chain(typed.get_args()).map(quoted).collect();
+        // Without `exec` the shell may stay, get the person's signals too, and end with its own code.
+        let line = format!("exec {}", line.join(" "));
         let mut command = Command::new("script");
-        command.args(["--quiet", "--return", "--flush", "--command", &line.join(" "), "/dev/null"]);
-        command.current_dir(stage.host.folder()).env("TERM", "xterm").env("NO_COLOR", "1");
+        command.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
+        command.current_dir(stage.host.folder()).env("TERM", "xterm").env("NO_COLOR", "1").env("SHELL", "/bin/sh");
         for name in ["DISPLAY", "WAYLAND_DISPLAY", "HARNESS_HOME", "HARNESS_KEY_FILE", "HARNESS_LOG", "RUST_LOG"] {
             command.env_remove(name);
         }
