@@ -13,13 +13,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use url::Url;
 
+use super::registration::Answer;
 use crate::clock::SharedClock;
 use crate::vault::Secret;
 
 /// How long a person may take.
 pub const PATIENCE: Duration = Duration::from_secs(600);
-/// The longest query that is taken.
-const LONGEST_QUERY: usize = 16 << 10;
 /// What marks an answer as the one that is awaited: it was in the address that the person opened.
 const MARKS: [&str; 2] = ["state", "oauth_token"];
 
@@ -128,12 +127,10 @@ async fn come_back(State(waiting): State<Arc<Waiting>>, request: Request) -> Res
         return page(StatusCode::NOT_FOUND, "There is nothing here.");
     }
     let query = request.uri().query().unwrap_or_default();
-    let carries = |name: &str, value: &str| {
-        let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-        pairs.any(|(key, found)| key == name && found == value)
-    };
-    let is_awaited = waiting.marks.iter().all(|(name, value)| carries(name, value));
-    if query.len() > LONGEST_QUERY || !is_awaited {
+    let is_awaited = Answer::read(query).is_ok_and(|answer| {
+        waiting.marks.iter().all(|(name, value)| answer.get(name).is_some_and(|found| found == value))
+    });
+    if !is_awaited {
         return page(
             StatusCode::BAD_REQUEST,
             "This is not the answer that is awaited: it belongs to another authorization, or to an earlier one. \

@@ -54,6 +54,8 @@ async fn what_is_not_the_awaited_answer_changes_nothing() {
         ("POST /callback?code=abc&state=s1", "404"),
         ("GET /callback?code=abc&state=other", "400"),
         ("GET /callback?code=abc", "400"),
+        ("GET /callback?code=abc&state=s1&state=other", "400"),
+        ("GET /callback?code=abc&code=other&state=s1", "400"),
         ("GET /callback", "400"),
         ("GET /favicon.ico", "404"),
     ] {

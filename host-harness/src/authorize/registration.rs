@@ -323,11 +323,11 @@ impl Registration<'_> {
     }
 }
 
-/// The query that a browser came back with.
-struct Answer<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+/// The query that a browser came back with: not too long, and nothing in it twice.
+pub(super) struct Answer<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 
 impl<'a> Answer<'a> {
-    fn read(query: &'a str) -> Result<Self, AnswerFault> {
+    pub(super) fn read(query: &'a str) -> Result<Self, AnswerFault> {
         if query.len() > LONGEST_ANSWER {
             return Err(AnswerFault::Unreadable("it is too long"));
         }
@@ -344,7 +344,7 @@ impl<'a> Answer<'a> {
         Ok(Self(pairs))
     }
 
-    fn get(&self, name: &str) -> Option<&str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| &**value)
     }
 }

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
+use serde_json::Value as Json;
+
+use super::template;
 
 /// A scheme and its parameters, as `scheme` in `wit/manifest.schema.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -163,6 +166,21 @@ impl Scheme {
             Self::Oauth1(_) => true,
             Self::Basic { .. } | Self::Bearer { .. } | Self::ApiKey { .. } => false,
         }
+    }
+
+    /// Whether tokens would be got, renewed or granted at other addresses with other prepared settings.
+    pub(crate) fn is_elsewhere(&self, before: &Json, after: &Json) -> bool {
+        let templates: Vec<&str> = match self {
+            Self::Oauth2(oauth2) => {
+                let open = [&oauth2.authorization_url, &oauth2.issuer].into_iter().filter_map(Option::as_deref);
+                open.chain([oauth2.token_url.as_str()]).collect()
+            }
+            Self::Oauth1(oauth1) => [&oauth1.request_token_url, &oauth1.authorization_url, &oauth1.access_token_url]
+                .map(String::as_str)
+                .into(),
+            Self::Basic { .. } | Self::Bearer { .. } | Self::ApiKey { .. } => vec![],
+        };
+        templates.iter().any(|template| template::text(template, before) != template::text(template, after))
     }
 
     /// The field of the form that names the account, where the scheme has one.

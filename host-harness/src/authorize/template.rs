@@ -36,19 +36,7 @@ pub enum TemplateError {
 
 /// Fills a template with the texts of the prepared settings. The result lies in one of the policy's origins.
 pub(crate) fn fill(template: &str, settings: &Value, policy: &Policy) -> Result<Url, TemplateError> {
-    let mut filled = String::new();
-    let mut rest = template;
-    while let Some((before, after)) = rest.split_once('{') {
-        let not_a_url = || TemplateError::NotAUrl(template.to_owned());
-        let (name, after) = after.split_once('}').ok_or_else(not_a_url)?;
-        let text = settings.get(name).and_then(Value::as_str);
-        let text =
-            text.ok_or_else(|| TemplateError::Unknown { template: template.to_owned(), name: name.to_owned() })?;
-        filled.push_str(before);
-        filled.push_str(text);
-        rest = after;
-    }
-    filled.push_str(rest);
+    let filled = text(template, settings)?;
     let not_a_url = || TemplateError::NotAUrl(template.to_owned());
     let url = Url::parse(&filled).map_err(|_| not_a_url())?;
     if url.fragment().is_some() {
@@ -64,6 +52,24 @@ pub(crate) fn fill(template: &str, settings: &Value, policy: &Policy) -> Result<
         TemplateError::Outside { url: shown.into(), reason }
     })?;
     Ok(url)
+}
+
+/// A template with the texts of the settings in the place of their names: no URL yet that may be used.
+pub(super) fn text(template: &str, settings: &Value) -> Result<String, TemplateError> {
+    let mut filled = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let not_a_url = || TemplateError::NotAUrl(template.to_owned());
+        let (name, after) = after.split_once('}').ok_or_else(not_a_url)?;
+        let text = settings.get(name).and_then(Value::as_str);
+        let text =
+            text.ok_or_else(|| TemplateError::Unknown { template: template.to_owned(), name: name.to_owned() })?;
+        filled.push_str(before);
+        filled.push_str(text);
+        rest = after;
+    }
+    filled.push_str(rest);
+    Ok(filled)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::output::{Output, cut, wrapped};
 use super::{ending, hidden, progress};
 use crate::host::{HostError, Secrets};
 use crate::legible::legible;
-use crate::plugin::AuthMethod;
+use crate::plugin::{AuthMethod, secret_fields};
 use crate::store::off_thread;
 use crate::vault::Secret;
 
@@ -187,6 +187,42 @@ impl Person {
             self.tell(text("description"));
         }
         self.secret(if text("title").is_empty() { name } else { text("title") })
+    }
+
+    /// Asks once more for the fields of a form that an error names, for what was typed in their place; hands back an
+    /// error that names none of them.
+    pub(super) fn fields_again(
+        &self,
+        error: HostError,
+        form: &Value,
+        may_ask: impl Fn(&str) -> bool,
+        fields: &mut Vec<(String, String)>,
+        secrets: &mut Secrets,
+    ) -> Result<(), HostError> {
+        let HostError::BadInput(problem) = &error else { return Err(error) };
+        let mut named: Vec<&str> = problem.fields.iter().filter_map(|one| one.pointer.split('/').nth(1)).collect();
+        named.dedup();
+        let wrong = named.into_iter().filter(|name| may_ask(name));
+        let wrong: Vec<_> = wrong.filter_map(|name| Some((name, form.get("properties")?.get(name)?))).collect();
+        if wrong.is_empty() {
+            return Err(error);
+        }
+        // Flags are for those who are not asked.
+        let remedy = Some(problem.remedy.as_str()).filter(|remedy| !remedy.contains("--")).unwrap_or_default();
+        self.tell(format!("{error}. {remedy}").trim());
+        let required = form.get("required").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        for (name, field) in wrong {
+            fields.retain(|(known, _)| known != name);
+            secrets.retain(|(known, _)| known != name);
+            if secret_fields(form).contains(&name) {
+                secrets.push((name.to_owned(), self.secret_field(name, field)?));
+            } else if required.iter().any(|one| one == name) {
+                fields.push((name.to_owned(), self.field(name, field)?));
+            } else {
+                fields.extend(self.field_if_known(name, field)?.map(|typed| (name.to_owned(), typed)));
+            }
+        }
+        Ok(())
     }
 
     fn asked<T>(&self, ask: impl FnOnce() -> Result<T, Error>) -> Result<T, HostError> {

@@ -253,9 +253,26 @@ impl Add {
         fill(&mut new, method, host, person.as_ref(), &mut missing)?;
         let what = format!("the OAuth client for `{}`", method.id);
         missing.check(&what, "In a terminal they are asked for.")?;
-        let added = host.add_client(new).await?;
+        let added = added(new, method, host, person.as_ref()).await?;
         told(host, &added, output)?;
         Ok(0)
+    }
+}
+
+/// Makes an OAuth client; a person is asked once more for what is wrong in its form.
+async fn added(
+    mut new: NewClient,
+    method: &AuthMethod,
+    host: &Host,
+    person: Option<&Person>,
+) -> Result<AddedClient, HostError> {
+    loop {
+        match (host.add_client(new.clone()).await, person, &method.app) {
+            (Err(error), Some(person), Some(form)) => {
+                person.fields_again(error, form, |_| true, &mut new.fields, &mut new.secrets)?;
+            }
+            (outcome, ..) => return outcome,
+        }
     }
 }
 
@@ -273,7 +290,7 @@ pub(super) async fn make_with(
     ));
     let mut new = NewClient { component: component.to_owned(), method: method.id.clone(), ..NewClient::default() };
     fill(&mut new, method, host, Some(person), &mut Missing::default())?;
-    let added = host.add_client(new).await?;
+    let added = added(new, method, host, Some(person)).await?;
     let json = client_json(host, &added.client)?;
     tell_corrections(&added, output);
     output.note(&client_text(&json));

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::forms::{self, Entries, Form, ReadForm, Secrets};
-use super::{Host, HostError, off_thread};
+use super::{Host, HostError, Problem, off_thread};
 use crate::authorize::{Credential, CredentialError};
 use crate::clock::new_id;
 use crate::egress::Origin;
@@ -100,7 +100,7 @@ impl Host {
                 (read, Some(shared.credential.clone()))
             }
         };
-        if shared.is_none() && !method.scheme.is_grant() {
+        if shared.is_none() {
             self.check_fits(method, &read)?;
         }
         let prepared = prepare(&plugin, &method.id, &read.fields).await?;
@@ -187,15 +187,23 @@ impl Host {
     }
 
     /// Refuses a credential that could not be sent: better before anything is kept.
-    fn check_fits(&self, method: &AuthMethod, read: &ReadForm) -> Result<(), HostError> {
+    pub(super) fn check_fits(&self, method: &AuthMethod, read: &ReadForm) -> Result<(), HostError> {
+        if method.scheme.is_grant() {
+            return Ok(());
+        }
         let form = serde_json::Value::Object(read.fields.clone());
         let given = |name: &str| Ok(read.secrets.iter().find(|(known, _)| known == name).map(|(_, one)| one.clone()));
         match Credential::of_secrets(&method.scheme, &form, &self.vault, given) {
-            Err(error @ CredentialError::Unfit { .. }) => Err(HostError::bad_input(
-                "secret-unfit",
-                error.to_string(),
-                "Copy it once more: nothing before it, nothing behind it, and no blank or line break within.",
-            )),
+            Err(CredentialError::Unfit { name, reason }) => {
+                let (code, remedy) = match method.secrets().contains(&name.as_str()) {
+                    true => (
+                        "secret-unfit",
+                        "Copy it once more: nothing before it, nothing behind it, and no blank or line break within.",
+                    ),
+                    false => ("field-unfit", "Give it as the service knows it, and nothing else."),
+                };
+                Err(HostError::BadInput(Problem::new(code, format!("`{name}` {reason}"), remedy).at(&name)))
+            }
             // What is missing else shows where it is used.
             _ => Ok(()),
         }
@@ -286,7 +294,7 @@ pub(super) async fn prepare(
     let form = serde_json::Value::Object(form.clone()).to_string();
     plugin.prepare(method, &form).await.map_err(|error| match error.to_error() {
         // What a person typed makes no sense to the connector: nothing was sent.
-        types::Error::Permanent(failure) => HostError::BadInput(super::Problem {
+        types::Error::Permanent(failure) => HostError::BadInput(Problem {
             code: failure.code.clone(),
             message: failure.message.clone(),
             remedy: failure.remedy.clone(),

@@ -282,16 +282,23 @@ impl Host {
     }
 
     /// Keeps the site that was chosen for a connection: its settings, and its origins, which are pinned now. None of
-    /// them gets the credential that does not lie within what the person confirmed when the connection was made.
-    pub fn choose_site(&self, name: &str, site: &Site) -> Result<StoredConnection, HostError> {
+    /// them gets the credential that does not lie within what the person confirmed when the connection was made, and
+    /// tokens are renewed where they were got.
+    pub async fn choose_site(&self, name: &str, site: &Site) -> Result<StoredConnection, HostError> {
         let mut connection = self.connection(name)?;
+        let outside = |wants: String| {
+            let remedy = "Report this to the connector's maintainer. Nothing was changed.";
+            HostError::other("site-outside", format!("the connector wants {wants}"), remedy)
+        };
         let beyond = site.prepared.origins.iter().find(|one| one.credential && !lies_within(&connection.origins, one));
         if let Some(origin) = beyond {
-            return Err(HostError::other(
-                "site-outside",
-                format!("the connector wants the credential for {}, which nobody has confirmed", origin.url),
-                "Report this to the connector's maintainer. Nothing was changed.",
-            ));
+            return Err(outside(format!("the credential for {}, which nobody has confirmed", origin.url)));
+        }
+        let plugin = self.plugin_of(&connection).await?;
+        let method = forms::method_of(plugin.manifest(), &connection.method)?;
+        let settings = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+        if method.scheme.is_elsewhere(&settings(&connection.settings), &settings(&site.prepared.settings)) {
+            return Err(outside("tokens to be renewed at another address than they were got at".to_owned()));
         }
         connection.origins = pinned(&site.prepared.origins, connection.allow_private)?;
         connection.settings.clone_from(&site.prepared.settings);

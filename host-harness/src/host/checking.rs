@@ -302,7 +302,7 @@ impl Host {
             checked.findings.push(ending_finding(&session.connection.name, until, renewable, self.clock.now_ms()));
         }
         let settings = match serde_json::from_str::<Value>(&health.settings) {
-            Ok(Value::Object(_)) if !checked.moved => health.settings,
+            Ok(after @ Value::Object(_)) if !checked.moved && !renews_elsewhere(session, &after) => health.settings,
             _ => session.connection.settings.clone(),
         };
         Ok((checked, settings))
@@ -374,6 +374,23 @@ impl Host {
         off_thread(|| self.store.clear_alarms(&ids, &[WARNS, FAILS, "host.grant-dead", "host.grant-not-renewed"]))?;
         Ok(())
     }
+}
+
+/// Whether tokens would not be renewed where they were got with what a check found out: that is for no answer of a
+/// service to say.
+fn renews_elsewhere(session: &Session, after: &Value) -> bool {
+    let connection = &session.connection;
+    let before = serde_json::from_str(&connection.settings).unwrap_or_default();
+    let method = session.plugin.manifest().auth_method(&connection.method);
+    let elsewhere = method.is_some_and(|method| method.scheme.is_elsewhere(&before, after));
+    if elsewhere {
+        tracing::warn!(
+            connection = connection.name,
+            "the connector wants to renew tokens at another address than before: its new settings are not kept; report \
+             this to its maintainer"
+        );
+    }
+    elsewhere
 }
 
 /// A report with what is kept beside it: when it was made, and what somebody was told already.

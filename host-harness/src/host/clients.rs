@@ -18,7 +18,7 @@ use crate::vault::{Secret, Space};
 pub const USUAL_CALLBACK: &str = "http://127.0.0.1:8091/callback";
 
 /// What a person asks for with `oauth-client add`.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct NewClient {
     /// The name it shall have.
     pub name: String,

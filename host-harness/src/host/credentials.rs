@@ -100,6 +100,7 @@ impl Host {
             remedy: "Give its fields with --set key=value and its secrets with --secret key=@FILE.".into(),
         };
         let read = form.read(Map::new(), given)?;
+        self.check_fits(method, &read)?;
         let sharing = off_thread(|| self.store.connections_sharing(&credential.id))?;
         let (mut changed, mut corrections) = (Vec::new(), read.notes);
         let mut spelled = serde_json::Value::Object(read.fields.clone());

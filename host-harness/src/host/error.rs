@@ -40,11 +40,23 @@ pub struct FieldProblem {
     pub message: String,
 }
 
+/// The JSON Pointer to a member of a document.
+pub(super) fn pointer_to(member: &str) -> String {
+    format!("/{}", member.replace('~', "~0").replace('/', "~1"))
+}
+
 impl Problem {
     /// A problem that the person at the command can put right.
     pub fn new(code: &str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
         let (message, remedy) = (message.into(), remedy.into());
         Self { code: format!("host.{code}"), message, remedy, who: "user", fields: vec![] }
+    }
+
+    /// The same, of one field of a form.
+    #[must_use]
+    pub fn at(self, field: &str) -> Self {
+        let field = FieldProblem { pointer: pointer_to(field), message: self.message.clone() };
+        Self { fields: vec![field], ..self }
     }
 }
 

@@ -25,7 +25,7 @@ const QUOTES: [(char, char); 8] = [
 pub type Secrets = Vec<(String, Secret)>;
 
 /// What a person filled in: fields that are not secret as text, and secrets.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Entries {
     /// The fields that are not secret.
     pub fields: Vec<(String, String)>,
@@ -108,14 +108,12 @@ pub(super) fn tidied(secrets: Secrets) -> Result<(Secrets, Vec<String>), HostErr
         }
         if text.is_empty() {
             let message = format!("the secret `{key}` is empty");
-            return Err(HostError::bad_input("secret-empty", message, "Give the secret itself."));
+            return Err(HostError::BadInput(Problem::new("secret-empty", message, "Give the secret itself.").at(&key)));
         }
         if text.chars().any(char::is_control) {
-            return Err(HostError::bad_input(
-                "secret-unfit",
-                format!("`{key}` holds a line break or another control character"),
-                format!("Give the secret alone, on one line: --secret {key}=@FILE."),
-            ));
+            let message = format!("`{key}` holds a line break or another control character");
+            let remedy = format!("Give the secret alone, on one line: --secret {key}=@FILE.");
+            return Err(HostError::BadInput(Problem::new("secret-unfit", message, remedy).at(&key)));
         }
         match (blanks, quotes) {
             (true, true) => notes.push(format!("White space and quotes around the secret `{key}` were taken off")),
@@ -144,7 +142,7 @@ fn mistakes(schema: &Value, secrets: &Secrets) -> Result<Vec<String>, HostError>
         };
         let says = |member: &str| mistake[member].as_str().unwrap_or_default();
         if mistake["refused"] == true {
-            return Err(HostError::bad_input("secret-mistaken", says("message"), says("remedy")));
+            return Err(HostError::BadInput(Problem::new("secret-mistaken", says("message"), says("remedy")).at(key)));
         }
         notes.push(format!("{} {}", says("message"), says("remedy")).trim().to_owned());
     }

@@ -4,7 +4,7 @@ use jsonschema::error::ValidationErrorKind as Kind;
 use serde_json::{Map, Value};
 use zeroize::Zeroize as _;
 
-use super::error::{FieldProblem, HostError, Problem};
+use super::error::{FieldProblem, HostError, Problem, pointer_to};
 use crate::vault::Secret;
 
 /// The most problems that are told at once.
@@ -79,10 +79,6 @@ pub(crate) fn check_members(schema: &Value, input: &Value, what: &str, remedy: &
     }
 }
 
-fn pointer_to(member: &str) -> String {
-    format!("/{}", member.replace('~', "~0").replace('/', "~1"))
-}
-
 /// A form with its secrets in it, for as long as it is looked at; then they are overwritten.
 pub(super) struct Filled(Value, Vec<String>);
 
@@ -141,11 +137,9 @@ pub(super) fn form(schema: &Value, pairs: &[(String, String)]) -> Result<Map<Str
         let value = match kind {
             "string" => Value::String(text.clone()),
             _ => serde_json::from_str(text).map_err(|_| {
-                HostError::bad_input(
-                    "form-value",
-                    format!("`{key}` must be of type {kind}, and `{text}` is not"),
-                    format!("Give it as JSON: --set '{key}=…'."),
-                )
+                let message = format!("`{key}` must be of type {kind}, and `{text}` is not");
+                let remedy = format!("Give it as JSON: --set '{key}=…'.");
+                HostError::BadInput(Problem::new("form-value", message, remedy).at(key))
             })?,
         };
         if form.insert(key.clone(), value).is_some() {

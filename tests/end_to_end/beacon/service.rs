@@ -58,6 +58,8 @@ struct World {
     key: Option<String>,
     /// The workspace, where it is not the first one any more.
     workspace: Option<String>,
+    /// Whose the key is, where it is not the first one's any more.
+    holder: Option<&'static str>,
 }
 
 impl Beacon {
@@ -100,6 +102,11 @@ impl Beacon {
     /// From now on another workspace answers where the first one did.
     pub(crate) fn become_another(&self, workspace: &str) {
         look(&self.world).workspace = Some(workspace.to_owned());
+    }
+
+    /// From now on the key is somebody else's.
+    pub(crate) fn belongs_to(&self, holder: &'static str) {
+        look(&self.world).holder = Some(holder);
     }
 
     /// The key that it accepts from now on.
@@ -193,8 +200,10 @@ async fn with_key(State(known): State<Known>, request: Request, next: Next) -> R
 }
 
 fn account(world: &Shared, workspace: &str) -> String {
-    let workspace = look(world).workspace.clone().unwrap_or_else(|| workspace.to_owned());
-    json!({"workspace": workspace, "account": "account-1", "name": "Harbour master"}).to_string()
+    let world = look(world);
+    let workspace = world.workspace.as_deref().unwrap_or(workspace);
+    let (account, name) = world.holder.map_or(("account-1", "Harbour master"), |holder| (holder, holder));
+    json!({"workspace": workspace, "account": account, "name": name}).to_string()
 }
 
 async fn beacons(State(world): State<Shared>, Query(query): Query<HashMap<String, String>>) -> String {

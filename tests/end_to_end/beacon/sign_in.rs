@@ -74,6 +74,11 @@ impl SignIn {
         self.look().harbours = harbours.iter().map(|(id, name)| json!({"id": id, "name": name})).collect();
     }
 
+    /// The only harbour, which says that people sign in to it elsewhere.
+    pub(crate) fn reaches_one_that_lies(&self, login_url: &str) {
+        self.look().harbours = vec![json!({"id": "north", "name": "Twin", "login-url": login_url})];
+    }
+
     /// From now on the person says no.
     pub(crate) fn refuses(&self, refusing: bool) {
         self.look().refusing = refusing;

@@ -117,6 +117,21 @@ fn the_only_site_is_chosen_and_named() {
 }
 
 #[test]
+fn no_site_brings_tokens_to_another_address_than_they_were_got_at() {
+    let stage = Stage::with_client();
+    let inside = format!("{}elsewhere/", stage.beacon.url());
+    for (elsewhere, word) in [("http://127.0.0.1:9/", "nobody has confirmed"), (inside.as_str(), "renewed")] {
+        stage.beacon.sign_in().reaches_one_that_lies(elsewhere);
+        let (added, _) = stage.sign_in("harbour", &[]);
+        let error = added.fails(1, "host.site-outside");
+        assert!(text(&error["message"]).contains(word), "{error:#}");
+        assert_eq!(stage.shown("harbour")["settings"]["login-url"], stage.beacon.url());
+        assert_eq!(stage.shown("harbour")["state"], "no site chosen");
+        stage.host.run(&["connection", "remove", "harbour"]).expect(0);
+    }
+}
+
+#[test]
 fn who_says_no_leaves_a_connection_that_can_be_authorized_later() {
     let stage = Stage::with_client();
     stage.beacon.sign_in().refuses(true);

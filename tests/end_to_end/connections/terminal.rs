@@ -250,6 +250,59 @@ fn a_new_secret_is_asked_for_and_never_shown() {
 }
 
 #[test]
+fn what_cannot_be_right_alone_is_asked_for_once_more() {
+    let stage = Stage::new();
+    let component = built::component("guest_beacon");
+    let arguments = ["connection", "add", "harbour", "--method", "api-key", "--allow-private", "--connector"];
+    let mut terminal = Terminal::start(&stage, &[&arguments[..], &[&component.to_string_lossy()]].concat());
+    terminal.sees("Address");
+    terminal.types("https://some where");
+    terminal.sees("API key (hidden)");
+    terminal.types("two words");
+    terminal.sees("`key` holds a character that cannot stand in a header");
+    terminal.sees("API key (hidden)");
+    terminal.types(KEY);
+    terminal.sees("That is not the address of a Beacon.");
+    terminal.sees("Address");
+    terminal.types(stage.beacon.url());
+    terminal.sees("Make this connection?");
+    terminal.presses("y");
+    let (code, shown) = terminal.ends();
+    assert!(code == 0 && shown.contains("Beacon knows the key."), "{shown}");
+    assert!(!shown.contains(KEY) && !shown.contains("two words") && !shown.contains("--set"), "{shown}");
+
+    // Whom nobody can ask gets the same as an error that names the field.
+    let unfit = format!("key=@{}", stage.host.file("unfit", "two words").display());
+    let replace = ["connection", "replace-credential", "harbour", "--secret", &unfit];
+    let error = stage.host.run(&replace).fails(2, "host.secret-unfit");
+    assert_eq!(error["fields"][0]["pointer"], "/key", "{error:#}");
+    let mut terminal = Terminal::start(&stage, &replace);
+    terminal.sees("`key` holds a character that cannot stand in a header");
+    terminal.sees("API key (hidden)");
+    terminal.types(KEY);
+    terminal.sees("replaced for: harbour");
+    assert_eq!(terminal.ends().0, 0);
+}
+
+#[test]
+fn another_persons_secret_is_taken_only_where_the_person_says_that_it_is_meant() {
+    let stage = Stage::connected();
+    for (answer, code, state) in [("n", 2, "Harbour master"), ("y", 0, "Pilot")] {
+        stage.beacon.belongs_to("Pilot");
+        stage.beacon.change_key("pilots-key-not-a-real-secret");
+        let mut terminal = Terminal::start(&stage, &["connection", "replace-credential", "harbour"]);
+        terminal.sees("API key (hidden)");
+        terminal.types("pilots-key-not-a-real-secret");
+        terminal.sees("the credential is Pilot's, and `harbour` is Harbour master's until now");
+        terminal.sees("Is that meant to be so?");
+        terminal.presses(answer);
+        let (ended, shown) = terminal.ends();
+        assert_eq!(ended, code, "{shown}");
+        assert_eq!(stage.shown("harbour")["identity"]["label"], state, "{shown}");
+    }
+}
+
+#[test]
 fn whoever_leaves_with_ctrl_c_keeps_nothing_half_made() {
     let stage = Stage::new();
     let component = built::component("guest_beacon");

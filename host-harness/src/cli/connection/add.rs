@@ -338,7 +338,10 @@ async fn made_with(person: &Person, host: &Host, mut new: NewConnection, output:
             },
             Err(error) if is_plain_http(&error) => error.to_string(),
             Err(error) => {
-                new.secrets.extend(person.secrets_again(error)?);
+                match person.secrets_again(error) {
+                    Ok(typed) => new.secrets.extend(typed),
+                    Err(error) => again(person, error, host, &mut new).await?,
+                }
                 continue;
             }
         };
@@ -354,6 +357,15 @@ async fn made_with(person: &Person, host: &Host, mut new: NewConnection, output:
         return Err(given_up());
     }
     host.keep_connection(draft)
+}
+
+/// Asks once more for what an error says is wrong in the form. What belongs to a shared credential is not asked for.
+async fn again(person: &Person, error: HostError, host: &Host, new: &mut NewConnection) -> Result<(), HostError> {
+    let plugin = host.load(&new.component).await?;
+    let method = method_of(plugin.manifest(), &new.method)?;
+    let (shares, secrets, of_credential) = (new.share.is_some(), method.secrets(), method.scheme.fields());
+    let may_ask = |name: &str| !shares || !(secrets.contains(&name) || of_credential.contains(&name));
+    person.fields_again(error, &method.form, may_ask, &mut new.fields, &mut new.secrets)
 }
 
 fn is_plain_http(error: &HostError) -> bool {

@@ -195,7 +195,7 @@ pub(super) async fn choose_site(
     }
     let sites = host.sites(name).await?;
     let site = chosen(name, &sites, way.site.as_deref(), person)?;
-    let connection = host.choose_site(name, site)?;
+    let connection = host.choose_site(name, site).await?;
     output.note(&format!("site: {} at {}", one_line(&site.label), one_line(&site.url)));
     super::add::tell_origins(&connection, output);
     Ok(())

@@ -15,7 +15,8 @@ use crate::cli::input;
 use crate::cli::output::{Output, failure_text};
 use crate::host::{Edit, Entries, Host, HostError};
 use crate::legible::one_line;
-use crate::plugin::AuthMethod;
+use crate::plugin::{AuthMethod, Plugin};
+use crate::store::StoredConnection;
 
 #[derive(Debug, Args)]
 pub(super) struct ReplaceCredential {
@@ -75,7 +76,12 @@ impl ReplaceCredential {
                 }
             }
         }
-        let replacing = host.read_credential(&self.name, given, !self.no_check).await?;
+        let replacing = loop {
+            match (host.read_credential(&self.name, given.clone(), !self.no_check).await, &person) {
+                (Err(error), Some(person)) => again(person, error, &plugin, &connection, &mut given)?,
+                (outcome, _) => break outcome?,
+            }
+        };
         if let Some((before, now)) = replacing.other_account()
             && !self.other_account
         {
@@ -95,6 +101,21 @@ impl ReplaceCredential {
         let names = if self.no_check { vec![] } else { replaced.connections.clone() };
         reports(host, &names, json!({ "replaced": replaced.connections }), output).await
     }
+}
+
+/// Asks once more for what an error says is wrong in a credential.
+fn again(
+    person: &Person,
+    error: HostError,
+    plugin: &Plugin,
+    connection: &StoredConnection,
+    given: &mut Entries,
+) -> Result<(), HostError> {
+    let Some(method) = plugin.manifest().auth_method(&connection.method) else { return Err(error) };
+    let (secrets, fields) = (method.secrets(), method.scheme.fields());
+    let said_of_it = method.said_of_secrets();
+    let may_ask = |name: &str| [&secrets, &fields, &said_of_it].iter().any(|known| known.contains(&name));
+    person.fields_again(error, &method.form, may_ask, &mut given.fields, &mut given.secrets)
 }
 
 #[derive(Debug, Args)]

@@ -129,8 +129,9 @@ impl Connect for Beacon {
         let items = found["harbours"].as_array().into_iter().flatten().map(|harbour| {
             let id = text(&harbour["id"]);
             let url = format!("{login_url}{id}/");
-            let settings =
-                Settings { base_url: url.clone(), login_url: Some(login_url.clone()), site_id: Some(id.clone()) };
+            // What a connector must not believe: the host holds it to where the person signed in.
+            let login_url = harbour["login-url"].as_str().unwrap_or(&login_url).to_owned();
+            let settings = Settings { base_url: url.clone(), login_url: Some(login_url), site_id: Some(id.clone()) };
             Site { id, label: text(&harbour["name"]), url, prepared: prepared(settings) }
         });
         Ok(Sites { items: items.collect(), aside: aside() })
