@@ -209,7 +209,8 @@ impl Person {
         }
         // Flags are for those who are not asked.
         let remedy = Some(problem.remedy.as_str()).filter(|remedy| !remedy.contains("--")).unwrap_or_default();
-        self.tell(format!("{error}. {remedy}").trim());
+        let message = problem.message.trim_end_matches('.');
+        self.tell(format!("{message}. {remedy}").trim());
         let required = form.get("required").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         for (name, field) in wrong {
             fields.retain(|(known, _)| known != name);

@@ -37,7 +37,8 @@ impl Backup {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   harness --home /srv/harness restore /var/backups/harness-2026-11-22.db
-  harness --home /srv/harness restore --replace /var/backups/harness-2026-11-22.db
+  harness --home /srv/harness restore \\
+    --replace /var/backups/harness-2026-11-22.db
 
 What happened after the backup is not in it: services do not send again what was acknowledged. Runs that were under way
 go on from their last step, so a step that was done since may be done twice. FILE.key is restored with it where the home

@@ -170,7 +170,8 @@ async fn reference(host: &Host, output: &Output, source: CardSource) -> Done {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   harness options light-beacon colour --connection harbour
-  harness options light-beacon colour --connection harbour --input '{\"name\": \"North pier\"}' --query red
+  harness options light-beacon colour --connection harbour \\
+    --input '{\"name\": \"North pier\"}' --query red
 
 `harness card show` says which fields of a card have values to choose from.")]
 pub(super) struct Options {
@@ -214,8 +215,10 @@ impl Options {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  harness schema light-beacon --connection harbour --input '{\"name\": \"North pier\"}'
-  harness schema light-beacon --connection harbour --input @input.json --json | jq .input.properties")]
+  harness schema light-beacon --connection harbour \\
+    --input '{\"name\": \"North pier\"}'
+  harness schema light-beacon --connection harbour --input @input.json \\
+    --json | jq .input.properties")]
 pub(super) struct Schema {
     /// The card
     card: String,

@@ -41,7 +41,8 @@ enum Command {
     /// List them, with the reason
     #[command(after_help = "Examples:
   harness dead-letters list
-  harness dead-letters list --json | jq '.[] | {id, kind, code: .failure.code}'")]
+  harness dead-letters list --json \\
+    | jq '.[] | {id, kind, code: .failure.code}'")]
     List(Listing),
     /// Show one: what failed, what to do, and who can
     #[command(after_help = "Examples:

@@ -67,8 +67,10 @@ impl Quota {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  harness subscribe beacon-lit --connection harbour --public-url https://hooks.example.com
-  harness subscribe beacon-lit --connection harbour --public-url https://hooks.example.com --filter '{\"colours\": [\"red\"]}'
+  harness subscribe beacon-lit --connection harbour \\
+    --public-url https://hooks.example.com
+  harness subscribe beacon-lit --connection harbour \\
+    --public-url https://hooks.example.com --filter '{\"colours\": [\"red\"]}'
 
 What comes is taken in by `harness serve` and listed by `harness events list`.")]
 pub(super) struct Subscribe {
@@ -252,7 +254,8 @@ impl Unsubscribe {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  harness event decode --connector connector.wasm --headers headers.json --body body.json")]
+  harness event decode --connector connector.wasm --headers headers.json \\
+    --body body.json")]
 pub(super) struct Events {
     #[command(subcommand)]
     command: EventCommand,
@@ -262,8 +265,10 @@ pub(super) struct Events {
 enum EventCommand {
     /// Read a captured delivery into its events, without verification and without any request
     #[command(after_help = "Examples:
-  harness event decode --connector connector.wasm --headers headers.json --body body.json
-  harness event decode --connector connector.wasm --headers headers.txt --body body.json --json | jq '.[].payload'
+  harness event decode --connector connector.wasm --headers headers.json \\
+    --body body.json
+  harness event decode --connector connector.wasm --headers headers.txt \\
+    --body body.json --json | jq '.[].payload'
 
 Headers are a JSON object, a JSON list of pairs, or lines `Name: value`.")]
     Decode(Decode),

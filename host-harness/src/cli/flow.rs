@@ -29,7 +29,8 @@ enum Command {
     #[command(after_help = "Examples:
   harness flow check flows/*.yaml
   harness flow check flows/triage.yaml --component connector.wasm
-  harness flow check flows/sync.yaml --component demo=one.wasm --component other=two.wasm --json
+  harness flow check flows/sync.yaml --component demo=one.wasm \\
+    --component other=two.wasm --json
 
 Connections, cards and filters must exist, inputs must fit the cards' schemas, and expressions may only name what is
 there. With --component no connection is needed. Nothing is sent. Exit codes: 0 no problem, 2 problems.")]
@@ -38,7 +39,8 @@ there. With --component no connection is needed. Nothing is sent. Exit codes: 0 
     #[command(after_help = "Examples:
   harness flow test flows/triage.yaml
   harness flow test flows/triage.yaml --event @event.json
-  harness events show ID --json | jq .payload | harness flow test flows/triage.yaml --event - --json
+  harness events show ID --json | jq .payload \\
+    | harness flow test flows/triage.yaml --event - --json
 
 What a step would bring is taken from its card's sample. Exit codes: 0 it would go well, 2 there are problems.")]
     Test(Test),

@@ -14,6 +14,7 @@ mod dead_letters;
 mod deliveries;
 mod ending;
 mod flow;
+mod help;
 mod hidden;
 mod history;
 mod holds;
@@ -34,7 +35,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches as _, Parser, Subcommand};
 use serde_json::json;
 
 use crate::clock::SystemClock;
@@ -87,10 +88,12 @@ const EXAMPLES: &str = "Examples:
   harness inspect connector.wasm
   harness connection add demo --connector connector.wasm
   harness connection add demo --connector connector.wasm --method api-token \\
-    --set site=demo.example.com --set email=you@example.com --secret token=@token.txt
+    --set site=demo.example.com --set email=you@example.com \\
+    --secret token=@token.txt
   harness card list --connection demo
   harness run call-api --connection demo --input '{\"path\": \"myself\"}'
-  harness serve --listen 127.0.0.1:8090 --public-url https://hooks.example.com --flows flows/
+  harness serve --listen 127.0.0.1:8090 \\
+    --public-url https://hooks.example.com --flows flows/
 
 Exit codes: 0 done, 2 bad input, 3 permanent failure, 4 come back later, 5 uncertain (a write whose answer was lost),
 1 anything else. HARNESS_LOG=info (or debug) shows more of what goes on, --log-format json for machines.";
@@ -101,7 +104,7 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Make, list, show, check, change and remove connections
     Connection(connection::Connections),
-    /// Make, list, show and remove OAuth clients: what is registered at a service once, for many connections
+    /// Make, list, show, change and remove OAuth clients: what is registered at a service once, for many connections
     OauthClient(oauth_client::OauthClients),
     /// List and show cards
     Card(cards::Cards),
@@ -173,7 +176,8 @@ pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let json = arguments.iter().any(|one| one == "--json");
     let quota = is_quota(&arguments);
-    let cli = match Cli::try_parse_from(&arguments) {
+    let parsed = help::command().try_get_matches_from(&arguments);
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) if !error.use_stderr() => {
             Output::new(false).text(&error.render().to_string());

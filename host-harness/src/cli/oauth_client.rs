@@ -33,8 +33,10 @@ enum Command {
   harness oauth-client add our-app --connector connector.wasm --method oauth \\
     --set client-id=abc123 --secret client-secret=@secret.txt
   harness oauth-client add our-app --method oauth --scope read --scope write …
-  harness oauth-client add --list-scopes --connector connector.wasm --method oauth
-  harness oauth-client add our-link --connector connector.wasm --method application-link
+  harness oauth-client add --list-scopes --connector connector.wasm \\
+    --method oauth
+  harness oauth-client add our-link --connector connector.wasm \\
+    --method application-link
 
 Register the callback URL at the service exactly as it is shown. For OAuth 1.0a the key pair is made here, and what to
 paste at the service is printed. In a terminal, what is missing is asked for.")]

@@ -48,7 +48,8 @@ enum Command {
   harness runs retry ID --repeat
   harness runs retry ID --as-done @output.json
   harness runs retry ID --from-event
-  harness runs retry --all --flow triage-new-bugs --code host.connector-timed-out
+  harness runs retry --all --flow triage-new-bugs \\
+    --code host.connector-timed-out
 
 A running `harness serve` takes it up within ten seconds; without one, the next one does. Steps that are done stay
 done. Where nobody knows whether a step did its work (`uncertain`), look at the service first, then say --repeat if it

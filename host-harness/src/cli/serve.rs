@@ -22,8 +22,10 @@ const AT_ONCE: i32 = 130;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  harness serve --listen 127.0.0.1:8090 --public-url https://hooks.example.com --flows flows/
-  harness serve --listen 127.0.0.1:8090 --admin 127.0.0.1:9090 --log-format json
+  harness serve --listen 127.0.0.1:8090 \\
+    --public-url https://hooks.example.com --flows flows/
+  harness serve --listen 127.0.0.1:8090 --admin 127.0.0.1:9090 \\
+    --log-format json
   harness serve --listen 127.0.0.1:0 --json
 
 Prints one line when it is ready, and what somebody should look at, such as flows that were set aside. Deliveries are acknowledged once they are on disk.

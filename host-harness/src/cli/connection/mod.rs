@@ -20,7 +20,8 @@ use health::{exit_code, health_text};
 #[command(after_help = "Examples:
   harness connection add demo --connector connector.wasm
   harness connection add demo --connector connector.wasm --method api-token \\
-    --set site=demo.example.com --set email=you@example.com --secret token=@token.txt
+    --set site=demo.example.com --set email=you@example.com \\
+    --secret token=@token.txt
   harness connection check demo
   harness connection replace-credential demo --secret token=@new-token.txt
 
@@ -36,10 +37,12 @@ enum Command {
     #[command(after_help = "Examples:
   harness connection add demo --connector connector.wasm
   harness connection add demo --connector connector.wasm --method api-token \\
-    --set site=demo.example.com --set email=you@example.com --secret token=@token.txt
-  printf %s \"$KEY\" | harness connection add harbour --connector beacon.wasm --method api-key \\
-    --set base-url=https://beacon.example.com/ --secret key=-
-  harness connection add cloud --method oauth --client our-app --site https://demo.example.com
+    --set site=demo.example.com --set email=you@example.com \\
+    --secret token=@token.txt
+  printf %s \"$KEY\" | harness connection add harbour --connector beacon.wasm \\
+    --method api-key --set base-url=https://beacon.example.com/ --secret key=-
+  harness connection add cloud --method oauth --client our-app \\
+    --site https://demo.example.com
   harness connection add second --share cloud --site https://other.example.com
 
 In a terminal, what is missing is asked for: the method, the fields of its form, the OAuth client, the site. In a
@@ -71,7 +74,8 @@ lock it. A person who has put that right lifts the hold with --release.")]
     /// Put another credential in the place of one, for all connections that share it
     #[command(after_help = "Examples:
   harness connection replace-credential demo --secret token=@new-token.txt
-  harness connection replace-credential demo --set email=other@example.com --secret token=-
+  harness connection replace-credential demo --set email=other@example.com \\
+    --secret token=-
 
 Secrets are typed anew; they are never shown. What is not secret, such as a user name, stays where it is not given. All
 connections that share the credential are checked, one after another; what was held for their accounts is released.")]
@@ -90,7 +94,8 @@ that the browser ended at is pasted.")]
     /// Change fields of a connection's own form, or whom it trusts
     #[command(after_help = "Examples:
   harness connection edit demo --ca company-ca.pem
-  harness connection edit demo --set site=renamed.example.com --secret token=@token.txt
+  harness connection edit demo --set site=renamed.example.com \\
+    --secret token=@token.txt
 
 An address may change where the same tenant is at another one: that is asked first, and nothing is changed where it is
 another. Before the credential goes to a place where it did not go yet, its secret is given once more. Where the address
