@@ -149,6 +149,24 @@ fn an_address_may_change_as_long_as_the_same_tenant_is_there() {
 }
 
 #[test]
+fn a_place_inside_is_allowed_to_a_connection_that_is_there_already() {
+    let stage = Stage::new();
+    let component = built::component("guest_beacon");
+    let (component, key) = (component.to_string_lossy(), stage.key(KEY));
+    let closed = stage.beacon.url().replace("http://", "https://");
+    let (closed, open) = (format!("base-url={closed}"), format!("base-url={}", stage.beacon.url()));
+    let arguments = ["connection", "add", "harbour", "--connector", &component, "--method", "api-key"];
+    let added = stage.host.run(&[&arguments[..], &["--set", &closed, "--secret", &key]].concat());
+    assert!(added.code == 3 && added.stdout.contains("host.egress-denied"), "{added:#?}");
+    assert!(added.stdout.contains("harness connection edit harbour --allow-private"), "{added:#?}");
+    let edit = ["connection", "edit", "harbour", "--set", &open, "--secret", &key];
+    stage.host.run(&edit).fails(2, "host.plain-http");
+    let edited = stage.host.run(&[&edit[..], &["--allow-private"]].concat()).expect(0);
+    assert_eq!(edited["connection"]["allow-private"], true, "{edited:#}");
+    assert_eq!(edited["health"]["proven"], true, "{edited:#}");
+}
+
+#[test]
 fn a_secret_goes_to_another_place_only_where_it_is_given_once_more() {
     let (stage, stranger, same) = (Stage::connected(), Beacon::start(), Beacon::start());
     stranger.change_key("a-stranger-knows-another-key");

@@ -57,6 +57,8 @@ pub struct Edit {
     pub secrets: Secrets,
     /// The certificate authorities (PEM) that it trusts from now on; the inner none: the system's.
     pub authorities: Option<Option<String>>,
+    /// Allow private addresses and plain `http` from now on.
+    pub allow_private: bool,
 }
 
 /// A connection that was changed.
@@ -218,9 +220,10 @@ impl Host {
             }
             candidate.authorities = authorities;
         }
+        candidate.allow_private |= edit.allow_private;
         let moves = !same_origins(&before.origins, &now.origins);
         if moves {
-            candidate.origins = pinned(&now.origins, connection.allow_private)?;
+            candidate.origins = pinned(&now.origins, candidate.allow_private)?;
             // What was found out at the other address may not hold at this one.
             candidate.settings = now.settings;
         }

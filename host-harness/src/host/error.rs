@@ -385,7 +385,7 @@ impl From<TokenError> for HostError {
             TokenError::Denied(_) => Self::bad_input(
                 "token-denied",
                 message,
-                "Check the address; --allow-private allows private addresses and plain http.",
+                "Check the address; where it is meant to be one of a private network or plain http, run `harness connection edit NAME --allow-private`.",
             ),
             TokenError::Transient { after, .. } => Self::not_now("token-unavailable", message, after),
         }

@@ -268,7 +268,7 @@ impl Answer for connection::Health {
             outcome: connection::Outcome::Failed,
             code: "host.egress-denied".into(),
             message: format!("The host refused to send a request of the connector: {reason}."),
-            remedy: "Check the address of the connection; if it is meant to lie in a private network or to use plain http, add the connection again with --allow-private.".into(),
+            remedy: "Check the address of the connection; if it is meant to lie in a private network or to use plain http, allow that with `harness connection edit NAME --allow-private`.".into(),
             who: Responsible::Operator,
             class: Some(FailureClass::Permission),
         });

@@ -142,7 +142,7 @@ impl FaultKind {
                 Responsible::ServiceAdmin,
             ),
             Self::EgressDenied => (
-                "Check the address of the connection; if it is meant to lie in a private network or to use plain http, add the connection again with --allow-private.",
+                "Check the address of the connection; if it is meant to lie in a private network or to use plain http, allow that with `harness connection edit NAME --allow-private`.",
                 Responsible::Operator,
             ),
             Self::TimedOut => (

@@ -313,7 +313,7 @@ pub(crate) fn change(
     let kept = transaction.execute(
         "UPDATE connection SET form = ?2, settings = ?3, origins = ?4, authorities = ?5, memo = NULL, \
          memo_at_ms = NULL, updated_at_ms = ?6, site_open = ?7, revision = revision + 1, \
-         guard_account = NULL, guard_credential = NULL \
+         guard_account = NULL, guard_credential = NULL, allow_private = ?9 \
          WHERE id = ?1 AND revision = ?8",
         params![
             changed.id,
@@ -324,6 +324,7 @@ pub(crate) fn change(
             now,
             changed.site_open,
             changed.revision,
+            changed.allow_private,
         ],
     )?;
     Ok(kept == 1)

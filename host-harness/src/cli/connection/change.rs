@@ -187,6 +187,9 @@ pub(super) struct EditConnection {
     /// Trust the system's certificate authorities again
     #[arg(long, conflicts_with = "ca")]
     system_ca: bool,
+    /// Allow private addresses and plain http for this connection
+    #[arg(long)]
+    allow_private: bool,
     /// Send nothing, unless it has to be asked whether the same is at another address
     #[arg(long)]
     no_check: bool,
@@ -225,10 +228,10 @@ impl EditConnection {
         let mut fields = self.set;
         if let Some(method) = plugin.manifest().auth_method(&connection.method) {
             refuse_unknown(method, fields.iter().map(|(key, _)| key.as_str()))?;
-            if fields.is_empty() && authorities.is_none() {
+            if fields.is_empty() && authorities.is_none() && !self.allow_private {
                 let Some(person) = &person else {
                     let mut missing = Missing::default();
-                    missing.add("change", "--set KEY=VALUE, --ca FILE or --system-ca");
+                    missing.add("change", "--set KEY=VALUE, --ca FILE, --system-ca or --allow-private");
                     return Err(missing.error("the change of the connection", "In a terminal it is asked for."));
                 };
                 fields = asked(method, &host.whole_form(&connection)?, person)?;
@@ -238,7 +241,8 @@ impl EditConnection {
                 }
             }
         }
-        let mut edit = Edit { fields, secrets: input::secrets(&self.secret)?, authorities };
+        let allow_private = self.allow_private;
+        let mut edit = Edit { fields, secrets: input::secrets(&self.secret)?, authorities, allow_private };
         let edited = loop {
             match (host.edit_connection(&self.name, edit.clone()).await, &person) {
                 (Err(error), Some(person)) => edit.secrets.extend(person.secrets_again(error)?),

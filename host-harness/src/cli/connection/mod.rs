@@ -91,9 +91,10 @@ All connections that share the authorization use the new one, and are checked. T
 address of the OAuth client, where this command listens for ten minutes; with --paste nobody listens, and the address
 that the browser ended at is pasted.")]
     Reauthorize(Reauthorize),
-    /// Change fields of a connection's own form, or whom it trusts
+    /// Change fields of a connection's own form, whom it trusts, or that it may reach private addresses
     #[command(after_help = "Examples:
   harness connection edit demo --ca company-ca.pem
+  harness connection edit demo --allow-private
   harness connection edit demo --set site=renamed.example.com \\
     --secret token=@token.txt
 
