@@ -18,7 +18,7 @@ use crate::clock::new_id;
 use crate::plugin::contract::connection as contract;
 use crate::plugin::contract::types::{self, FailureClass};
 use crate::plugin::{AuthMethod, Plugin};
-use crate::store::{StoredConnection, StoredCredential, StoredOauthClient};
+use crate::store::{StoredConnection, StoredCredential, StoredOauthClient, StoredOrigin};
 
 /// An authorization that waits for a person.
 #[derive(Debug)]
@@ -281,18 +281,22 @@ impl Host {
         Ok(found.items.into_iter().map(site).collect())
     }
 
-    /// Keeps the site that was chosen for a connection: its settings, and its origins, which are pinned now. None of
-    /// them gets the credential that does not lie within what the person confirmed when the connection was made, and
-    /// tokens are renewed where they were got.
+    /// Keeps the site that was chosen for a connection: its settings, and its origins, which are pinned now. Each lies
+    /// within what the person confirmed when the connection was made, or is of the chosen site and gets no credential.
+    /// Tokens are renewed where they were got.
     pub async fn choose_site(&self, name: &str, site: &Site) -> Result<StoredConnection, HostError> {
         let mut connection = self.connection(name)?;
         let outside = |wants: String| {
             let remedy = "Report this to the connector's maintainer. Nothing was changed.";
             HostError::other("site-outside", format!("the connector wants {wants}"), remedy)
         };
-        let beyond = site.prepared.origins.iter().find(|one| one.credential && !lies_within(&connection.origins, one));
-        if let Some(origin) = beyond {
-            return Err(outside(format!("the credential for {}, which nobody has confirmed", origin.url)));
+        // The site itself may be asked without the credential: the person chose it.
+        let url = format!("{}/", site.url.trim_end_matches('/'));
+        let itself = [StoredOrigin { url, credential: false, purpose: String::new() }];
+        let is_confirmed = |one: &&contract::Origin| lies_within(&connection.origins, one) || lies_within(&itself, one);
+        if let Some(origin) = site.prepared.origins.iter().find(|one| !is_confirmed(one)) {
+            let what = if origin.credential { "to send the credential to" } else { "to reach" };
+            return Err(outside(format!("{what} {}, which nobody has confirmed", origin.url)));
         }
         let plugin = self.plugin_of(&connection).await?;
         let method = forms::method_of(plugin.manifest(), &connection.method)?;

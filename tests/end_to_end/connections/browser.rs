@@ -120,7 +120,10 @@ fn the_only_site_is_chosen_and_named() {
 fn no_site_brings_tokens_to_another_address_than_they_were_got_at() {
     let stage = Stage::with_client();
     let inside = format!("{}elsewhere/", stage.beacon.url());
-    for (elsewhere, word) in [("http://127.0.0.1:9/", "nobody has confirmed"), (inside.as_str(), "renewed")] {
+    for (elsewhere, word) in [
+        ("http://127.0.0.1:9/", "the credential to http://127.0.0.1:9/, which nobody has confirmed"),
+        (inside.as_str(), "renewed"),
+    ] {
         stage.beacon.sign_in().reaches_one_that_lies(elsewhere);
         let (added, _) = stage.sign_in("harbour", &[]);
         let error = added.fails(1, "host.site-outside");
