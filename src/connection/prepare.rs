@@ -1,7 +1,7 @@
 //! What the forms have in common, understood.
 
 use super::{Home, Method, fitting};
-use crate::contract::{Error, Failure, Origin, Prepared};
+use crate::contract::{Error, Failure, FailureClass, Origin, Prepared};
 use crate::jira::deployment::Deployment;
 use crate::jira::site::{self, GATEWAY, Site};
 use serde_json::{Map, Value, json};
@@ -41,7 +41,8 @@ impl Draft {
         if site.is_cloud() && method.home != Home::Cloud {
             let message = format!("{} is Jira Cloud, which takes no {}.", site.authority(), method.name);
             let remedy = format!("For this address {}.", fitting(Deployment::Cloud));
-            return Err(Failure::input("method-unfit", "/site", "Site", message, remedy).permanent());
+            // Of no field: no other address is meant, but another way in.
+            return Err(Failure::new(FailureClass::Input, "method-unfit", message, &remedy).permanent());
         }
         let mut draft = Self::new(method);
         draft.form = form.as_object().cloned().unwrap_or_default();

@@ -34,7 +34,7 @@ fn what_jira_cloud_does_not_take_is_refused_offline_by_name() {
     for method in ["personal-access-token", "password", "data-center-oauth", "application-link"] {
         let error = prepare(method, &json!({ "site": "demo.atlassian.net", "username": "a" })).expect_err(method);
         let failure = error.failure();
-        assert_eq!((failure.code.as_str(), failure.fields[0].pointer.as_str()), ("jira.method-unfit", "/site"));
+        assert!(failure.code == "jira.method-unfit" && failure.fields.is_empty(), "{failure:?}");
         assert!(failure.message.starts_with("demo.atlassian.net is Jira Cloud"), "{}", failure.message);
         assert!(failure.remedy.contains("API token"), "{}", failure.remedy);
     }

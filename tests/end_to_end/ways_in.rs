@@ -455,5 +455,16 @@ fn a_refused_client_secret_of_a_service_account_is_a_finding_and_is_replaced() {
     let wrong = format!("client-secret=@{}", host.file("wrong.secret", wrong.1).display());
     let kept = host.run(&["connection", "replace-credential", "demo", "--set", &id, "--secret", &wrong]);
     assert!(kept.code != 0 && kept.json()["error"].to_string().contains("nothing was replaced"), "{kept:#?}");
+    // The right secret does not make up for an id in other letters, which is another one.
+    let other = id.to_uppercase().replace("CLIENT-ID", "client-id");
+    assert_ne!(other, id);
+    let kept = host.run(&["connection", "replace-credential", "demo", "--set", &other, "--secret", &secret]);
+    assert!(kept.code != 0 && kept.json()["error"].to_string().contains("nothing was replaced"), "{kept:#?}");
     assert_eq!(report(&host)["proven"], true);
+    host.run(&["connection", "replace-credential", "demo", "--no-check", "--set", &other, "--secret", &secret])
+        .expect(0);
+    assert_eq!(state(), "unchecked");
+    host.run(&["connection", "replace-credential", "demo", "--set", &id, "--secret", &secret]).expect(0);
+    assert_eq!(state(), "proven");
+    assert!(host.run(&["alarms"]).list().is_empty(), "what was told is taken back");
 }

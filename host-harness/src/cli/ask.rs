@@ -33,11 +33,6 @@ impl Missing {
         self.0.push((name.to_owned(), flag.into()));
     }
 
-    /// Whether anything is missing.
-    pub(super) fn is_some(&self) -> bool {
-        !self.0.is_empty()
-    }
-
     /// Fails with one error that names all of it; fine where nothing is missing.
     pub(super) fn check(&self, what: &str, remedy: &str) -> Result<(), HostError> {
         if self.0.is_empty() { Ok(()) } else { Err(self.error(what, remedy)) }
@@ -190,7 +185,7 @@ impl Person {
     }
 
     /// Asks once more for the fields of a form that an error names, for what was typed in their place; hands back an
-    /// error that names none of them.
+    /// error that names none of them, or something else beside them.
     pub(super) fn fields_again(
         &self,
         error: HostError,
@@ -200,10 +195,19 @@ impl Person {
         secrets: &mut Secrets,
     ) -> Result<(), HostError> {
         let HostError::BadInput(problem) = &error else { return Err(error) };
-        let mut named: Vec<&str> = problem.fields.iter().filter_map(|one| one.pointer.split('/').nth(1)).collect();
-        named.dedup();
-        let wrong = named.into_iter().filter(|name| may_ask(name));
-        let wrong: Vec<_> = wrong.filter_map(|name| Some((name, form.get("properties")?.get(name)?))).collect();
+        let known = form.get("properties").and_then(Value::as_object);
+        let named = |pointer: &str| {
+            let name = pointer.split('/').nth(1)?.replace("~1", "/").replace("~0", "~");
+            known?.get_key_value(&name).filter(|(name, _)| may_ask(name))
+        };
+        let mut wrong: Vec<(&String, &Value)> = Vec::new();
+        for field in &problem.fields {
+            match named(&field.pointer) {
+                None => return Err(error),
+                Some(field) if wrong.contains(&field) => {}
+                Some(field) => wrong.push(field),
+            }
+        }
         if wrong.is_empty() {
             return Err(error);
         }
@@ -215,12 +219,12 @@ impl Person {
         for (name, field) in wrong {
             fields.retain(|(known, _)| known != name);
             secrets.retain(|(known, _)| known != name);
-            if secret_fields(form).contains(&name) {
-                secrets.push((name.to_owned(), self.secret_field(name, field)?));
-            } else if required.iter().any(|one| one == name) {
-                fields.push((name.to_owned(), self.field(name, field)?));
+            if secret_fields(form).contains(&name.as_str()) {
+                secrets.push((name.clone(), self.secret_field(name, field)?));
+            } else if required.iter().any(|one| one.as_str() == Some(name)) {
+                fields.push((name.clone(), self.field(name, field)?));
             } else {
-                fields.extend(self.field_if_known(name, field)?.map(|typed| (name.to_owned(), typed)));
+                fields.extend(self.field_if_known(name, field)?.map(|typed| (name.clone(), typed)));
             }
         }
         Ok(())

@@ -118,7 +118,8 @@ impl Origin {
         (self.secure, &self.host, self.port) == (other.secure, &other.host, other.port) && within
     }
 
-    fn authority(&self) -> String {
+    /// Host and port, without the port that its scheme has by itself.
+    pub(crate) fn authority(&self) -> String {
         if self.port == self.default_port() { self.host.clone() } else { format!("{}:{}", self.host, self.port) }
     }
 

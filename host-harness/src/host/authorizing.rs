@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::adding::pinned;
+use super::error::naming;
 use super::forms;
-use super::narrowing::lies_within;
+use super::narrowing::{lies_within, opened};
 use super::session::{app_of, tenant_of};
 use super::trial::Trial;
 use super::{Host, HostError, Session, off_thread};
@@ -17,7 +18,7 @@ use crate::authorize::{
 use crate::clock::new_id;
 use crate::plugin::contract::connection as contract;
 use crate::plugin::contract::types::{self, FailureClass};
-use crate::plugin::{AuthMethod, Plugin};
+use crate::plugin::{AuthMethod, FaultKind, Plugin};
 use crate::store::{StoredConnection, StoredCredential, StoredOauthClient, StoredOrigin};
 
 /// An authorization that waits for a person.
@@ -72,7 +73,8 @@ impl Site {
 
     /// Whether a person meant it: by its exact address or its id, never by its name.
     pub fn is(&self, text: &str) -> bool {
-        self.url.trim_end_matches('/') == text.trim_end_matches('/') || self.id == text
+        let plain = |text: &str| Url::parse(text).map(|url| url.as_str().trim_end_matches('/').to_owned());
+        self.id == text || plain(text).is_ok_and(|wanted| plain(&self.url).is_ok_and(|url| url == wanted))
     }
 }
 
@@ -153,6 +155,10 @@ impl Host {
         let health = session.plugin.check(&session.access, &call).await;
         let health = self.settle(&session, health, |health| &health.aside)?;
         // From there on it misses the credential.
+        // What this host keeps it from is said last, and is why all else could not be told.
+        if let Some(denied) = health.findings.iter().find(|one| one.code == FaultKind::EgressDenied.code()) {
+            return Err(in_the_way_of(denied, name));
+        }
         let before = health.findings.iter().take_while(|one| {
             !matches!(one.class, Some(FailureClass::Credential | FailureClass::Scope | FailureClass::Permission))
         });
@@ -163,7 +169,7 @@ impl Host {
         };
         match before.into_iter().find(in_the_way) {
             None => Ok(()),
-            Some(found) => Err(in_the_way_of(found)),
+            Some(found) => Err(in_the_way_of(found, name)),
         }
     }
 
@@ -290,13 +296,16 @@ impl Host {
             let remedy = "Report this to the connector's maintainer. Nothing was changed.";
             HostError::other("site-outside", format!("the connector wants {wants}"), remedy)
         };
-        // The site itself may be asked without the credential: the person chose it.
+        // The site itself may be asked without the credential: it was chosen, and is named before and after.
         let url = format!("{}/", site.url.trim_end_matches('/'));
         let itself = [StoredOrigin { url, credential: false, purpose: String::new() }];
         let is_confirmed = |one: &&contract::Origin| lies_within(&connection.origins, one) || lies_within(&itself, one);
         if let Some(origin) = site.prepared.origins.iter().find(|one| !is_confirmed(one)) {
             let what = if origin.credential { "to send the credential to" } else { "to reach" };
             return Err(outside(format!("{what} {}, which nobody has confirmed", origin.url)));
+        }
+        if let Some(origin) = opened(&connection.origins, &site.prepared.origins) {
+            return Err(outside(format!("to send the credential to {}, which was confirmed without it", origin.url)));
         }
         let plugin = self.plugin_of(&connection).await?;
         let method = forms::method_of(plugin.manifest(), &connection.method)?;
@@ -313,12 +322,12 @@ impl Host {
 }
 
 /// A finding that keeps a person from authorizing, as the error of its class.
-fn in_the_way_of(found: &contract::Finding) -> HostError {
+fn in_the_way_of(found: &contract::Finding, connection: &str) -> HostError {
     let failure = types::Failure {
         class: found.class.unwrap_or(FailureClass::Protocol),
         code: found.code.clone(),
         message: found.message.clone(),
-        remedy: found.remedy.clone(),
+        remedy: naming(&found.remedy, connection),
         who: found.who,
         repeatable: true,
         fields: vec![],

@@ -57,8 +57,8 @@ pub struct Edit {
     pub secrets: Secrets,
     /// The certificate authorities (PEM) that it trusts from now on; the inner none: the system's.
     pub authorities: Option<Option<String>>,
-    /// Allow private addresses and plain `http` from now on.
-    pub allow_private: bool,
+    /// Whether private addresses and plain `http` are allowed from now on.
+    pub allow_private: Option<bool>,
 }
 
 /// A connection that was changed.
@@ -118,10 +118,12 @@ impl Host {
         corrections.sort();
         corrections.dedup();
         let before = self.guarded(&sharing).await;
-        let same = places::is_the_same(self, &credential, &spelled, &read.secrets)?;
+        let its_secrets = places::are_its_secrets(self, &credential, &read.secrets)?;
+        let same = its_secrets && credential.form == spelled;
         let held = |(account, fingerprint): &(String, String)| self.guard.held(account, fingerprint).transpose();
         let held = before.iter().find_map(held).transpose()?;
-        if let Some(held) = held.as_ref().filter(|_| same) {
+        let is_refused = its_secrets && places::are_alike(&method.scheme, &credential.form, &spelled);
+        if let Some(held) = held.as_ref().filter(|_| is_refused) {
             return Err(refused_before(name, held));
         }
         let is_persons = method.scheme.is_authorized_by_a_person();
@@ -205,6 +207,9 @@ impl Host {
         if connection.identity.is_some() {
             places::refuse_fixed(method, &before, &now, &changed_names, name)?;
         }
+        let allow_private = edit.allow_private.unwrap_or(connection.allow_private);
+        // Before a secret is asked for that would not be sent.
+        let origins = pinned(&now.origins, allow_private)?;
         // What nobody has authorized yet, and has no secret of its own, has nothing that a stranger could be shown.
         let bare = method.scheme.is_authorized_by_a_person() && method.secrets().is_empty();
         let bare = bare && edit.secrets.is_empty() && self.credential_of(&connection)?.version == 0;
@@ -220,10 +225,10 @@ impl Host {
             }
             candidate.authorities = authorities;
         }
-        candidate.allow_private |= edit.allow_private;
+        candidate.allow_private = allow_private;
         let moves = !same_origins(&before.origins, &now.origins);
         if moves {
-            candidate.origins = pinned(&now.origins, candidate.allow_private)?;
+            candidate.origins = origins;
             // What was found out at the other address may not hold at this one.
             candidate.settings = now.settings;
         }

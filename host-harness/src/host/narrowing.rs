@@ -11,10 +11,15 @@ use crate::store::StoredOrigin;
 pub(super) fn narrowed(pinned: &[StoredOrigin], offered: &[contract::Origin]) -> Option<Vec<StoredOrigin>> {
     let kept: Vec<StoredOrigin> = offered.iter().map(stored).collect();
     let within = offered.iter().all(|one| lies_within(pinned, one));
-    // What is left out must not fall to another that gets the credential.
-    let closed = pinned.iter().filter(|one| !one.credential);
-    let mut closed = closed.filter(|one| deciding(&kept, &one.url).is_some_and(|now| now.credential));
-    (!kept.is_empty() && within && closed.next().is_none()).then_some(kept)
+    (!kept.is_empty() && within && opened(pinned, offered).is_none()).then_some(kept)
+}
+
+/// The first of the pinned origins that got no credential and would get it with others in their place: what is left out
+/// must not fall to another that gets it.
+pub(super) fn opened<'o>(pinned: &'o [StoredOrigin], offered: &[contract::Origin]) -> Option<&'o StoredOrigin> {
+    let kept: Vec<StoredOrigin> = offered.iter().map(stored).collect();
+    let mut closed = pinned.iter().filter(|one| !one.credential);
+    closed.find(|one| deciding(&kept, &one.url).is_some_and(|now| now.credential))
 }
 
 /// Whether requests to an origin are let through already, with the credential where it wants that.

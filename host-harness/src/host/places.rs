@@ -7,6 +7,7 @@ use subtle::ConstantTimeEq as _;
 use super::adding::prepare;
 use super::forms::{self, Secrets};
 use super::{FieldProblem, Host, HostError, Problem, off_thread};
+use crate::authorize::Scheme;
 use crate::egress::Origin;
 use crate::plugin::contract::connection as contract;
 use crate::plugin::{AuthMethod, Plugin};
@@ -110,27 +111,25 @@ pub(super) fn refuse_fixed(
     ))
 }
 
-/// Whether two forms name the same account, as services read names: in any case, and without blanks around.
-fn are_alike(one: &Value, other: &Value) -> bool {
-    let plain = |form: &Value| -> Vec<(String, String)> {
-        let fields = form.as_object().into_iter().flatten();
-        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        fields.map(|(name, value)| (name.clone(), text(value).trim().to_lowercase())).collect()
+/// Whether two forms of a credential name the same account, as services read user names: in any case, and without blanks
+/// around. All else is compared by letters.
+pub(super) fn are_alike(scheme: &Scheme, one: &Value, other: &Value) -> bool {
+    let plain = |form: &Value| {
+        let mut form = form.clone();
+        if let Some(Value::String(name)) = scheme.account_name().and_then(|field| form.get_mut(field)) {
+            *name = name.trim().to_lowercase();
+        }
+        form
     };
     plain(one) == plain(other)
 }
 
-/// Whether the secrets, and the fields of a credential, are those that it has already. One that does not open any more is
-/// not the same as any.
-pub(super) fn is_the_same(
+/// Whether secrets are those that a credential has already. One that does not open any more is not the same as any.
+pub(super) fn are_its_secrets(
     host: &Host,
     credential: &StoredCredential,
-    form: &Value,
     secrets: &Secrets,
 ) -> Result<bool, HostError> {
-    if !are_alike(&credential.form, form) {
-        return Ok(false);
-    }
     for (name, secret) in secrets {
         let kept = match off_thread(|| host.vault.get(Space::Connection, &credential.id, name)) {
             Err(VaultError::Damaged { .. }) => None,
@@ -147,16 +146,18 @@ pub(super) fn is_the_same(
 mod tests {
     use serde_json::json;
 
-    use super::are_alike;
+    use super::{Scheme, are_alike};
 
     #[test]
-    fn a_user_name_is_the_same_in_any_case_and_with_blanks_around() {
-        let kept = json!({ "username": "user" });
-        for typed in ["user", "User", "USER", " user "] {
-            assert!(are_alike(&kept, &json!({ "username": typed })), "{typed:?}");
+    fn a_user_name_alone_is_the_same_in_any_case_and_with_blanks_around() {
+        let basic = json!({"type": "basic", "username": {"field": "user"}, "password": {"secret": "p"}});
+        let basic: Scheme = serde_json::from_value(basic).unwrap();
+        let kept = json!({ "user": "ada", "id": "a" });
+        for typed in ["ada", "Ada", "ADA", " ada "] {
+            assert!(are_alike(&basic, &kept, &json!({ "user": typed, "id": "a" })), "{typed:?}");
         }
-        for other in [json!({ "username": "users" }), json!({}), json!({ "name": "user" })] {
-            assert!(!are_alike(&kept, &other), "{other}");
+        for other in [json!({ "user": "adah", "id": "a" }), json!({}), json!({ "user": "ada", "id": "A" })] {
+            assert!(!are_alike(&basic, &kept, &other), "{other}");
         }
     }
 }

@@ -257,7 +257,8 @@ pub(crate) fn account_key(connection: &StoredConnection, form: &Value, scheme: &
         Some(name) => ("account", name.trim().to_lowercase()),
         None => ("credential", fingerprint.to_owned()),
     };
-    let site = |url: &String| Origin::parse(url).map_or_else(|_| url.clone(), |origin| origin.site());
+    // Whoever answers there with encryption and without is one.
+    let site = |url: &String| Origin::parse(url).map_or_else(|_| url.clone(), |origin| origin.authority());
     let credentialed = connection.origins.iter().filter(|origin| origin.credential);
     let mut sites: Vec<String> = credentialed.map(|origin| site(&origin.url)).collect();
     sites.sort_unstable();
@@ -334,7 +335,7 @@ mod tests {
         assert_eq!(account, key(&["https://a.example.test/ex/cloud-1/"]), "as it is once it is proven");
         assert_eq!(account, key(&["https://a.example.test:443/ex/cloud-1/", "https://a.example.test/sites"]));
         assert_ne!(account, key(&["https://a.example.test:8443/ex/"]));
-        assert_ne!(account, key(&["http://a.example.test/ex/"]));
+        assert_eq!(account, key(&["http://a.example.test/ex/"]), "it locks the account there too");
     }
 
     #[test]

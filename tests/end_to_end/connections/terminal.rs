@@ -282,6 +282,18 @@ fn what_cannot_be_right_alone_is_asked_for_once_more() {
     terminal.types(KEY);
     terminal.sees("replaced for: harbour");
     assert_eq!(terminal.ends().0, 0);
+    let mut terminal = Terminal::start(&stage, &["connection", "edit", "harbour", "--set", "base-url=some where"]);
+    terminal.sees("That is not the address of a Beacon.");
+    terminal.sees("Address");
+    terminal.types(stage.beacon.url());
+    terminal.sees("proven");
+    assert_eq!(terminal.ends().0, 0);
+
+    // What no answer could put right ends it, before anything is asked for.
+    let vain = ["--set", "colour=red", "--method", "api-key", "--connector", &component.to_string_lossy()];
+    let terminal = Terminal::start(&stage, &[&["connection", "add", "other"], &vain[..]].concat());
+    let (code, shown) = terminal.ends();
+    assert!(code == 2 && shown.contains("host.field-unknown") && !shown.contains("Address"), "{shown}");
 }
 
 #[test]

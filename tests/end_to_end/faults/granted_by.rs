@@ -135,6 +135,16 @@ fn nobody_is_sent_to_a_browser_for_an_address_where_no_jira_is() {
         // Going on helps only where another time another answer comes.
         assert_eq!(text(&error["remedy"]).contains("Go on with"), code == 4, "{name}: {error:#}");
     }
+    // What this host keeps it from lasts until somebody allows it.
+    let (closed, open) = (format!("site={}/jira/", base.replace("http:", "https:")), format!("site={base}/jira/"));
+    let arguments = ["connection", "add", "inside", "--connector", &connector, "--method", "data-center-oauth"];
+    let ended = host.run(&[&arguments[..], &["--set", &closed]].concat());
+    let error = ended.json()["error"].clone();
+    assert!(ended.code == 3 && error["code"] == "host.egress-denied", "{ended:#?}");
+    assert!(text(&error["remedy"]).contains("`harness connection edit inside --allow-private`"), "{error:#}");
+    host.run(&["connection", "edit", "inside", "--allow-private", "--set", &open]).expect(0);
+    let again = host.run(&["connection", "edit", "inside", "--forbid-private"]);
+    again.fails(2, "host.plain-http");
     // Nobody has authorized it yet: its address may be put right.
     let right = format!("site={base}/jira/");
     host.run(&["connection", "edit", "elsewhere", "--set", &right]).expect(0);

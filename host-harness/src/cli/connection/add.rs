@@ -166,10 +166,9 @@ impl Add {
         if shared.is_none() && new.client.is_none() && method.needs_client() {
             new.client = client(host, &plugin, method, &new, person, &mut missing, output).await?;
         }
+        // Before anything is asked for that would be typed in vain.
+        refuse_unknown(method, new.fields.iter().map(|(key, _)| key.as_str()))?;
         fields(method, shared.is_some(), &mut new, person, &mut missing)?;
-        if missing.is_some() {
-            refuse_unknown(method, new.fields.iter().map(|(key, _)| key.as_str()))?;
-        }
         let what = format!("the connection by `{}`", method.id);
         missing.check(&what, "`harness inspect COMPONENT` shows the methods and their fields.")?;
         Ok((new, self.way))

@@ -190,6 +190,9 @@ pub(super) struct EditConnection {
     /// Allow private addresses and plain http for this connection
     #[arg(long)]
     allow_private: bool,
+    /// Allow neither any more
+    #[arg(long, conflicts_with = "allow_private")]
+    forbid_private: bool,
     /// Send nothing, unless it has to be asked whether the same is at another address
     #[arg(long)]
     no_check: bool,
@@ -216,22 +219,38 @@ fn asked(method: &AuthMethod, form: &Value, person: &Person) -> Result<Vec<(Stri
     Ok(changed)
 }
 
+/// Asks once more for what an error says is wrong in the connection's own form.
+fn own_fields_again(
+    person: &Person,
+    error: HostError,
+    plugin: &Plugin,
+    connection: &StoredConnection,
+    edit: &mut Edit,
+) -> Result<(), HostError> {
+    let Some(method) = plugin.manifest().auth_method(&connection.method) else { return Err(error) };
+    let (secrets, of_credential) = (method.secrets(), method.scheme.fields());
+    let may_ask = |name: &str| !secrets.contains(&name) && !of_credential.contains(&name);
+    person.fields_again(error, &method.form, may_ask, &mut edit.fields, &mut edit.secrets)
+}
+
 impl EditConnection {
     pub(super) async fn run(self, host: &Host, output: &Output) -> Done {
         let authorities = match &self.ca {
             Some(path) => Some(Some(input::authorities(path)?)),
             None => self.system_ca.then_some(None),
         };
+        let allow_private = (self.allow_private || self.forbid_private).then_some(self.allow_private);
         let connection = host.connection(&self.name)?;
         let plugin = host.plugin_of(&connection).await?;
         let person = Person::here(output);
         let mut fields = self.set;
         if let Some(method) = plugin.manifest().auth_method(&connection.method) {
             refuse_unknown(method, fields.iter().map(|(key, _)| key.as_str()))?;
-            if fields.is_empty() && authorities.is_none() && !self.allow_private {
+            if fields.is_empty() && authorities.is_none() && allow_private.is_none() {
                 let Some(person) = &person else {
                     let mut missing = Missing::default();
-                    missing.add("change", "--set KEY=VALUE, --ca FILE, --system-ca or --allow-private");
+                    missing
+                        .add("change", "--set KEY=VALUE, --ca FILE, --system-ca, --allow-private or --forbid-private");
                     return Err(missing.error("the change of the connection", "In a terminal it is asked for."));
                 };
                 fields = asked(method, &host.whole_form(&connection)?, person)?;
@@ -241,11 +260,13 @@ impl EditConnection {
                 }
             }
         }
-        let allow_private = self.allow_private;
         let mut edit = Edit { fields, secrets: input::secrets(&self.secret)?, authorities, allow_private };
         let edited = loop {
             match (host.edit_connection(&self.name, edit.clone()).await, &person) {
-                (Err(error), Some(person)) => edit.secrets.extend(person.secrets_again(error)?),
+                (Err(error), Some(person)) => match person.secrets_again(error) {
+                    Ok(typed) => edit.secrets.extend(typed),
+                    Err(error) => own_fields_again(person, error, &plugin, &connection, &mut edit)?,
+                },
                 (outcome, _) => break outcome?,
             }
         };
