@@ -68,7 +68,7 @@ fn exchanges(granted: &Granted) -> (u64, u64) {
     (count(true), count(false))
 }
 
-/// Answers that do not carry the attempt's own state: they are told so, and the attempt goes on to the right one.
+/// Answers that do not carry the attempt's own state, or say something twice: they are told so, and the attempt goes on to the right one.
 fn strangers(granted: &Granted, tried: &mut Tried) -> String {
     let (earlier, abandoned) = granted.begin();
     earlier.kill();
@@ -83,6 +83,8 @@ fn strangers(granted: &Granted, tried: &mut Tried) -> String {
         ("more than the state", answer(format!("code={code}&state={state}x"))),
         ("the state in other letters", answer(format!("code={code}&state={}", state.to_uppercase()))),
         ("the state of another session", answer(format!("code={code}&state={}", parameter(&abandoned, "state")))),
+        ("the state twice", answer(format!("code={code}&state={state}&state={state}"))),
+        ("the code twice", answer(format!("code={code}&code={code}&state={state}"))),
         ("another place", back.replace("/callback", "/elsewhere")),
     ] {
         let page = http::browse(&url);
@@ -106,8 +108,6 @@ fn strangers(granted: &Granted, tried: &mut Tried) -> String {
 fn unfit(granted: &Granted, tried: &mut Tried) {
     let elsewhere = format!("{}/elsewhere", granted.callback);
     for (what, answer) in [
-        ("the state twice", None),
-        ("the code twice", None),
         ("no code", None),
         ("refused, with a code", None),
         ("a code for another verifier", Some("code_challenge")),
@@ -128,8 +128,6 @@ fn unfit(granted: &Granted, tried: &mut Tried) {
         };
         let code = parameter(&http::leads_to(&opens), "code");
         let query = match what {
-            "the state twice" => format!("code={code}&state={state}&state={state}"),
-            "the code twice" => format!("code={code}&code={code}&state={state}"),
             "no code" => format!("state={state}"),
             "refused, with a code" => format!("error=access_denied&code={code}&state={state}"),
             _ => format!("code={code}&state={state}"),
