@@ -13,10 +13,9 @@ use crate::cli::Done;
 use crate::cli::ask::{Missing, Person, lacking, worth_asking};
 use crate::cli::input;
 use crate::cli::output::{Output, failure_text};
-use crate::host::{Edit, Entries, Host, HostError};
+use crate::host::{Edit, Entries, Host, HostError, Secrets};
 use crate::legible::one_line;
-use crate::plugin::{AuthMethod, Plugin};
-use crate::store::StoredConnection;
+use crate::plugin::AuthMethod;
 
 #[derive(Debug, Args)]
 pub(super) struct ReplaceCredential {
@@ -43,7 +42,8 @@ impl ReplaceCredential {
         let connection = host.connection(&self.name)?;
         let plugin = host.plugin_of(&connection).await?;
         let mut given = Entries { fields: self.set, secrets: input::secrets(&self.secret)? };
-        if let Some(method) = plugin.manifest().auth_method(&connection.method) {
+        let method = plugin.manifest().auth_method(&connection.method);
+        if let Some(method) = method {
             let form = host.whole_form(&connection)?;
             let (secrets, fields) = (method.secrets(), method.scheme.fields());
             let keys = given.fields.iter().map(|(key, _)| key).chain(given.secrets.iter().map(|(key, _)| key));
@@ -78,7 +78,9 @@ impl ReplaceCredential {
         }
         let replacing = loop {
             match (host.read_credential(&self.name, given.clone(), !self.no_check).await, &person) {
-                (Err(error), Some(person)) => again(person, error, &plugin, &connection, &mut given)?,
+                (Err(error), Some(person)) => {
+                    again(person, error, method, Part::Credential, &mut given.fields, &mut given.secrets)?;
+                }
                 (outcome, _) => break outcome?,
             }
         };
@@ -103,19 +105,31 @@ impl ReplaceCredential {
     }
 }
 
-/// Asks once more for what an error says is wrong in a credential.
+/// What of a form a command changes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// What belongs to the credential, or says something of it.
+    Credential,
+    /// What is the connection's own.
+    Own,
+}
+
+/// Asks once more for what an error says is wrong in the part of the form that a command changes.
 fn again(
     person: &Person,
     error: HostError,
-    plugin: &Plugin,
-    connection: &StoredConnection,
-    given: &mut Entries,
+    method: Option<&AuthMethod>,
+    part: Part,
+    fields: &mut Vec<(String, String)>,
+    secrets: &mut Secrets,
 ) -> Result<(), HostError> {
-    let Some(method) = plugin.manifest().auth_method(&connection.method) else { return Err(error) };
-    let (secrets, fields) = (method.secrets(), method.scheme.fields());
-    let said_of_it = method.said_of_secrets();
-    let may_ask = |name: &str| [&secrets, &fields, &said_of_it].iter().any(|known| known.contains(&name));
-    person.fields_again(error, &method.form, may_ask, &mut given.fields, &mut given.secrets)
+    let Some(method) = method else { return Err(error) };
+    let (of_credential, said_of_it) = ([method.secrets(), method.scheme.fields()].concat(), method.said_of_secrets());
+    let may_ask = |name: &str| match part {
+        Part::Credential => of_credential.contains(&name) || said_of_it.contains(&name),
+        Part::Own => !of_credential.contains(&name),
+    };
+    person.fields_again(error, &method.form, may_ask, fields, secrets)
 }
 
 #[derive(Debug, Args)]
@@ -219,20 +233,6 @@ fn asked(method: &AuthMethod, form: &Value, person: &Person) -> Result<Vec<(Stri
     Ok(changed)
 }
 
-/// Asks once more for what an error says is wrong in the connection's own form.
-fn own_fields_again(
-    person: &Person,
-    error: HostError,
-    plugin: &Plugin,
-    connection: &StoredConnection,
-    edit: &mut Edit,
-) -> Result<(), HostError> {
-    let Some(method) = plugin.manifest().auth_method(&connection.method) else { return Err(error) };
-    let (secrets, of_credential) = (method.secrets(), method.scheme.fields());
-    let may_ask = |name: &str| !secrets.contains(&name) && !of_credential.contains(&name);
-    person.fields_again(error, &method.form, may_ask, &mut edit.fields, &mut edit.secrets)
-}
-
 impl EditConnection {
     pub(super) async fn run(self, host: &Host, output: &Output) -> Done {
         let authorities = match &self.ca {
@@ -244,7 +244,8 @@ impl EditConnection {
         let plugin = host.plugin_of(&connection).await?;
         let person = Person::here(output);
         let mut fields = self.set;
-        if let Some(method) = plugin.manifest().auth_method(&connection.method) {
+        let method = plugin.manifest().auth_method(&connection.method);
+        if let Some(method) = method {
             refuse_unknown(method, fields.iter().map(|(key, _)| key.as_str()))?;
             if fields.is_empty() && authorities.is_none() && allow_private.is_none() {
                 let Some(person) = &person else {
@@ -265,7 +266,7 @@ impl EditConnection {
             match (host.edit_connection(&self.name, edit.clone()).await, &person) {
                 (Err(error), Some(person)) => match person.secrets_again(error) {
                     Ok(typed) => edit.secrets.extend(typed),
-                    Err(error) => own_fields_again(person, error, &plugin, &connection, &mut edit)?,
+                    Err(error) => again(person, error, method, Part::Own, &mut edit.fields, &mut edit.secrets)?,
                 },
                 (outcome, _) => break outcome?,
             }
